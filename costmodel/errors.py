@@ -1,0 +1,21 @@
+"""The one error that a user of the toolkit sees: a single line, exit code 2."""
+
+
+class CostModelError(Exception):
+    """Something the user can mend. The message says what was wrong, where, and what to do."""
+
+
+class UnknownOp(CostModelError):
+    """An operator without a lowering or a count rule."""
+
+
+class BadGraph(CostModelError):
+    """A graph or trace that breaks the rules of `Graph.verify`."""
+
+
+class TraceError(CostModelError):
+    """A model that will not run under the tracer."""
+
+
+class UnknownTable(CostModelError):
+    """A cost table that does not exist, or a row that a table lacks."""

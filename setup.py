@@ -1,0 +1,28 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="costmodel",
+    version="0.1.0",
+    description="What a transformer costs in hardware when its attention changes: exact counts, bytes, energy",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["costmodel*", "sim*", "models*"]),
+    package_data={"costmodel": ["technology/*.toml"]},
+    install_requires=[
+        "numpy>=2.0",
+        "torch>=2.8",
+        "transformers>=5.20,<6",
+        "fvcore>=0.1.5.post20221221",
+        "sympy>=1.13",
+        "networkx>=3.2",
+        "click>=8.1",
+        "rich>=13",
+        "numba>=0.61",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"],
+        "bench": ["calflops>=0.3.2", "accelerate>=1.0"],
+    },
+    entry_points={"console_scripts": ["costmodel=costmodel.cli:main"]},
+)

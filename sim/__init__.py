@@ -1,0 +1,1 @@
+"""The accelerator simulator; it comes with its own issue and is empty until then."""
