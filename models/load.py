@@ -1,0 +1,242 @@
+"""MODEL as the command line has it: a preset, a directory, a hub id, or `package.module:function`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError, safe_open
+from torch import nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig
+
+from models.attention import attention_modules, install
+from models.distilbert import load_minilm
+from models.errors import ModelError
+from models.mechanisms import Mechanism
+from models.presets import DEFAULT_SEQ, PRESETS, Preset, resolve_seq
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+# Lengths that a configuration may state, under their names.
+POSITIONS = ("max_position_embeddings", "n_positions", "max_target_positions")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module in eval mode, inputs of the sizes asked for, and what was decided about them."""
+
+    module: nn.Module
+    inputs: Any
+    attention: str  # the mechanism, or "native" where the model's own attention cannot be changed
+    seq: int
+
+
+def load_model(
+    name: str,
+    *,
+    mechanism: Mechanism | None = None,
+    batch: int = 1,
+    seq: int | None = None,
+    dtype: str = "float32",
+    device: str = "meta",
+    native: str | None = None,
+) -> Loaded:
+    """A model by name, with inputs.
+
+    Args:
+        mechanism: installed in every attention module. None takes `dot` where attention can be
+            changed and the model's own where it cannot.
+        seq: tokens a row; None takes the model's default.
+        native: run the model's own attention in this implementation of transformers ("eager",
+            "sdpa") instead of a mechanism of ours.
+
+    Raises:
+        ModelError: no such model, unreadable or pickled weights, sizes beyond the model.
+    """
+    if batch < 1 or (seq is not None and seq < 1):
+        raise ModelError(f"--batch and --seq are at least 1, not {batch} and {seq}")
+    transformers.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if ":" in name and name not in PRESETS:
+            return load_function(name, device)
+        if name in PRESETS:
+            preset = PRESETS[name]
+            seq = resolve_seq(name, seq)
+            module = build_preset(name, dtype, device)
+            eats = preset.eats
+        else:
+            module = load_directory_or_hub(name, dtype, device)
+            eats = eats_of(module)
+            seq = seq or min(DEFAULT_SEQ, max_positions(module.config) or DEFAULT_SEQ)
+            check_positions(name, module.config, seq)
+        module.eval()
+        if native is not None:
+            module.set_attn_implementation(native)
+            return Loaded(module, make_inputs(module, eats, batch, seq, dtype), native, seq)
+        kind = "native"
+        if mechanism is not None or attention_modules(module):
+            mechanism = mechanism or Mechanism("dot")
+            if getattr(module.config, "attention_mechanism", None) is None:
+                install(module, mechanism)
+            kind = str(mechanism)
+        return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)
+
+
+def build_preset(name: str, dtype: str, device: str) -> nn.Module:
+    """The preset's model: without weights on meta, with random ones (MiniLM: its own) elsewhere."""
+    if name == "minilm-distilbert" and device != "meta":
+        return load_minilm().to(device=device, dtype=getattr(torch, dtype))
+    preset: Preset = PRESETS[name]
+    config = getattr(transformers, preset.config)(**preset.sizes)
+    with torch.device("meta" if device == "meta" else device):
+        torch.manual_seed(0)
+        model = getattr(transformers, preset.model)(config)
+    return model.to(getattr(torch, dtype))
+
+
+def load_directory_or_hub(name: str, dtype: str, device: str) -> nn.Module:
+    path = Path(name)
+    if path.exists() or name.startswith((".", "/")):
+        check_directory(path)
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # transformers raises many kinds for a name it cannot resolve
+        if path.exists():
+            raise ModelError(f"{name}/config.json is no configuration of transformers: {one_line(error)}") from None
+        close = get_close_matches(name, PRESETS, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else f"; presets: {', '.join(PRESETS)}"
+        raise ModelError(f"unknown model {name!r}, neither a preset, a directory nor reachable on the hub{hint}") from None
+    saved = getattr(config, "attention_mechanism", None)
+    if saved is not None:
+        return load_converted(path, config, Mechanism(**saved), dtype, device)
+    if device == "meta":
+        with torch.device("meta"):
+            return AutoModel.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
+    try:
+        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=getattr(torch, dtype))
+    except Exception as error:
+        raise ModelError(f"cannot read the weights of {name}: {one_line(error)}") from None
+    return model.to(device)
+
+
+def load_converted(
+    path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str
+) -> nn.Module:
+    """A model saved by `save_pretrained` after `install`: the mechanism is built before weights load."""
+    with torch.device("meta" if device == "meta" else "cpu"):
+        config._attn_implementation = "eager"
+        model = AutoModel.from_config(config)
+    install(model, mechanism)
+    if device != "meta":
+        weights = path / "model.safetensors"
+        if not weights.exists():
+            raise ModelError(f"{path} holds no model.safetensors")
+        state = {}
+        with safe_open(weights, "pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        prefix = f"{model.base_model_prefix}."
+        if not any(key.startswith(prefix) for key in model.state_dict()):
+            state = {key.removeprefix(prefix): t for key, t in state.items()}
+        missing = model.state_dict().keys() - state.keys()
+        if missing:
+            raise ModelError(f"{weights} lacks {len(missing)} weights, among them {min(missing)}")
+        model.load_state_dict(state, strict=False)
+    return model.to(device=device, dtype=getattr(torch, dtype))
+
+
+def check_directory(path: Path) -> None:
+    """Refuse what is no model directory, pickled weights, and safetensors that cannot be read."""
+    if not path.is_dir():
+        raise ModelError(f"{path} is not a directory; MODEL is a preset, a directory, a hub id or module:function")
+    if not (path / "config.json").exists():
+        raise ModelError(f"{path} holds no config.json; save a model there with save_pretrained")
+    try:
+        json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}/config.json cannot be read: {one_line(error)}") from None
+    tensors = sorted(path.glob("*.safetensors"))
+    pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLES)
+    if pickles and not tensors:
+        raise ModelError(
+            f"{pickles[0]} is a pickle, which can run code; convert it with save_pretrained(..., safe_serialization=True)"
+        )
+    for file in tensors:
+        try:
+            with safe_open(file, "pt") as opened:
+                opened.keys()
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} cannot be read: {one_line(error)}") from None
+
+
+def load_function(name: str, device: str) -> Loaded:
+    """`package.module:function` returning `(module, inputs)`; the module runs as it comes."""
+    where, _, function_name = name.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(where), function_name)
+        made = function()
+    except Exception as error:  # the user's code
+        raise ModelError(f"cannot call {name}: {type(error).__name__}: {one_line(error)}") from error
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module)):
+        raise ModelError(f"{name} returned {type(made).__name__}, not (module, inputs)")
+    module, inputs = made
+    inputs = inputs if isinstance(inputs, dict | tuple) else (inputs,)
+    return Loaded(module.to(device).eval(), inputs, "native", 0)
+
+
+def eats_of(module: nn.Module) -> str:
+    if module.config.is_encoder_decoder:
+        return "pairs" if module.main_input_name == "input_ids" else "audio"
+    if module.main_input_name == "pixel_values":
+        return "image"
+    return "tokens"
+
+
+def max_positions(config: PretrainedConfig) -> int | None:
+    lengths = [getattr(config, name, None) for name in POSITIONS]
+    return min((n for n in lengths if isinstance(n, int) and n > 0), default=None)
+
+
+def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
+    longest = max_positions(config)
+    if longest is not None and seq > longest:
+        raise ModelError(f"--seq {seq} is beyond the {longest} positions of {name}")
+
+
+def make_inputs(module: nn.Module, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
+    """Full rows without padding: ids 5, 6, 7, ... (no special token), images and sound of zeros."""
+    config, floats = module.config, getattr(torch, dtype)
+    text = getattr(config, "text_config", config)
+    ids = (torch.arange(batch * seq) % max(1, min(text.vocab_size, 1000) - 5) + 5 if hasattr(text, "vocab_size") else torch.zeros(batch * seq, dtype=torch.long)).reshape(batch, seq)
+    vision = getattr(config, "vision_config", config)
+    size = getattr(vision, "image_size", 224)
+    image = torch.zeros(batch, getattr(vision, "num_channels", 3), size, size, dtype=floats) if "image" in eats else None
+    if eats == "image":
+        return {"pixel_values": image}
+    if eats == "image+text":
+        return {"input_ids": ids, "pixel_values": image}
+    if eats == "audio":
+        frames = 2 * config.max_source_positions
+        sound = torch.zeros(batch, config.num_mel_bins, frames, dtype=floats)
+        return {"input_features": sound, "decoder_input_ids": ids, "use_cache": False}
+    if eats == "pairs":
+        return {"input_ids": ids, "decoder_input_ids": ids, "use_cache": False}
+    return {"input_ids": ids} | ({"use_cache": False} if getattr(config, "use_cache", False) else {})
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+logging.getLogger("transformers").setLevel(logging.ERROR)
