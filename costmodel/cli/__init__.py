@@ -1,0 +1,70 @@
+"""The command line: `costmodel COMMAND`. Subcommands are imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+COMMANDS = {
+    "count": "Count the operations and bytes of a model, by kind, op, module or layer.",
+    "report": "Compare attention mechanisms side by side: operations, bytes, energy.",
+    "audit": "Show what fvcore and FlopCounterMode count of a model, and what they leave out.",
+    "tables": "Print the cost tables with units and sources.",
+}
+
+
+class Commands(click.Group):
+    """Names without imports, so that `costmodel --help` is fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"costmodel.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=Commands)
+@click.version_option("0.1.0", package_name="costmodel")
+def group() -> None:
+    """What a transformer costs in hardware, and what changes with its attention.
+
+    Try: costmodel report distilbert --attention dot --attention inhibitor --seq 128
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    from costmodel.errors import CostModelError
+    from models.errors import ModelError
+
+    try:
+        code = group.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except (CostModelError, ModelError) as error:
+        fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        fail("interrupted")
+    except MemoryError:
+        fail("out of memory; --device meta needs no memory for weights")
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as with `| head`
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(message: str) -> None:
+    click.echo("costmodel: error: " + " ".join(message.split()), err=True)
+    sys.exit(2)

@@ -1,0 +1,77 @@
+"""`costmodel audit`: the same model under other counters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from costmodel import render
+from costmodel.cli.common import check_output, check_sizes, model_options, put, quiet_imports
+
+
+@click.command("audit")
+@model_options
+@click.option("--attention", help="A mechanism of ours, or eager or sdpa of transformers.  [default: sdpa]")
+def command(
+    model: str,
+    batch: int,
+    seq: int | None,
+    dtype: str,
+    device: str,
+    as_run: bool,
+    allow_unknown: bool,
+    format_: str,
+    output: Path | None,
+    attention: str | None,
+) -> None:
+    """Run fvcore and torch's FlopCounterMode on MODEL, and show what each counts and leaves out.
+
+    What they count depends on the device: on CPU both miss the fused attention.
+
+    Example: costmodel audit distilbert-tiny --device cpu
+    """
+    check_output(output)
+    check_sizes(batch, seq)
+    quiet_imports()
+    from costmodel.audit import audit_record, run_flop_counter, run_fvcore
+    from costmodel.canonical import canonicalise
+    from costmodel.count import count
+    from costmodel.errors import TraceError
+    from costmodel.lower import lower
+    from costmodel.trace import trace
+    from models.load import load_model
+    from models.mechanisms import parse_mechanism
+
+    native = attention if attention in ("eager", "sdpa") else None
+    mechanism = parse_mechanism(attention) if attention and native is None else None
+    loaded = load_model(
+        model, mechanism=mechanism, batch=batch, seq=seq, dtype=dtype, device=device, native="sdpa" if attention is None else native
+    )
+    graph = lower(trace(loaded.module, loaded.inputs, device=device, as_run=as_run), as_run=as_run, allow_unknown=allow_unknown)
+    graph = graph if as_run else canonicalise(graph)
+    inputs = on_device(loaded.inputs, device)
+    try:
+        fcm, (fvcore, unsupported) = run_flop_counter(loaded.module, inputs), run_fvcore(loaded.module, inputs)
+    except Exception as error:  # their tracers fail on models that ours can trace
+        raise TraceError(f"{model} does not run under the other counters: {type(error).__name__}: {error}") from error
+    record = {"model": model, "attention": loaded.attention, "batch": batch, "seq": loaded.seq, "device": device}
+    record |= audit_record(graph, count(graph), fcm, fvcore) | {"fvcore_unsupported": unsupported}
+    if format_ == "json":
+        text = render.render_json(record)
+    elif format_ == "csv":
+        text = render.render_audit_csv(record)
+    else:
+        form = render.render_table if format_ == "table" else render.render_md
+        text = form(render.audit_grids(record), render.audit_notes(record))
+    put(text, output)
+
+
+def on_device(inputs: Any, device: str) -> Any:
+    import torch
+
+    def move(item: Any) -> Any:
+        return item.to(device) if isinstance(item, torch.Tensor) else item
+
+    return {k: move(v) for k, v in inputs.items()} if isinstance(inputs, dict) else tuple(map(move, inputs))

@@ -1,0 +1,49 @@
+"""`costmodel count`: one model, one attention, rows by kind, op, module or layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from costmodel import render
+from costmodel.cli.common import Request, check_output, counted, model_options, put
+from costmodel.count import GROUPINGS
+from costmodel.report import count_record
+
+
+@click.command("count")
+@model_options
+@click.option("--attention", help="A mechanism, such as inhibitor or inhibitor:normalise=sqrt.  [default: dot]")
+@click.option("--by", type=click.Choice(GROUPINGS), default="kind", show_default=True)
+def command(
+    model: str,
+    batch: int,
+    seq: int | None,
+    dtype: str,
+    device: str,
+    as_run: bool,
+    allow_unknown: bool,
+    format_: str,
+    output: Path | None,
+    attention: str | None,
+    by: str,
+) -> None:
+    """Count the operations and bytes of MODEL, forward pass.
+
+    MODEL is a preset (distilbert, bert-base, llama-3-8b, ...), a directory or hub id with
+    safetensors, or package.module:function returning (module, inputs).
+
+    Example: costmodel count distilbert --seq 128 --by layer
+    """
+    check_output(output)
+    result = counted(Request(model, batch, seq, dtype, device, as_run, allow_unknown), attention)
+    record = count_record(result.subject, result.graph, result.tally, by)
+    if format_ == "json":
+        text = render.render_json(record)
+    elif format_ == "csv":
+        text = render.render_count_csv(record)
+    else:
+        form = render.render_table if format_ == "table" else render.render_md
+        text = form(render.count_grids(record), render.count_notes(record))
+    put(text, output)

@@ -1,0 +1,158 @@
+"""Records of a counted model: plain dicts, as `--format json` prints them.
+
+No arithmetic beyond sums and shares. FLOPs and MACs are views of `Counts`, made here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from costmodel.count import Row, Tally, attention_core, rows_by
+from costmodel.counts import Counts, total
+from costmodel.dtypes import is_float
+from costmodel.errors import UnknownTable
+from costmodel.graph import Graph, Node
+from costmodel.ops import KIND_OF
+from costmodel.technology import Energy, load_table, price_arithmetic, price_traffic
+
+@dataclass(frozen=True)
+class Subject:
+    """What was counted."""
+
+    model: str
+    attention: str
+    batch: int
+    seq: int
+    dtype: str
+
+
+def flops(counts: Counts) -> int:
+    """Every scalar operation, each once. A multiply-accumulate is two."""
+    return sum(counts.arithmetic().values())
+
+
+def macs(graph: Graph, tally: Tally) -> int:
+    """Multiplications of products: each comes with the addition that accumulates it."""
+    pairs = zip(graph.nodes, tally.per_node, strict=True)
+    return sum(c.mul for node, c in pairs if KIND_OF.get(node.op) == "product")
+
+
+def byte_record(counts: Counts) -> dict[str, int]:
+    return {"operand_read": counts.read_bytes, "operand_write": counts.write_bytes}
+
+
+def row_record(row: Row) -> dict[str, Any]:
+    return {
+        "key": row.key,
+        "nodes": row.nodes,
+        "counts": row.counts.arithmetic(),
+        "bytes": byte_record(row.counts),
+    }
+
+
+def count_record(subject: Subject, graph: Graph, tally: Tally, by: str) -> dict[str, Any]:
+    """The record of one model with one attention, as `costmodel count --format json` prints it."""
+    core = total(c for c, inside in zip(tally.per_node, attention_core(graph), strict=True) if inside)
+    return {
+        "model": subject.model,
+        "attention": subject.attention,
+        "batch": subject.batch,
+        "seq": subject.seq,
+        "dtype": subject.dtype,
+        "params": tally.params,
+        "counts": tally.counts.arithmetic(),
+        "bytes": byte_record(tally.counts)
+        | {"compulsory": tally.compulsory_bytes, "peak_live": tally.peak_live_bytes},
+        "macs": macs(graph, tally),
+        "flops": flops(tally.counts),
+        "attention_core": {"counts": core.arithmetic(), "bytes": byte_record(core), "flops": flops(core)},
+        "complete": not tally.unknown,
+        "unknown": list(tally.unknown),
+        "by": by,
+        "rows": [row_record(row) for row in rows_by(graph, tally, by)],
+    }
+
+
+# Energy
+
+
+def compute_dtype(graph: Graph, node: Node) -> str:
+    """The number type in which a node computes: its widest float operand, else its first operand."""
+    operands = [graph.values[i].dtype for i in (*node.inputs, *node.outputs)]
+    floats = [d for d in operands if is_float(d)]
+    widest = ("float64", "float32", "bfloat16", "float16")
+    return next((d for d in widest if d in floats), operands[0] if operands else "float32")
+
+
+def energy_record(graph: Graph, tally: Tally, table_name: str, memory: str | None) -> dict[str, Any]:
+    """Energy of the arithmetic and of the operand traffic under one table, and the core's part.
+
+    A table that lacks a row for this number type gives `None` for its sums and says which row.
+    """
+    table = load_table(table_name)
+    inside = attention_core(graph)
+    typed = [(compute_dtype(graph, node), c) for node, c in zip(graph.nodes, tally.per_node, strict=True)]
+    core = [pair for pair, is_core in zip(typed, inside, strict=True) if is_core]
+    traffic = table.memory(memory or table.default_memory)
+    try:
+        parts = {
+            "": (price_arithmetic(table, typed), moved(table_name, tally.counts, traffic.name)),
+            "core_": (
+                price_arithmetic(table, core),
+                moved(table_name, total(c for _, c in core), traffic.name),
+            ),
+        }
+    except UnknownTable as error:
+        nothing = {"arithmetic": None, "memory": None, "total": None}
+        return nothing | {"missing": str(error), "operands_in": traffic.name}
+    record: dict[str, Any] = {"operands_in": traffic.name}
+    for prefix, (arithmetic, memory_energy) in parts.items():
+        both = arithmetic + memory_energy
+        for name, energy in (("arithmetic", arithmetic), ("memory", memory_energy), ("total", both)):
+            record[prefix + name] = energy.nominal_pj
+            record[f"{prefix}{name}_range"] = [energy.low_pj, energy.high_pj]
+    return record
+
+
+def moved(table_name: str, counts: Counts, memory: str) -> Energy:
+    return price_traffic(load_table(table_name), counts.read_bytes + counts.write_bytes, memory)
+
+
+def report_record(columns: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"columns": columns, "summary": summarise(columns), "complete": all(c["complete"] for c in columns)}
+
+
+def share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "none"
+
+
+def summarise(columns: list[dict[str, Any]]) -> str:
+    """One sentence: what changed from the first column to the others, and what no attention can save."""
+    first, *others = columns
+    core, whole = first["attention_core"]["counts"], first["counts"]
+    part = share(core["mul"], whole["mul"])
+    head = (
+        f"At S={first['seq']} the attention core of {first['attention']} holds {part} of the "
+        f"multiplications of {first['model']}"
+    )
+    if not others:
+        return head + ", and no other attention can save more than that."
+    changes = [change_of(first, other) for other in others]
+    return f"{head}; " + "; ".join(changes) + "."
+
+
+def change_of(first: dict[str, Any], other: dict[str, Any]) -> str:
+    def difference(name: str) -> str:
+        a, b = first["counts"][name], other["counts"][name]
+        return f"{100 * (b - a) / a:+.1f} % {name}" if a else f"{b - a:+,} {name}"
+
+    parts = [difference(name) for name in ("mul", "add", "cmp", "exp")]
+    energies = []
+    for table, energy in first.get("energy_pj", {}).items():
+        a, b = energy["arithmetic"], other["energy_pj"][table]["arithmetic"]
+        if a and b is not None:
+            core = other["energy_pj"][table]["core_arithmetic"] / energy["core_arithmetic"]
+            energies.append(f"{100 * (b - a) / a:+.1f} % ({core:.2f} times in the core) under {table}")
+    text = f"with {other['attention']} the model takes {', '.join(parts)}"
+    return text + (f", and its arithmetic {', '.join(energies)}" if energies else "")
