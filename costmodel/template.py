@@ -28,7 +28,7 @@ def basis_of(batch: int) -> Basis:
 
 def sample_sizes(batch: int, longest: int | None) -> tuple[Size, ...]:
     """Sizes to trace at, one more than there are coefficients, smallest first."""
-    top = longest or LARGEST_S
+    top = (longest or LARGEST_S) - 1
     lengths = sorted({3, 5, max(5, top // 2 - 1), top})
     if batch == 1:
         return tuple((1, s) for s in lengths)
@@ -37,8 +37,11 @@ def sample_sizes(batch: int, longest: int | None) -> tuple[Size, ...]:
 
 
 def covers(batch: int, seq: int, longest: int | None) -> bool:
-    """Whether sizes lie among the sampled ones: templates interpolate, they never extrapolate in S."""
-    return 3 <= seq <= (longest or LARGEST_S)
+    """Whether S lies among the sampled ones: a template interpolates, it never extrapolates in S.
+
+    The longest sequence is not among them: there a slice of all positions is no slice.
+    """
+    return 3 <= seq < (longest or LARGEST_S)
 
 
 def fit(trace_at: Callable[[Size], Graph], batch: int, longest: int | None) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ COMPOSITES: dict[Callable[..., Any], tuple[str, tuple[str, ...]]] = {
 }
 # Dispatches that are no work of the model: device queries of fake tensors.
 SILENT = ("prim::device",)
-# Calls that ask for a number, which a meta tensor does not have.
+# Calls that ask for a number, for control flow: no node of a graph, and no meta tensor has it.
 NUMBER_OF = ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero")
 
 
@@ -275,7 +275,7 @@ class Dispatches(TorchDispatchMode):
         if name in NUMBER_OF and any(isinstance(a, Tensor) and a.is_meta for a in args):
             return recorder.number(func, args, kwargs)
         result = func(*args, **kwargs)
-        if name not in SILENT:
+        if name not in SILENT and name not in NUMBER_OF:
             recorder.add(op, names, func, args, kwargs, result)
         return result
 
