@@ -39,7 +39,7 @@ def fold_masks(graph: Graph) -> Graph:
             symbolic.update(node.outputs)
             if node.op == "select" or any(i in masks for i in node.inputs):
                 masks.update(node.outputs)
-            if node.op != "view":
+            if node.op not in ("view", "index"):
                 node = replace(node, op="index", attrs={"was": node.op, **node.attrs})
         elif node.op == "add" and len(node.inputs) == 2 and not masks.isdisjoint(node.inputs):
             scores = next(i for i in node.inputs if i not in masks)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -105,11 +104,11 @@ def sum_over_keys(args: list[Any], term: Callable[[Any, Any], Any]) -> Array:
 
 
 def relu_of(x: Any) -> Any:
-    return x if x > 0 else 0 * plain(x)
+    return x if x > 0 else like(x, 0.0)
 
 
 def clipped(x: Any, low: Any, high: Any) -> Any:
-    x = low if x < low else x
+    x = like(x, low) if x < low else x
     return high if x > high else x
 
 
@@ -419,12 +418,16 @@ def fill(args: list[Any], attrs: dict[str, Any]) -> Array:
     call = dict(attrs["call"])
     if "arange" in attrs["aten"]:
         return np.arange(call["end"]).astype(object)
+    if "scalar_tensor" in attrs["aten"]:
+        return np.asarray(call["s"], object)
     return np.full(call["size"], 1 if "ones" in attrs["aten"] else 0).astype(object)
 
 
 @loop
 def select(args: list[Any], attrs: dict[str, Any]) -> Array:
-    """masked_fill."""
+    """masked_fill, or where on plain numbers."""
+    if "where" in attrs["aten"]:
+        return np.where(args[0].astype(bool), args[1], args[2])
     x, mask = args
     out = x.copy()
     for index in np.ndindex(*x.shape):
@@ -458,14 +461,19 @@ def logic(args: list[Any], attrs: dict[str, Any]) -> Array:
     return out
 
 
-def index_compare(args: list[Any], attrs: dict[str, Any]) -> Array:
-    compare = {"ge": lambda a, b: a >= b, "le": lambda a, b: a <= b, "lt": lambda a, b: a < b}
-    return _map(compare[attrs["aten"].removeprefix("aten.")])(args, attrs)
+def compare(args: list[Any], attrs: dict[str, Any]) -> Array:
+    """gt, which tallies, or another comparison of plain numbers."""
+    name = attrs.get("aten", "gt").removeprefix("aten.")
+    plain_only = {"ge": lambda a, b: a >= b, "le": lambda a, b: a <= b}
+    return _map(plain_only.get(name, compare_of))(args, attrs)
+
+
+RUN["compare"] = compare
 
 
 def run_index(args: list[Any], attrs: dict[str, Any]) -> Array:
     """An index node: the loop of the op that it was, on plain numbers."""
-    return index_compare(args, attrs) if attrs["was"] == "compare" else RUN[attrs["was"]](args, attrs)
+    return RUN[attrs["was"]](args, attrs)
 
 
 RUN["index"] = run_index
@@ -479,6 +487,3 @@ WITHOUT_LOOP = {
     "permute_copy": "no arithmetic to tally",
 }
 
-
-def elements(shape: tuple[int, ...]) -> int:
-    return prod(shape)
