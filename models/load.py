@@ -85,8 +85,10 @@ def load_model(
             return Loaded(module, make_inputs(module, eats, batch, seq, dtype), native, seq)
         kind = "native"
         if mechanism is not None or attention_modules(module):
-            mechanism = mechanism or Mechanism("dot")
-            if getattr(module.config, "attention_mechanism", None) is None:
+            saved = getattr(module.config, "attention_mechanism", None)
+            saved = None if saved is None else Mechanism(**saved)
+            mechanism = mechanism or saved or Mechanism("dot")
+            if mechanism != saved:
                 install(module, mechanism)
             kind = str(mechanism)
         return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)

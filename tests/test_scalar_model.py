@@ -14,6 +14,22 @@ from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism, parse_mechanism
 from tests.scalar import execute
 
+def wide(module: torch.nn.Module) -> torch.nn.Module:
+    """Weights large enough that values outlast an inhibition, checked where they do."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if "attention_core" not in name:
+                parameter.normal_(std=0.7)
+
+    def check(_module: torch.nn.Module, _args: object, output: torch.Tensor) -> None:
+        assert (output != 0).float().mean() > 0.1
+
+    for core in (m for name, m in module.named_modules() if name.endswith("attention_core")):
+        core.register_forward_hook(check)
+    return module
+
+
 CASES = [*MECHANISMS, "inhibitor:per_head=true,normalise=sqrt", "inhibitor:center_over=all", "inhibitor-2023:shift=0"]
 
 
@@ -29,7 +45,7 @@ def padded(seq: int) -> dict[str, torch.Tensor]:
 def test_values_and_counts(text: str, seq: int) -> None:
     mechanism = parse_mechanism(text)
     loaded = load_model("distilbert-tiny", mechanism=mechanism, batch=2, seq=seq, dtype="float64", device="cpu")
-    traced = trace_leaves(loaded.module, padded(seq), device="cpu")
+    traced = trace_leaves(wide(loaded.module), padded(seq), device="cpu")
     for graph in (lower(traced.graph), canonicalise(lower(traced.graph))):
         (values,), ledger = execute(graph, traced.leaves)
         truth = traced.result.last_hidden_state
@@ -45,7 +61,7 @@ def test_spelled_out_forms_execute_to_the_same(name: str) -> None:
     for implementation in ("fast", "broadcast", "cdist"):
         mechanism = Mechanism(name, implementation=implementation)
         loaded = load_model("distilbert-tiny", mechanism=mechanism, batch=2, seq=4, dtype="float64", device="cpu")
-        traced = trace_leaves(loaded.module, padded(4), device="cpu")
+        traced = trace_leaves(wide(loaded.module), padded(4), device="cpu")
         (values,), ledger = execute(canonicalise(lower(traced.graph)), traced.leaves)
         assert torch.allclose(torch.from_numpy(values), traced.result.last_hidden_state, rtol=0, atol=1e-9)
         tallies.append(dict(ledger))
@@ -55,7 +71,7 @@ def test_spelled_out_forms_execute_to_the_same(name: str) -> None:
 @pytest.mark.parametrize("native", ["eager", "sdpa"])
 def test_transformers_own_attention_executes(native: str) -> None:
     loaded = load_model("distilbert-tiny", batch=2, seq=4, dtype="float64", device="cpu", native=native)
-    traced = trace_leaves(loaded.module, padded(4), device="cpu")
+    traced = trace_leaves(wide(loaded.module), padded(4), device="cpu")
     (values,), ledger = execute(canonicalise(lower(traced.graph)), traced.leaves)
     assert torch.allclose(torch.from_numpy(values), traced.result.last_hidden_state, rtol=0, atol=1e-9)
     ours = load_model("distilbert-tiny", batch=2, seq=4)
