@@ -71,7 +71,7 @@ def run_fvcore(module: torch.nn.Module, inputs: Any) -> tuple[dict[str, int], di
 
 def audit_record(graph: Graph, tally: Tally, fcm: dict[str, int], fvcore: dict[str, int]) -> dict[str, Any]:
     """Per op: our counts, what each tool counts, and which has no count for it."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in rows_by(graph, tally, "op"):
         ours = flops(row.counts)
         if not ours:
@@ -101,9 +101,7 @@ def audit_record(graph: Graph, tally: Tally, fcm: dict[str, int], fvcore: dict[s
             "fvcore": sum(fvcore.values()),
         },
         "left_out": left_out,
-        "left_out_share": {
-            tool: sum(ops.values()) / flops(tally.counts) for tool, ops in left_out.items()
-        },
+        "left_out_share": {tool: sum(ops.values()) / flops(tally.counts) for tool, ops in left_out.items()},
     }
 
 

@@ -131,10 +131,10 @@ def fuse_l1(state: Lower, node: Node, spelling: Spelling) -> bool:
     if not difference or len(difference.inputs) != 2:
         return False
     q, k = sorted(difference.inputs, key=lambda i: spelling.graph.values[i].shape[-2] != 1)
-    q, k = squeeze(state, node, q, -2), squeeze(state, node, k, -3)
-    if q is None or k is None:
+    queries, keys = squeeze(state, node, q, -2), squeeze(state, node, k, -3)
+    if queries is None or keys is None:
         return False
-    emit_l1(state, node, q, k)
+    emit_l1(state, node, queries, keys)
     return True
 
 

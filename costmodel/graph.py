@@ -197,8 +197,7 @@ def with_nodes(graph: Graph, nodes: list[Node], values: list[Value] | None = Non
 def to_record(graph: Graph) -> dict[str, Any]:
     return {
         "values": [
-            [list(v.shape), v.dtype, v.kind, v.storage, list(v.stride), v.offset, v.name]
-            for v in graph.values
+            [list(v.shape), v.dtype, v.kind, v.storage, list(v.stride), v.offset, v.name] for v in graph.values
         ],
         "nodes": [
             [n.op, list(n.inputs), list(n.outputs), {k: pack(a) for k, a in n.attrs.items()}, n.module]

@@ -16,11 +16,14 @@ from costmodel.errors import UnknownOp
 from costmodel.graph import Graph, Node, Ref, Value, refs
 from costmodel.ops import UNKNOWN
 
+# fmt: off
 VIEWS = (
-    "view _unsafe_view reshape alias transpose permute t expand expand_as unsqueeze squeeze select slice "
-    "split split_with_sizes chunk unbind narrow as_strided detach diagonal unfold lift_fresh movedim "
-    "_reshape_alias view_as_real view_as_complex unsafe_split unsafe_chunk real imag"
-).split()
+    "view", "_unsafe_view", "reshape", "alias", "transpose", "permute", "t", "expand", "expand_as",
+    "unsqueeze", "squeeze", "select", "slice", "split", "split_with_sizes", "chunk", "unbind", "narrow",
+    "as_strided", "detach", "diagonal", "unfold", "lift_fresh", "movedim", "_reshape_alias", "view_as_real",
+    "view_as_complex", "unsafe_split", "unsafe_chunk", "real", "imag",
+)
+# fmt: on
 
 # aten name -> our op, for calls that act on elements one by one. Operands: the first ones named.
 UNARY = {
@@ -228,9 +231,7 @@ def lower(graph: Graph, *, as_run: bool = False, allow_unknown: bool = False) ->
         shapes = ", ".join(str(graph.values[i]) for i in node.inputs)
         where = f"{node.op}({shapes}) in module {node.module or '(top)'}"
         if not allow_unknown:
-            raise UnknownOp(
-                f"no count rule for {where}; add one in costmodel/lower.py, or pass --allow-unknown"
-            )
+            raise UnknownOp(f"no count rule for {where}; add one in costmodel/lower.py, or pass --allow-unknown")
         unknown[where] = None
         state.emit(node, UNKNOWN, tuple(Ref(i) for i in node.inputs), node.outputs, name=node.op)
     lowered = replace(graph, values=tuple(state.values), nodes=tuple(state.nodes), unknown=tuple(unknown))
@@ -350,7 +351,9 @@ def _dropout(state: Lower, node: Node) -> None:
 def _lower_move(op: str) -> Lowering:
     def function(state: Lower, node: Node) -> None:
         args = tuple(v for v in node.attrs.values() if next(refs(v), None) is not None)
-        kept = {k: v for k, v in node.attrs.items() if k not in ("device", "layout", "pin_memory", "memory_format")}
+        kept = {
+            k: v for k, v in node.attrs.items() if k not in ("device", "layout", "pin_memory", "memory_format")
+        }
         state.emit(node, op, args, node.outputs, aten=node.op, call=tuple(kept.items()))
 
     return function
@@ -417,9 +420,7 @@ def _topk(state: Lower, node: Node) -> None:
     # A sort is the selection of all.
     x = state[node.attrs["self"].id]
     N = x.shape[operand(node, "dim") if operand(node, "dim") is not None else -1]
-    state.emit(
-        node, "topk", (node.attrs["self"],), node.outputs, P=x.numel // N, N=N, K=node.attrs.get("k", N)
-    )
+    state.emit(node, "topk", (node.attrs["self"],), node.outputs, P=x.numel // N, N=N, K=node.attrs.get("k", N))
 
 
 # Normalisations
@@ -458,9 +459,7 @@ def _rms_norm(state: Lower, node: Node) -> None:
     N = prod(node.attrs["normalized_shape"])
     args = (node.attrs["input"], weight)
     eps = node.attrs.get("eps")
-    state.emit(
-        node, "rms_norm", args, node.outputs[:1], P=x.numel // N, N=N, eps=eps, weight=flags["weight"]
-    )
+    state.emit(node, "rms_norm", args, node.outputs[:1], P=x.numel // N, N=N, eps=eps, weight=flags["weight"])
 
 
 @lowers("aten.native_group_norm")
@@ -472,16 +471,19 @@ def _group_norm(state: Lower, node: Node) -> None:
     state.emit(node, "group_norm", args, node.outputs[:1], P=P, N=x.numel // P, eps=node.attrs["eps"], **flags)
 
 
-@lowers("aten.native_batch_norm", "aten._native_batch_norm_legit_no_training", "aten.batch_norm", "aten.cudnn_batch_norm")
+@lowers(
+    "aten.native_batch_norm",
+    "aten._native_batch_norm_legit_no_training",
+    "aten.batch_norm",
+    "aten.cudnn_batch_norm",
+)
 def _batch_norm(state: Lower, node: Node) -> None:
     if node.attrs.get("training"):
         raise UnknownOp("batch norm in training mode has no count rule: trace in eval mode (model.eval())")
     x = state[node.attrs["input"].id]
     weight, bias, flags = weights(node)
     args = (node.attrs["input"], weight, bias, node.attrs["running_mean"], node.attrs["running_var"])
-    state.emit(
-        node, "batch_norm", args, node.outputs[:1], n=x.numel, C=x.shape[1], eps=node.attrs["eps"], **flags
-    )
+    state.emit(node, "batch_norm", args, node.outputs[:1], n=x.numel, C=x.shape[1], eps=node.attrs["eps"], **flags)
 
 
 # Products. Operands are views whose last two dims are those of the rule; leading dims broadcast.
@@ -543,7 +545,7 @@ def _sdpa(state: Lower, node: Node) -> None:
     """q [..,H,S,d], k and v [..,G,T,d] with G groups of heads: scores, scale, softmax, values."""
     q, k, v = (state[node.attrs[name].id] for name in ("query", "key", "value"))
     *batch, M, K = q.shape
-    N, D = k.shape[-2], v.shape[-1]
+    N, _D = k.shape[-2], v.shape[-1]
     H = batch[-1] if batch else 1
     groups = k.shape[-3] if len(k.shape) > 2 else 1
     left, right, values = q.id, state.transpose(node, k.id), v.id
@@ -656,7 +658,11 @@ def emit_clip_form(state: Lower, node: Node, v: int, z: int) -> None:
 
 @lowers("aten.max_pool2d_with_indices", "aten.max_pool2d")
 def _max_pool(state: Lower, node: Node) -> None:
-    K = prod(node.attrs["kernel_size"]) if len(node.attrs["kernel_size"]) > 1 else node.attrs["kernel_size"][0] ** 2
+    K = (
+        prod(node.attrs["kernel_size"])
+        if len(node.attrs["kernel_size"]) > 1
+        else node.attrs["kernel_size"][0] ** 2
+    )
     P = state[node.outputs[0]].numel
     state.emit(node, "max_pool", (node.attrs["self"],), node.outputs[:1], P=P, K=K)
 

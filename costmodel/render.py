@@ -34,7 +34,10 @@ def shown(value: Any) -> str:
 def incomplete_lines(record: dict[str, Any]) -> list[str]:
     if not record["unknown"]:
         return []
-    return ["INCOMPLETE: these calls have no count rule and count nothing:", *(f"  {u}" for u in record["unknown"])]
+    return [
+        "INCOMPLETE: these calls have no count rule and count nothing:",
+        *(f"  {u}" for u in record["unknown"]),
+    ]
 
 
 def count_grids(record: dict[str, Any]) -> list[Grid]:
@@ -59,7 +62,8 @@ def count_grids(record: dict[str, Any]) -> list[Grid]:
 def count_notes(record: dict[str, Any]) -> list[str]:
     sizes = record["bytes"]
     return [
-        f"parameters {shown(record['params'])}; MACs {shown(record['macs'])}; all operations {shown(record['flops'])}",
+        f"parameters {shown(record['params'])}; MACs {shown(record['macs'])}; "
+        f"all operations {shown(record['flops'])}",
         f"compulsory {shown(sizes['compulsory'])} B; peak live {shown(sizes['peak_live'])} B",
         *incomplete_lines(record),
     ]
@@ -140,7 +144,9 @@ def report_notes(record: dict[str, Any]) -> list[str]:
     for name in columns[0].get("energy_pj", {}):
         table = load_table(name)
         missing = columns[0]["energy_pj"][name].get("missing")
-        notes.append(f"{name}: {table.source}. {table.includes.capitalize()}." + (f" {missing}." if missing else ""))
+        notes.append(
+            f"{name}: {table.source}. {table.includes.capitalize()}." + (f" {missing}." if missing else "")
+        )
     notes.append(
         "Energy is an estimate: no register, control, wire or reuse between operations. cmp and abs are priced at "
         "0 to 1 add, exp, erf, tanh, div, sqrt at 1 to 20 pJ: the range in brackets."
@@ -259,7 +265,9 @@ def render_audit_csv(record: dict[str, Any]) -> str:
 
 
 def table_grids(table: Table) -> list[Grid]:
-    ops = [(r.op, r.dtype, f"{r.energy_pj:g}", f"{r.area_um2:g}" if r.area_um2 else "-", r.kind) for r in table.ops]
+    ops = [
+        (r.op, r.dtype, f"{r.energy_pj:g}", f"{r.area_um2:g}" if r.area_um2 else "-", r.kind) for r in table.ops
+    ]
     for e in table.estimates:
         unit = "" if e.of == "pj" else f" x {e.of}"
         span = f"{e.nominal:g} ({e.low:g} to {e.high:g}){unit}"

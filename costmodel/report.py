@@ -16,6 +16,7 @@ from costmodel.graph import Graph, Node
 from costmodel.ops import KIND_OF
 from costmodel.technology import Energy, load_table, price_arithmetic, price_traffic
 
+
 @dataclass(frozen=True)
 class Subject:
     """What was counted."""

@@ -27,9 +27,7 @@ class Energy:
     high_pj: float = 0.0
 
     def __add__(self, other: Energy) -> Energy:
-        return Energy(
-            self.nominal_pj + other.nominal_pj, self.low_pj + other.low_pj, self.high_pj + other.high_pj
-        )
+        return Energy(self.nominal_pj + other.nominal_pj, self.low_pj + other.low_pj, self.high_pj + other.high_pj)
 
     def __mul__(self, times: float) -> Energy:
         return Energy(self.nominal_pj * times, self.low_pj * times, self.high_pj * times)

@@ -65,9 +65,7 @@ def trace(module: torch.nn.Module, inputs: Any, *, device: str = "meta", as_run:
     return trace_leaves(module, inputs, device=device, as_run=as_run).graph
 
 
-def trace_leaves(
-    module: torch.nn.Module, inputs: Any, *, device: str = "meta", as_run: bool = False
-) -> Trace:
+def trace_leaves(module: torch.nn.Module, inputs: Any, *, device: str = "meta", as_run: bool = False) -> Trace:
     """Like `trace`, with the leaf tensors: what an interpreter of the graph needs."""
     if device not in DEVICES:
         raise TraceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")

@@ -104,9 +104,7 @@ def attend_dot(
         mask = bias if keep is None else bias.masked_fill(~keep, float("-inf"))
         mask = mask.to(q.dtype)
     grouped = k.shape[1] != q.shape[1]
-    h = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale, enable_gqa=grouped
-    )
+    h = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale, enable_gqa=grouped)
     return h
 
 
@@ -284,7 +282,9 @@ def interface_of(name: str) -> Any:
         **_: Any,  # arguments of other implementations, as transformers' own functions ignore them
     ) -> tuple[Tensor, None]:
         if softcap is not None or s_aux is not None:
-            raise ModelError(f"attention {name!r} has no soft cap or sinks, which {type(module).__name__} asks for")
+            raise ModelError(
+                f"attention {name!r} has no soft cap or sinks, which {type(module).__name__} asks for"
+            )
         keep, bias = split_mask(attention_mask)
         M, N = query.shape[-2], key.shape[-2]
         causal = getattr(module, "is_causal", False) if is_causal is None else is_causal

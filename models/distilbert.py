@@ -85,5 +85,7 @@ def load_minilm() -> DistilBertModel:
     state = distilbert_state(load_file(directory / "model.safetensors"))
     model.load_state_dict(state, assign=True)
     # The one buffer that no file holds.
-    model.embeddings.position_ids = torch.arange(config.max_position_embeddings).expand((1, -1))
+    model.embeddings.register_buffer(
+        "position_ids", torch.arange(config.max_position_embeddings).expand((1, -1)), persistent=False
+    )
     return model.eval()

@@ -17,96 +17,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
-
-# Numba loops. Leading dims are flattened to one; the innermost loop runs over contiguous memory.
-# `nogil` lets threads share the work; fastmath stays off, so that infinities behave.
-
-
-@numba.njit(nogil=True, cache=True)
-def _l1_forward(q, kt, out):  # q [B,M,K], kt [B,K,N], out [B,M,N]
-    for b in range(q.shape[0]):
-        for i in range(q.shape[1]):
-            row = out[b, i]
-            row[:] = 0
-            for c in range(q.shape[2]):
-                x, column = q[b, i, c], kt[b, c]
-                for j in range(row.shape[0]):
-                    row[j] += abs(x - column[j])
-
-
-@numba.njit(nogil=True, cache=True)
-def _l1_backward(grad, q, k, dq, dk):  # grad [B,M,N], q and dq [B,M,K], k and dk [B,N,K]
-    dk[:] = 0
-    for b in range(q.shape[0]):
-        for i in range(q.shape[1]):
-            x, dx = q[b, i], dq[b, i]
-            dx[:] = 0
-            for j in range(k.shape[1]):
-                g, y, dy = grad[b, i, j], k[b, j], dk[b, j]
-                for c in range(x.shape[0]):
-                    s = g if x[c] > y[c] else (-g if x[c] < y[c] else g * 0)
-                    dx[c] += s
-                    dy[c] -= s
-
-
-@numba.njit(nogil=True, cache=True)
-def _relu_sum_forward(v, z, out):  # v [B,N,D], z [B,M,N], out [B,M,D]
-    for b in range(v.shape[0]):
-        for i in range(z.shape[1]):
-            row = out[b, i]
-            row[:] = 0
-            for j in range(v.shape[1]):
-                t, value = z[b, i, j], v[b, j]
-                for c in range(row.shape[0]):
-                    row[c] += max(value[c] - t, 0)
-
-
-@numba.njit(nogil=True, cache=True)
-def _relu_sum_backward(grad, v, z, dv, dz):  # grad [B,M,D]
-    dv[:] = 0
-    for b in range(v.shape[0]):
-        for i in range(z.shape[1]):
-            g = grad[b, i]
-            for j in range(v.shape[1]):
-                t, value, d = z[b, i, j], v[b, j], dv[b, j]
-                total = g[0] * 0
-                for c in range(g.shape[0]):
-                    s = g[c] if value[c] > t else g[c] * 0
-                    d[c] += s
-                    total -= s
-                dz[b, i, j] = total
-
-
-@numba.njit(nogil=True, cache=True)
-def _soft_forward(v, z, out):  # v [B,N,D], z [B,M,N], out [B,M,D]
-    for b in range(v.shape[0]):
-        for i in range(z.shape[1]):
-            row = out[b, i]
-            row[:] = 0
-            for j in range(v.shape[1]):
-                t, value = z[b, i, j], v[b, j]
-                for c in range(row.shape[0]):
-                    row[c] += value[c] - min(max(value[c], -t), t)
-
-
-@numba.njit(nogil=True, cache=True)
-def _soft_backward(grad, v, z, dv, dz):
-    dv[:] = 0
-    for b in range(v.shape[0]):
-        for i in range(z.shape[1]):
-            g = grad[b, i]
-            for j in range(v.shape[1]):
-                t, value, d = z[b, i, j], v[b, j], dv[b, j]
-                total = g[0] * 0
-                for c in range(g.shape[0]):
-                    s = g[c] if abs(value[c]) > t else g[c] * 0
-                    d[c] += s
-                    total -= s if value[c] > 0 else -s
-                dz[b, i, j] = total
 
 
 def _flat(x: Tensor) -> np.ndarray:
@@ -115,8 +28,11 @@ def _flat(x: Tensor) -> np.ndarray:
     return wide.detach().reshape(-1, *x.shape[-2:]).contiguous().numpy()
 
 
-def _in_threads(loop: Callable[..., None], *arrays: np.ndarray) -> None:
-    """Run a loop on shares of the leading dim, as many as torch has threads."""
+def _in_threads(name: str, *arrays: np.ndarray) -> None:
+    """Run a loop of `models.loops` on shares of the leading dim, as many as torch has threads."""
+    from models import loops  # numba is only loaded by who runs on CPU
+
+    loop = getattr(loops, name)
     B = arrays[0].shape[0]
     shares = min(torch.get_num_threads(), B)
     # A small job is done before a thread has started.
@@ -145,7 +61,7 @@ def l1_distance(q: Tensor, k: Tensor) -> Tensor:
 def _(q: Tensor, k: Tensor) -> Tensor:
     x, y = _flat(q), _flat(k)
     out = np.empty((*x.shape[:2], y.shape[1]), x.dtype)
-    _in_threads(_l1_forward, x, np.ascontiguousarray(y.swapaxes(1, 2)), out)
+    _in_threads("l1_forward", x, np.ascontiguousarray(y.swapaxes(1, 2)), out)
     return _result(out, q, (*q.shape[:-1], k.shape[-2]))
 
 
@@ -168,7 +84,7 @@ def l1_distance_backward(grad: Tensor, q: Tensor, k: Tensor) -> tuple[Tensor, Te
 def _(grad: Tensor, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     g, x, y = _flat(grad), _flat(q), _flat(k)
     dx, dy = np.empty_like(x), np.empty_like(y)
-    _in_threads(_l1_backward, g, x, y, dx, dy)
+    _in_threads("l1_backward", g, x, y, dx, dy)
     return _result(dx, q, q.shape), _result(dy, k, k.shape)
 
 
@@ -223,7 +139,7 @@ def _wide(x: Tensor) -> torch.dtype:
     return x.dtype if x.dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def _register_sum(op: Any, backward_op: Any, forward_loop: Any, backward_loop: Any) -> None:
+def _register_sum(op: Any, backward_op: Any, forward_loop: str, backward_loop: str) -> None:
     """CPU kernels, shapes and gradients of a sum over keys, and of its backward op."""
 
     @op.register_kernel("cpu")
@@ -262,5 +178,5 @@ def _register_gradient(op: Any, backward_op: Any) -> None:
 
 
 _register_gradient(l1_distance, l1_distance_backward)
-_register_sum(relu_sum, relu_sum_backward, _relu_sum_forward, _relu_sum_backward)
-_register_sum(soft_threshold_sum, soft_threshold_sum_backward, _soft_forward, _soft_backward)
+_register_sum(relu_sum, relu_sum_backward, "relu_sum_forward", "relu_sum_backward")
+_register_sum(soft_threshold_sum, soft_threshold_sum_backward, "soft_forward", "soft_backward")

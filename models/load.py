@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import sys
 import warnings
@@ -94,19 +93,20 @@ def load_model(
         return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)
 
 
-def build_preset(name: str, dtype: str, device: str) -> nn.Module:
+def build_preset(name: str, dtype: str, device: str) -> Any:
     """The preset's model: without weights on meta, with random ones (MiniLM: its own) elsewhere."""
     if name == "minilm-distilbert" and device != "meta":
-        return load_minilm().to(device=device, dtype=getattr(torch, dtype))
+        minilm: Any = load_minilm()
+        return minilm.to(device=device, dtype=getattr(torch, dtype))
     preset: Preset = PRESETS[name]
     config = getattr(transformers, preset.config)(**preset.sizes)
     with torch.device("meta" if device == "meta" else device):
         torch.manual_seed(0)
-        model = getattr(transformers, preset.model)(config)
+        model: Any = getattr(transformers, preset.model)(config)
     return model.to(getattr(torch, dtype))
 
 
-def load_directory_or_hub(name: str, dtype: str, device: str) -> nn.Module:
+def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
     path = Path(name)
     if path.exists() or name.startswith((".", "/")):
         check_directory(path)
@@ -114,10 +114,14 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> nn.Module:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # transformers raises many kinds for a name it cannot resolve
         if path.exists():
-            raise ModelError(f"{name}/config.json is no configuration of transformers: {one_line(error)}") from None
+            raise ModelError(
+                f"{name}/config.json is no configuration of transformers: {one_line(error)}"
+            ) from None
         close = get_close_matches(name, PRESETS, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else f"; presets: {', '.join(PRESETS)}"
-        raise ModelError(f"unknown model {name!r}, neither a preset, a directory nor reachable on the hub{hint}") from None
+        raise ModelError(
+            f"unknown model {name!r}, neither a preset, a directory nor reachable on the hub{hint}"
+        ) from None
     saved = getattr(config, "attention_mechanism", None)
     if saved is not None:
         return load_converted(path, config, Mechanism(**saved), dtype, device)
@@ -131,9 +135,7 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> nn.Module:
     return model.to(device)
 
 
-def load_converted(
-    path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str
-) -> nn.Module:
+def load_converted(path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str) -> Any:
     """A model saved by `save_pretrained` after `install`: the mechanism is built before weights load."""
     with torch.device("meta" if device == "meta" else "cpu"):
         config._attn_implementation = "eager"
@@ -169,9 +171,7 @@ def check_directory(path: Path) -> None:
     tensors = sorted(path.glob("*.safetensors"))
     pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLES)
     if pickles and not tensors:
-        raise ModelError(
-            f"{pickles[0]} is a pickle, which can run code; convert it with save_pretrained(..., safe_serialization=True)"
-        )
+        raise ModelError(f"{pickles[0]} is a pickle, which can run code; convert it to safetensors")
     for file in tensors:
         try:
             with safe_open(file, "pt") as opened:
@@ -197,7 +197,7 @@ def load_function(name: str, device: str) -> Loaded:
     return Loaded(module.to(device).eval(), inputs, "native", 0)
 
 
-def eats_of(module: nn.Module) -> str:
+def eats_of(module: Any) -> str:
     if module.config.is_encoder_decoder:
         return "pairs" if module.main_input_name == "input_ids" else "audio"
     if module.main_input_name == "pixel_values":
@@ -216,14 +216,15 @@ def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
         raise ModelError(f"--seq {seq} is beyond the {longest} positions of {name}")
 
 
-def make_inputs(module: nn.Module, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
+def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
     """Full rows without padding: ids 5, 6, 7, ... (no special token), images and sound of zeros."""
     config, floats = module.config, getattr(torch, dtype)
     text = getattr(config, "text_config", config)
-    ids = (torch.arange(batch * seq) % max(1, min(text.vocab_size, 1000) - 5) + 5 if hasattr(text, "vocab_size") else torch.zeros(batch * seq, dtype=torch.long)).reshape(batch, seq)
+    vocabulary = getattr(text, "vocab_size", 1000)
+    ids = (torch.arange(batch * seq) % max(1, min(vocabulary, 1000) - 5) + 5).reshape(batch, seq)
     vision = getattr(config, "vision_config", config)
     size = getattr(vision, "image_size", 224)
-    image = torch.zeros(batch, getattr(vision, "num_channels", 3), size, size, dtype=floats) if "image" in eats else None
+    image = torch.zeros(batch, getattr(vision, "num_channels", 3), size, size, dtype=floats)
     if eats == "image":
         return {"pixel_values": image}
     if eats == "image+text":
@@ -239,6 +240,3 @@ def make_inputs(module: nn.Module, eats: str, batch: int, seq: int, dtype: str) 
 
 def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
-
-
-logging.getLogger("transformers").setLevel(logging.ERROR)

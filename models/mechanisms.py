@@ -11,7 +11,7 @@ MECHANISMS = {
     "dot": "softmax(q k / sqrt d) v",
     "inhibitor-2023": "sum (v - z)+, z = (|q - k|_1 / sqrt d - shift)+ (arXiv 2310.02041, unsigned)",
     "inhibitor-2023-signed": "sum (v+ - z)+ + (v- + z)-, z as in inhibitor-2023 (arXiv 2310.02041)",
-    "inhibitor": "eta sum (v+ - z)+ + (v- + z)-, z = (gamma |q - k|_1 / sqrt d, centred, - delta)+ (arXiv 2503.15983)",
+    "inhibitor": "eta sum (v+ - z)+ + (v- + z)-, z = (gamma |q - k|_1 / sqrt d, centred)+ (arXiv 2503.15983)",
     "l1-softmax": "softmax(-|q - k|_1 / sqrt d) v",
     "relu": "relu(q k / sqrt d) / n v",
 }

@@ -90,20 +90,36 @@ PRESETS: dict[str, Preset] = {
     "opt-125m": Preset("OPTConfig", "OPTModel", "facebook/opt-125m", max_positions=2048),
     "gpt-neox-20b": Preset("GPTNeoXConfig", "GPTNeoXModel", "EleutherAI/gpt-neox-20b", max_positions=2048),
     "llama-2-7b": Preset(
-        "LlamaConfig", "LlamaModel", "meta-llama/Llama-2-7b-hf", {"max_position_embeddings": 4096}, max_positions=4096
+        "LlamaConfig",
+        "LlamaModel",
+        "meta-llama/Llama-2-7b-hf",
+        {"max_position_embeddings": 4096},
+        max_positions=4096,
     ),
     "llama-3-8b": Preset(
         "LlamaConfig",
         "LlamaModel",
         "meta-llama/Meta-Llama-3-8B",
-        {**_LLAMA3, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32},
+        {
+            **_LLAMA3,
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+        },
         max_positions=8192,
     ),
     "llama-3-70b": Preset(
         "LlamaConfig",
         "LlamaModel",
         "meta-llama/Meta-Llama-3-70B",
-        {**_LLAMA3, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64},
+        {
+            **_LLAMA3,
+            "hidden_size": 8192,
+            "intermediate_size": 28672,
+            "num_hidden_layers": 80,
+            "num_attention_heads": 64,
+        },
         max_positions=8192,
     ),
     "qwen2-7b": Preset(
@@ -137,7 +153,9 @@ PRESETS: dict[str, Preset] = {
     "clip-base": Preset(
         "CLIPConfig", "CLIPModel", "openai/clip-vit-base-patch32", eats="image+text", max_positions=77
     ),
-    "whisper-tiny": Preset("WhisperConfig", "WhisperModel", "openai/whisper-tiny", eats="audio", max_positions=448),
+    "whisper-tiny": Preset(
+        "WhisperConfig", "WhisperModel", "openai/whisper-tiny", eats="audio", max_positions=448
+    ),
     "mamba-130m": Preset(
         "MambaConfig", "MambaModel", "state-spaces/mamba-130m-hf", {"num_hidden_layers": 24}, max_positions=None
     ),

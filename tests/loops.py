@@ -486,4 +486,3 @@ WITHOUT_LOOP = {
     "pad": "no arithmetic to tally",
     "permute_copy": "no arithmetic to tally",
 }
-

@@ -60,9 +60,7 @@ def attend_row(m: Mechanism, q: Tensor, k: Tensor, v: Tensor, keep: list[bool]) 
     if m.name == "inhibitor-2023":
         h = [sum(pos(value[j][c] - z[j]) for j in keys) for c in range(width)]
     else:
-        h = [
-            sum(pos(pos(value[j][c]) - z[j]) + neg(neg(value[j][c]) + z[j]) for j in keys) for c in range(width)
-        ]
+        h = [sum(pos(pos(value[j][c]) - z[j]) + neg(neg(value[j][c]) + z[j]) for j in keys) for c in range(width)]
     scale = m.eta if m.name == "inhibitor" else 1.0
     divisor = {"none": 1.0, "sqrt": math.sqrt(len(keys)), "n": float(len(keys))}[m.normalise]
     return [x * scale / divisor for x in h]

@@ -108,7 +108,9 @@ def test_backward_is_finite_in_every_type(mechanism: Mechanism, dtype: torch.dty
     q, k, v = (x.requires_grad_() for x in operands(dtype))
     attend(mechanism, q, k, v, masks()["some"]).float().square().sum().backward()
     for x in (q, k, v):
-        assert x.grad is not None and x.grad.isfinite().all() and x.grad.dtype == dtype
+        assert x.grad is not None
+        assert x.grad.isfinite().all()
+        assert x.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("mechanism", [m for m in VARIANTS if m.implementation != "cdist"], ids=str)
@@ -119,7 +121,11 @@ def test_device_independent_kernels_agree_with_cpu(mechanism: Mechanism) -> None
     torch.manual_seed(0)
     v, z, q, k = (torch.randn(2, 3, 4, 5, dtype=torch.float64) for _ in range(4))
     z = torch.cat([z.abs(), torch.full((2, 3, 4, 1), float("inf"), dtype=torch.float64)], -1)[..., :4]
-    for op, args in ((kernels.l1_distance, (q, k)), (kernels.relu_sum, (v, z)), (kernels.soft_threshold_sum, (v, z))):
+    for op, args in (
+        (kernels.l1_distance, (q, k)),
+        (kernels.relu_sum, (v, z)),
+        (kernels.soft_threshold_sum, (v, z)),
+    ):
         assert torch.allclose(op(*args), op._init_fn(*args), rtol=0, atol=1e-12)
     grads = ((kernels.l1_distance_backward, (q, k), (4, 4)), (kernels.relu_sum_backward, (v, z), (4, 5)),
              (kernels.soft_threshold_sum_backward, (v, z), (4, 5)))  # fmt: skip
@@ -133,7 +139,14 @@ def test_device_independent_kernels_agree_with_cpu(mechanism: Mechanism) -> None
 
 # Weights large enough that values outlast the inhibition; with the usual 0.02 all outputs would be 0.
 WIDE = {"initializer_range": 0.5}
-SMALL = WIDE | {"vocab_size": 50, "n_layers": 2, "n_heads": 4, "dim": 16, "hidden_dim": 32, "max_position_embeddings": 32}
+SMALL = WIDE | {
+    "vocab_size": 50,
+    "n_layers": 2,
+    "n_heads": 4,
+    "dim": 16,
+    "hidden_dim": 32,
+    "max_position_embeddings": 32,
+}
 
 
 def distilbert(mechanism: Mechanism) -> DistilBertModel:
@@ -189,9 +202,11 @@ def test_a_fully_masked_row_gives_zero(mechanism: Mechanism) -> None:
     keep[1] = True
     q.requires_grad_()
     got = attend(mechanism, q, k, v, keep)
-    assert (got[0] == 0).all() and got.isfinite().all()
+    assert (got[0] == 0).all()
+    assert got.isfinite().all()
     got.sum().backward()
-    assert q.grad is not None and q.grad.isfinite().all()
+    assert q.grad is not None
+    assert q.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", list(MECHANISMS))
@@ -223,8 +238,8 @@ FAMILIES = {
     "albert": TEXT | {"embedding_size": 16},
     "qwen2": TEXT | {"num_key_value_heads": 2},
     "mistral": TEXT | {"num_key_value_heads": 2},
-    "opt": {"init_std": 0.5, "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 32,
-            "word_embed_proj_dim": 16, "pad_token_id": 0},
+    "opt": {"init_std": 0.5, "vocab_size": 60, "hidden_size": 16, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "ffn_dim": 32, "word_embed_proj_dim": 16, "pad_token_id": 0},
     "vit": TINY | {"image_size": 32, "patch_size": 8},
 }  # fmt: skip
 
@@ -234,7 +249,11 @@ FAMILIES = {
 def test_any_model_of_the_interface(family: str, name: str) -> None:
     torch.manual_seed(0)
     model = AutoModel.from_config(AutoConfig.for_model(family, **FAMILIES[family])).eval()
-    inputs = {"pixel_values": torch.randn(2, 3, 32, 32)} if family == "vit" else {"input_ids": torch.arange(12).reshape(2, 6) + 5}
+    inputs = (
+        {"pixel_values": torch.randn(2, 3, 32, 32)}
+        if family == "vit"
+        else {"input_ids": torch.arange(12).reshape(2, 6) + 5}
+    )
     with torch.no_grad():
         own = model(**inputs).last_hidden_state
         install(model, Mechanism(name))
@@ -255,7 +274,9 @@ def test_position_bias_of_t5_with_dot() -> None:
         own = model(ids, attention_mask=mask).last_hidden_state
         install(model, Mechanism("dot"))
         assert torch.allclose(own[0], model(ids, attention_mask=mask).last_hidden_state[0], rtol=0, atol=1e-5)
-        assert torch.allclose(own[1, :4], model(ids, attention_mask=mask).last_hidden_state[1, :4], rtol=0, atol=1e-5)
+        assert torch.allclose(
+            own[1, :4], model(ids, attention_mask=mask).last_hidden_state[1, :4], rtol=0, atol=1e-5
+        )
 
 
 # Parameters, saving, export

@@ -64,7 +64,7 @@ def test_every_lowering_names_a_known_op() -> None:
 @pytest.mark.parametrize("op", COUNTING)
 def test_rule_runs_on_symbols(op: str) -> None:
     """The rule on sympy symbols, then with numbers put in, equals the rule on numbers."""
-    shapes, attrs = samples(op)[-1]
+    _shapes, attrs = samples(op)[-1]
     symbols = {name: sympy.Symbol(name, integer=True, positive=True) for name in PARAMETERS[op]}
     formula = count_op(op, symbols)
     for name in ARITHMETIC:

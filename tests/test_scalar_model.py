@@ -14,6 +14,7 @@ from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism, parse_mechanism
 from tests.scalar import execute
 
+
 def wide(module: torch.nn.Module) -> torch.nn.Module:
     """Weights large enough that values outlast an inhibition, which is checked."""
     torch.manual_seed(1)
@@ -31,7 +32,12 @@ def wide(module: torch.nn.Module) -> torch.nn.Module:
     return module
 
 
-CASES = [*MECHANISMS, "inhibitor:per_head=true,normalise=sqrt", "inhibitor:center_over=all", "inhibitor-2023:shift=0"]
+CASES = [
+    *MECHANISMS,
+    "inhibitor:per_head=true,normalise=sqrt",
+    "inhibitor:center_over=all",
+    "inhibitor-2023:shift=0",
+]
 
 
 def padded(seq: int) -> dict[str, torch.Tensor]:

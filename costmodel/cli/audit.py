@@ -47,15 +47,27 @@ def command(
     native = attention if attention in ("eager", "sdpa") else None
     mechanism = parse_mechanism(attention) if attention and native is None else None
     loaded = load_model(
-        model, mechanism=mechanism, batch=batch, seq=seq, dtype=dtype, device=device, native="sdpa" if attention is None else native
+        model,
+        mechanism=mechanism,
+        batch=batch,
+        seq=seq,
+        dtype=dtype,
+        device=device,
+        native="sdpa" if attention is None else native,
     )
-    graph = lower(trace(loaded.module, loaded.inputs, device=device, as_run=as_run), as_run=as_run, allow_unknown=allow_unknown)
+    graph = lower(
+        trace(loaded.module, loaded.inputs, device=device, as_run=as_run),
+        as_run=as_run,
+        allow_unknown=allow_unknown,
+    )
     graph = graph if as_run else canonicalise(graph)
     inputs = on_device(loaded.inputs, device)
     try:
         fcm, (fvcore, unsupported) = run_flop_counter(loaded.module, inputs), run_fvcore(loaded.module, inputs)
     except Exception as error:  # their tracers fail on models that ours can trace
-        raise TraceError(f"{model} does not run under the other counters: {type(error).__name__}: {error}") from error
+        raise TraceError(
+            f"{model} does not run under the other counters: {type(error).__name__}: {error}"
+        ) from error
     record = {"model": model, "attention": loaded.attention, "batch": batch, "seq": loaded.seq, "device": device}
     record |= audit_record(graph, count(graph), fcm, fvcore) | {"fvcore_unsupported": unsupported}
     if format_ == "json":

@@ -57,21 +57,30 @@ def model_options(command: F) -> F:
         click.option("--seq", type=int, help="Positions a row, S.  [default: 128, or what the model takes]"),
         click.option("--dtype", type=click.Choice(MODEL_DTYPES), default="float32", show_default=True),
         click.option(
-            "--device", type=click.Choice(DEVICES), default="meta", show_default=True, help="meta needs no weights."
+            "--device",
+            type=click.Choice(DEVICES),
+            default="meta",
+            show_default=True,
+            help="meta needs no weights.",
         ),
         click.option("--as-run", is_flag=True, help="Count the kernels that really ran, not the mathematics."),
         click.option("--allow-unknown", is_flag=True, help="Let calls without a rule through; marks the result."),
     )
-    for option in reversed((*options, *output_options())):
+    command = output_options(command)
+    for option in reversed(options):
         command = option(command)
     return command
 
 
-def output_options() -> tuple[Callable[[F], F], ...]:
-    return (
+def output_options(command: F) -> F:
+    """Format and output: the options of every command."""
+    options = (
         click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
         click.option("--output", type=click.Path(path_type=Path), help="A file, written whole or not at all."),
     )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def check_sizes(batch: int, seq: int | None) -> None:

@@ -14,7 +14,9 @@ from costmodel.technology import load_table
 
 @click.command("report")
 @model_options
-@click.option("--attention", "attentions", multiple=True, help="May be given several times.  [default: dot inhibitor]")
+@click.option(
+    "--attention", "attentions", multiple=True, help="May be given several times.  [default: dot inhibitor]"
+)
 @click.option("--table", "tables", multiple=True, help="Cost tables.  [default: horowitz45 jouppi7]")
 @click.option("--operands-in", help="Memory that every operand comes from and goes to.  [default: dram]")
 def command(

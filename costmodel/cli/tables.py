@@ -12,15 +12,9 @@ from costmodel.cli.common import check_output, output_options, put
 from costmodel.technology import load_table, table_names
 
 
-def command_options(command: click.Command) -> click.Command:
-    for option in reversed(output_options()):
-        command = option(command)
-    return command
-
-
 @click.command("tables")
 @click.argument("name", required=False)
-@command_options
+@output_options
 def command(name: str | None, format_: str, output: Path | None) -> None:
     """Print all cost tables, or the one called NAME, with units and sources.
 
@@ -34,5 +28,7 @@ def command(name: str | None, format_: str, output: Path | None) -> None:
         text = render.render_tables_csv(tables)
     else:
         form = render.render_table if format_ == "table" else render.render_md
-        text = form([g for t in tables for g in render.table_grids(t)], [n for t in tables for n in render.table_notes(t)])
+        text = form(
+            [g for t in tables for g in render.table_grids(t)], [n for t in tables for n in render.table_notes(t)]
+        )
     put(text, output)

