@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from costmodel.count import Tally, rows_by
+from costmodel.count import Tally
 from costmodel.graph import Graph
 from costmodel.lower import base_name
 from costmodel.report import flops, macs
 
-# Our ops as the other tools call them. What stands in no list is what a tool has no word for.
+# Our rows as the other tools call them. What stands in no list is what a tool has no word for.
+WEIGHTS, ACTIVATIONS = "matmul with weights", "matmul of activations"
 FCM_NAMES = {
-    "matmul": ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul"),
+    WEIGHTS: ("mm", "addmm", "linear"),
+    ACTIVATIONS: (
+        "bmm",
+        "baddbmm",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
+    ),
     "conv": ("convolution", "_convolution"),
 }
 FVCORE_NAMES = {
-    "matmul": ("linear", "addmm", "matmul", "bmm", "einsum"),
+    WEIGHTS: ("linear", "addmm"),
+    ACTIVATIONS: ("matmul", "bmm", "einsum"),
     "conv": ("conv",),
     "layer_norm": ("layer_norm",),
     "batch_norm": ("batch_norm",),
@@ -69,16 +79,25 @@ def run_fvcore(module: torch.nn.Module, inputs: Any) -> tuple[dict[str, int], di
         return by_operator, dict(analysis.unsupported_ops())
 
 
-def audit_record(graph: Graph, tally: Tally, fcm: dict[str, int], fvcore: dict[str, int]) -> dict[str, Any]:
-    """Per op: our counts, what each tool counts, and which has no count for it."""
+def attempt(run: Callable[[], Any], failures: dict[str, str], tool: str) -> Any:
+    """What a tool says, or None, with its reason in `failures`: they fail on models that ours traces."""
+    try:
+        return run()
+    except Exception as error:
+        failures[tool] = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+        return None
+
+
+def audit_record(graph: Graph, tally: Tally, module: torch.nn.Module, inputs: Any) -> dict[str, Any]:
+    """Per op: our counts of a lowered graph, what each tool counts of the module, and what it leaves out."""
+    failures: dict[str, str] = {}
+    fcm = attempt(lambda: run_flop_counter(module, inputs), failures, "FlopCounterMode") or {}
+    fvcore, unsupported = attempt(lambda: run_fvcore(module, inputs), failures, "fvcore") or ({}, {})
     rows: list[dict[str, Any]] = []
-    for row in rows_by(graph, tally, "op"):
-        ours = flops(row.counts)
-        if not ours:
-            continue
-        theirs_fcm = take(fcm, FCM_NAMES.get(row.key, (row.key,)))
-        theirs_fvcore = take(fvcore, FVCORE_NAMES.get(row.key, (row.key,)))
-        rows.append({"op": row.key, "costmodel": ours, "FlopCounterMode": theirs_fcm, "fvcore": theirs_fvcore})
+    for op, ours in count_by_row(graph, tally).items():
+        theirs_fcm = take(fcm, FCM_NAMES.get(op, (op,)))
+        theirs_fvcore = take(fvcore, FVCORE_NAMES.get(op, (op,)))
+        rows.append({"op": op, "costmodel": ours, "FlopCounterMode": theirs_fcm, "fvcore": theirs_fvcore})
     # What a tool counts under a name of its own, such as a whole attention call.
     rest_fcm = {k: v for k, v in fcm.items() if v and not any(k in n for n in FCM_NAMES.values())}
     listed = {row["op"] for row in rows}
@@ -91,18 +110,34 @@ def audit_record(graph: Graph, tally: Tally, fcm: dict[str, int], fvcore: dict[s
         tool: {row["op"]: row["costmodel"] for row in rows if row["costmodel"] and not row[tool]}
         for tool in ("FlopCounterMode", "fvcore")
     }
+    left_out = {tool: ops for tool, ops in left_out.items() if tool not in failures}
     return {
         "units": UNITS,
+        "failed": failures,
+        "fvcore_unsupported": unsupported,
         "rows": rows,
         "totals": {
             "costmodel": flops(tally.counts),
             "costmodel_macs": macs(graph, tally),
-            "FlopCounterMode": sum(fcm.values()),
-            "fvcore": sum(fvcore.values()),
+            "FlopCounterMode": None if "FlopCounterMode" in failures else sum(fcm.values()),
+            "fvcore": None if "fvcore" in failures else sum(fvcore.values()),
         },
         "left_out": left_out,
         "left_out_share": {tool: sum(ops.values()) / flops(tally.counts) for tool, ops in left_out.items()},
     }
+
+
+def count_by_row(graph: Graph, tally: Tally) -> dict[str, int]:
+    """Operations by op, where there are any; products of weights apart from those of activations."""
+    weights = {v.storage for v in graph.values if v.kind in ("param", "buffer")}
+    rows: dict[str, int] = {}
+    for node, counts in zip(graph.nodes, tally.per_node, strict=True):
+        key = node.op
+        if node.op == "matmul":
+            weighted = any(graph.values[i].storage in weights for i in node.inputs[:2])
+            key = WEIGHTS if weighted else ACTIVATIONS
+        rows[key] = rows.get(key, 0) + flops(counts)
+    return {key: n for key, n in rows.items() if n}
 
 
 def take(counts: dict[str, int], names: tuple[str, ...]) -> int | None:

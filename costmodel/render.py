@@ -31,6 +31,10 @@ def shown(value: Any) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
 
 
+def sizes_of(record: dict[str, Any]) -> str:
+    return "" if record["seq"] is None else f"B={record['batch']}, S={record['seq']}, "
+
+
 def incomplete_lines(record: dict[str, Any]) -> list[str]:
     if not record["unknown"]:
         return []
@@ -52,9 +56,8 @@ def count_grids(record: dict[str, Any]) -> list[Grid]:
     sums = (shown(record["counts"].get(n, 0)) for n in names)
     sizes = (shown(record["bytes"]["operand_read"]), shown(record["bytes"]["operand_write"]))
     rows.append(("total", shown(nodes), *sums, *sizes))
-    title = (
-        f"{record['model']}, attention {record['attention']}, B={record['batch']}, S={record['seq']}, "
-        f"{record['dtype']}" + ("" if record["complete"] else "  INCOMPLETE")
+    title = f"{record['model']}, attention {record['attention']}, {sizes_of(record)}{record['dtype']}" + (
+        "" if record["complete"] else "  INCOMPLETE"
     )
     return [Grid(title, head, tuple(rows))]
 
@@ -89,7 +92,7 @@ def report_grids(record: dict[str, Any]) -> list[Grid]:
     columns = record["columns"]
     first = columns[0]
     heads = tuple(h for c in columns for h in (c["attention"], "core"))
-    title = f"{first['model']}, B={first['batch']}, S={first['seq']}, {first['dtype']}"
+    title = f"{first['model']}, {sizes_of(first)}{first['dtype']}"
     title += "" if record["complete"] else "  INCOMPLETE"
 
     def line(label: str, pairs: list[tuple[Any, Any]]) -> tuple[str, ...]:
@@ -234,10 +237,8 @@ def audit_grids(record: dict[str, Any]) -> list[Grid]:
     tools = ("costmodel", "FlopCounterMode", "fvcore")
     rows = [(row["op"], *(shown(row[tool]) for tool in tools)) for row in record["rows"]]
     rows.append(("total", *(shown(record["totals"][tool]) for tool in tools)))
-    title = (
-        f"{record['model']}, attention {record['attention']}, B={record['batch']}, S={record['seq']}, "
-        f"on {record['device']}; - is no count"
-    )
+    at = f"{sizes_of(record)}on {record['device']}"
+    title = f"{record['model']}, attention {record['attention']}, {at}; - is no count"
     return [Grid(title, ("op", *tools), tuple(rows))]
 
 
@@ -247,6 +248,7 @@ def audit_notes(record: dict[str, Any]) -> list[str]:
     for tool, ops in record["left_out"].items():
         named = ", ".join(f"{op} {shown(n)}" for op, n in ops.items()) or "nothing"
         notes.append(f"{tool} leaves out {100 * record['left_out_share'][tool]:.2f} % of the operations: {named}")
+    notes += [f"{tool} does not run on this model here: {cause}" for tool, cause in record["failed"].items()]
     unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
     notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
     return notes

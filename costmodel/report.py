@@ -23,8 +23,8 @@ class Subject:
 
     model: str
     attention: str
-    batch: int
-    seq: int
+    batch: int | None  # None where the user's own function decides the sizes
+    seq: int | None
     dtype: str
 
 
@@ -133,10 +133,8 @@ def summarise(columns: list[dict[str, Any]]) -> str:
     first, *others = columns
     core, whole = first["attention_core"]["counts"], first["counts"]
     part = share(core["mul"], whole["mul"])
-    head = (
-        f"At S={first['seq']} the attention core of {first['attention']} holds {part} of the "
-        f"multiplications of {first['model']}"
-    )
+    at = f"At S={first['seq']} the" if first["seq"] else "The"
+    head = f"{at} attention core of {first['attention']} holds {part} of the multiplications of {first['model']}"
     if not others:
         return head + ", and no other attention can save more than that."
     changes = [change_of(first, other) for other in others]

@@ -67,10 +67,7 @@ def trace(module: torch.nn.Module, inputs: Any, *, device: str = "meta", as_run:
 
 def trace_leaves(module: torch.nn.Module, inputs: Any, *, device: str = "meta", as_run: bool = False) -> Trace:
     """Like `trace`, with the leaf tensors: what an interpreter of the graph needs."""
-    if device not in DEVICES:
-        raise TraceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TraceError("this machine has no CUDA device; use --device meta or --device cpu")
+    check_device(device)
     recorder = Recorder(module)
     moved = recorder.add_inputs(inputs, device)
     hooks = (
@@ -92,6 +89,14 @@ def trace_leaves(module: torch.nn.Module, inputs: Any, *, device: str = "meta", 
         for hook in hooks:
             hook.remove()
     return recorder.finish(result)
+
+
+def check_device(device: str) -> None:
+    """Raises TraceError for a device that is unknown or not there."""
+    if device not in DEVICES:
+        raise TraceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TraceError("this machine has no CUDA device; use --device meta or --device cpu")
 
 
 def run(module: torch.nn.Module, inputs: Any) -> Any:

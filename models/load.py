@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 import sys
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import huggingface_hub
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
@@ -36,7 +39,7 @@ class Loaded:
     module: nn.Module
     inputs: Any
     attention: str  # the mechanism, or "native" where the model's own attention cannot be changed
-    seq: int
+    seq: int | None  # None where the user's own function decides
 
 
 def load_model(
@@ -67,6 +70,10 @@ def load_model(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if ":" in name and name not in PRESETS:
+            if mechanism is not None or seq is not None or batch != 1 or native is not None:
+                raise ModelError(
+                    f"{name} decides sizes and attention itself; leave --batch, --seq, --attention out"
+                )
             return load_function(name, device)
         if name in PRESETS:
             preset = PRESETS[name]
@@ -110,8 +117,10 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
     path = Path(name)
     if path.exists() or name.startswith((".", "/")):
         check_directory(path)
+    # Without a network the hub's client tries for a minute; what it has on disk it still gives.
+    offline = {"local_files_only": True} if not path.exists() and not hub_answers() else {}
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False, **offline)
     except Exception as error:  # transformers raises many kinds for a name it cannot resolve
         if path.exists():
             raise ModelError(
@@ -129,10 +138,22 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
         with torch.device("meta"):
             return AutoModel.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
     try:
-        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=getattr(torch, dtype))
+        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=getattr(torch, dtype), **offline)
     except Exception as error:
         raise ModelError(f"cannot read the weights of {name}: {one_line(error)}") from None
     return model.to(device)
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached; taken for granted behind a proxy."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return True
+    host = urlsplit(huggingface_hub.constants.ENDPOINT)
+    try:
+        with socket.create_connection((host.hostname or "", host.port or 443), timeout=3):
+            return True
+    except OSError:
+        return False
 
 
 def load_converted(path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str) -> Any:
@@ -194,7 +215,7 @@ def load_function(name: str, device: str) -> Loaded:
         raise ModelError(f"{name} returned {type(made).__name__}, not (module, inputs)")
     module, inputs = made
     inputs = inputs if isinstance(inputs, dict | tuple) else (inputs,)
-    return Loaded(module.to(device).eval(), inputs, "native", 0)
+    return Loaded(module.to(device).eval(), inputs, "native", None)
 
 
 def eats_of(module: Any) -> str:

@@ -105,7 +105,10 @@ def leaf(i: int, kind: str = "input") -> Value:
         (Graph((leaf(0, "wish"),), ()), "value %0 is of unknown kind 'wish'"),
         (Graph((replace(leaf(0), storage=4),), ()), "value %0 lives in the unknown storage 4"),
         (Graph((replace(leaf(0), stride=()),), ()), "value %0 has 1 dims and 0 strides"),
-        (Graph((leaf(0), leaf(1, "temp")), (Node("relu", (1,), (1,), {}),)), "node 0 relu uses %1 before it is made"),
+        (
+            Graph((leaf(0), leaf(1, "temp")), (Node("relu", (1,), (1,), {}),)),
+            "node 0 relu uses %1 before it is made",
+        ),
         (Graph((leaf(0),), (Node("relu", (0,), (0,), {}),)), "node 0 relu makes %0 again"),
         (Graph((leaf(0, "temp"),), (), (0,)), "the output %0 is never made"),
     ],
@@ -163,8 +166,10 @@ def test_a_length_that_is_no_polynomial_has_no_template() -> None:
 
 
 def test_templates_interpolate_only() -> None:
-    assert template.covers(1, 3, 512) and template.covers(1, 511, 512)
-    assert not template.covers(1, 2, 512) and not template.covers(1, 512, 512)
+    assert template.covers(1, 3, 512)
+    assert template.covers(1, 511, 512)
+    assert not template.covers(1, 2, 512)
+    assert not template.covers(1, 512, 512)
     assert json.dumps(TEMPLATES["distilbert-tiny", "dot", 1])
 
 

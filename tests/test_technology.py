@@ -22,9 +22,12 @@ SHORT = {"float16": "fp16", "float32": "fp32", "bfloat16": "bf16"}
 @pytest.mark.parametrize("name", table_names())
 def test_every_row_has_a_source_and_an_order(name: str) -> None:
     table = load_table(name)
-    assert table.source and table.includes and table.evidence
+    assert table.source
+    assert table.includes
+    assert table.evidence
     for estimate in table.estimates:
-        assert estimate.low <= estimate.nominal <= estimate.high and "estimate" in estimate.source
+        assert estimate.low <= estimate.nominal <= estimate.high
+        assert "estimate" in estimate.source
     for memory in table.memories:
         assert memory.low_pj <= memory.energy_pj <= memory.high_pj
     for op in ARITHMETIC:
@@ -46,7 +49,8 @@ def test_rows_equal_the_collected_ones(name: str) -> None:
     for row in table.ops:
         assert found[f"{name}_{SHORT.get(row.dtype, row.dtype)}_{row.op}"] == row.energy_pj
     labels = {
-        "horowitz45": {"sram-8KiB": "cache_8KB", "sram-32KiB": "cache_32KB", "sram-1MiB": "cache_1MB", "dram": "dram"},
+        "horowitz45": {"sram-8KiB": "cache_8KB", "sram-32KiB": "cache_32KB", "sram-1MiB": "cache_1MB",
+                       "dram": "dram"},
         "jouppi7": {"sram-8KiB": "sram_8KB", "sram-32KiB": "sram_32KB", "sram-1MiB": "sram_1MB", "dram": "ddr",
                     "hbm2": "hbm2", "gddr6": "gddr6"},
     }[name]  # fmt: skip

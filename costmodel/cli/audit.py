@@ -35,15 +35,15 @@ def command(
     check_output(output)
     check_sizes(batch, seq)
     quiet_imports()
-    from costmodel.audit import audit_record, run_flop_counter, run_fvcore
+    from costmodel.audit import audit_record
     from costmodel.canonical import canonicalise
     from costmodel.count import count
-    from costmodel.errors import TraceError
     from costmodel.lower import lower
-    from costmodel.trace import trace
+    from costmodel.trace import check_device, trace
     from models.load import load_model
     from models.mechanisms import parse_mechanism
 
+    check_device(device)
     native = attention if attention in ("eager", "sdpa") else None
     mechanism = parse_mechanism(attention) if attention and native is None else None
     loaded = load_model(
@@ -62,14 +62,8 @@ def command(
     )
     graph = graph if as_run else canonicalise(graph)
     inputs = on_device(loaded.inputs, device)
-    try:
-        fcm, (fvcore, unsupported) = run_flop_counter(loaded.module, inputs), run_fvcore(loaded.module, inputs)
-    except Exception as error:  # their tracers fail on models that ours can trace
-        raise TraceError(
-            f"{model} does not run under the other counters: {type(error).__name__}: {error}"
-        ) from error
     record = {"model": model, "attention": loaded.attention, "batch": batch, "seq": loaded.seq, "device": device}
-    record |= audit_record(graph, count(graph), fcm, fvcore) | {"fvcore_unsupported": unsupported}
+    record |= audit_record(graph, count(graph), loaded.module, inputs)
     if format_ == "json":
         text = render.render_json(record)
     elif format_ == "csv":

@@ -95,14 +95,18 @@ def counted(request: Request, attention: str | None) -> Counted:
     check_sizes(request.batch, request.seq)
     mechanism = None if attention is None else parse_mechanism(attention)
     if request.model in PRESETS:
-        seq = resolve_seq(request.model, request.seq)
-        graph, kind = preset_graph(request, mechanism, seq)
+        seq: int | None = resolve_seq(request.model, request.seq)
+        graph, kind = preset_graph(request, mechanism, seq or 0)
     else:
         graph, kind, seq = traced(request, mechanism, request.seq)
     graph = lower(graph, as_run=request.as_run, allow_unknown=request.allow_unknown)
     if not request.as_run:
         graph = canonicalise(graph)
-    subject = Subject(request.model, kind, request.batch, seq, request.dtype)
+    # A function of the user's own decides all sizes; a graph tells the type of its weights.
+    own = seq is None
+    weights = [v.dtype for v in graph.values if v.kind == "param"]
+    dtype = weights[0] if own and weights else request.dtype
+    subject = Subject(request.model, kind, None if own else request.batch, seq, dtype)
     return Counted(subject, graph, count(graph))
 
 
@@ -165,12 +169,13 @@ def new_template(
     return made
 
 
-def traced(request: Request, mechanism: Mechanism | None, seq: int | None) -> tuple[Graph, str, int]:
+def traced(request: Request, mechanism: Mechanism | None, seq: int | None) -> tuple[Graph, str, int | None]:
     """Load the model and trace it: the slow way, with torch."""
     quiet_imports()
-    from costmodel.trace import trace
+    from costmodel.trace import check_device, trace
     from models.load import load_model
 
+    check_device(request.device)
     loaded = load_model(
         request.model,
         mechanism=mechanism,
