@@ -36,7 +36,7 @@ check: $(STAMP) ## format, lint, types, import direction, quick tests: before ev
 	$(PYTEST) -n 2 -m quick
 
 bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails by time
-	$(BIN)/python -m tests.bench.trace
+	$(BIN)/python -m tests.bench.trace --write
 
 readme: $(STAMP) ## write the outputs that README.md shows
 	$(BIN)/python -m tests.readme

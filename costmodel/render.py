@@ -249,8 +249,9 @@ def audit_notes(record: dict[str, Any]) -> list[str]:
         named = ", ".join(f"{op} {shown(n)}" for op, n in ops.items()) or "nothing"
         notes.append(f"{tool} leaves out {100 * record['left_out_share'][tool]:.2f} % of the operations: {named}")
     notes += [f"{tool} does not run on this model here: {cause}" for tool, cause in record["failed"].items()]
-    unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
-    notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
+    if "fvcore" not in record["failed"]:
+        unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
+        notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
     return notes
 
 

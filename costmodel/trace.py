@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from costmodel.errors import CostModelError, TraceError
 from costmodel.graph import Graph, Node, Ref, Value
+from costmodel.shapes import infer
 
 DEVICES = ("meta", "cpu", "cuda")
 
@@ -277,7 +278,9 @@ class Dispatches(TorchDispatchMode):
         name, op, names = signature
         if name in NUMBER_OF and any(isinstance(a, Tensor) and a.is_meta for a in args):
             return recorder.number(func, args, kwargs)
-        result = func(*args, **kwargs)
+        result = infer(name, args, kwargs)
+        if result is None:
+            result = func(*args, **kwargs)
         if name not in SILENT and name not in NUMBER_OF:
             recorder.add(op, names, func, args, kwargs, result)
         return result
@@ -303,8 +306,10 @@ class Functions(TorchFunctionMode):
             return func(*args, **kwargs)
         recorder.quiet = True
         try:
-            # Layout is an accident of the kernel: attention on CPU returns a transposed result.
-            result = func(*args, **kwargs).contiguous()
+            result = infer(known[0], args, kwargs)
+            if result is None:
+                # Layout is an accident of the kernel: attention on CPU returns a transposed result.
+                result = func(*args, **kwargs).contiguous()
         finally:
             recorder.quiet = False
         recorder.add(known[0], known[1], func, args, kwargs, result)

@@ -1,0 +1,307 @@
+"""The command line: records, forms, the cache, and one line for every mistake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from costmodel import cache
+from costmodel.count import GROUPINGS
+from costmodel.counts import ARITHMETIC
+
+ALWAYS = [name for name in ARITHMETIC if name not in ("log", "trig")]
+
+
+def test_count_json(cli) -> None:
+    record = json.loads(cli("count", "distilbert", "--seq", "128", "--format", "json").out)
+    assert list(record)[:7] == ["model", "attention", "batch", "seq", "dtype", "params", "counts"]
+    assert (record["model"], record["attention"], record["batch"], record["seq"]) == ("distilbert", "dot", 1, 128)
+    assert list(record["counts"]) == ALWAYS
+    assert record["counts"]["mul"] == 5598907648
+    assert record["counts"]["add"] == 5596140928
+    assert list(record["bytes"]) == ["operand_read", "operand_write", "compulsory", "peak_live"]
+    assert record["params"] == 66362880
+    assert record["macs"] == 5586812928
+    assert record["flops"] == 11200940928
+    assert record["complete"]
+    assert not record["unknown"]
+    for name in ALWAYS:
+        assert sum(row["counts"][name] for row in record["rows"]) == record["counts"][name]
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_every_grouping_and_form_shows_the_same(cli, by: str) -> None:
+    args = ("count", "distilbert-tiny", "--seq", "8", "--by", by)
+    record = json.loads(cli(*args, "--format", "json").out)
+    lines = list(csv.DictReader(io.StringIO(cli(*args, "--format", "csv").out)))
+    assert [line[by] for line in lines] == [row["key"] for row in record["rows"]]
+    for line, row in zip(lines, record["rows"], strict=True):
+        assert int(line["mul"]) == row["counts"]["mul"]
+        assert line["complete"] == "yes"
+        assert int(line["operand_read"]) == row["bytes"]["operand_read"]
+    total = f"{record['counts']['mul']:,}".replace(",", " ")
+    for form in ("table", "md"):
+        text = cli(*args, "--format", form).out
+        assert total in text
+        assert all(row["key"] in text for row in record["rows"])
+
+
+def test_report_json(cli) -> None:
+    ran = cli(
+        "report",
+        "distilbert",
+        "--attention",
+        "dot",
+        "--attention",
+        "inhibitor",
+        "--seq",
+        "128",
+        "--format",
+        "json",
+    )
+    dot, inhibitor = (columns := json.loads(ran.out)["columns"])
+    assert [c["attention"] for c in columns] == ["dot", "inhibitor"]
+    for column in columns:
+        for table in ("horowitz45", "jouppi7"):
+            energy = column["energy_pj"][table]
+            assert energy["total"] == pytest.approx(energy["arithmetic"] + energy["memory"])
+            low, high = energy["arithmetic_range"]
+            assert low <= energy["arithmetic"] <= high
+    counts, energy = dot["counts"], dot["energy_pj"]["horowitz45"]
+    expected = counts["mul"] * 3.7 + (counts["add"] + counts["cmp"]) * 0.9
+    expected += (counts["exp"] + counts["erf"] + counts["div"] + counts["sqrt"]) * 4.47
+    assert energy["arithmetic"] == pytest.approx(expected)
+    moved = dot["bytes"]["operand_read"] + dot["bytes"]["operand_write"]
+    assert energy["memory"] == pytest.approx(moved * 1950 / 8)
+    assert inhibitor["attention_core"]["counts"]["abs"] == 75497472
+
+
+def test_report_says_what_changed(cli) -> None:
+    for seq, share in ((128, "2.7 %"), (512, "10.1 %")):
+        text = cli("report", "distilbert", "--seq", str(seq)).out
+        assert f"At S={seq} the attention core of dot holds {share} of the multiplications of distilbert" in text
+        assert "Horowitz" in text
+        assert "Jouppi" in text
+        assert "Energy is an estimate" in text
+
+
+def test_report_forms(cli) -> None:
+    args = ("report", "distilbert-tiny", "--seq", "8")
+    lines = list(csv.DictReader(io.StringIO(cli(*args, "--format", "csv").out)))
+    record = json.loads(cli(*args, "--format", "json").out)
+    found = {(line["attention"], line["figure"]): line["value"] for line in lines}
+    for column in record["columns"]:
+        assert int(found[column["attention"], "mul"]) == column["counts"]["mul"]
+        energy = column["energy_pj"]["jouppi7"]["total"]
+        assert float(found[column["attention"], "jouppi7 total"]) == pytest.approx(energy)
+    assert "| multiplies |" in cli(*args, "--format", "md").out
+
+
+def test_a_table_without_the_number_type_says_so(cli) -> None:
+    args = ("report", "distilbert-tiny", "--seq", "8", "--dtype", "bfloat16")
+    record = json.loads(cli(*args, "--format", "json").out)
+    energy = record["columns"][0]["energy_pj"]
+    assert energy["horowitz45"]["total"] is None
+    assert energy["horowitz45"]["missing"] == "table horowitz45 has no row for add of bfloat16"
+    assert energy["jouppi7"]["total"] > 0
+    assert "no row for add of bfloat16" in cli(*args).out
+
+
+def test_audit(cli) -> None:
+    record = json.loads(cli("audit", "distilbert", "--device", "cpu", "--format", "json").out)
+    assert record["totals"]["FlopCounterMode"] == 10871635968
+    assert record["totals"]["fvcore"] == 5442207744
+    rows = {row["op"]: row for row in record["rows"]}
+    assert rows["matmul of activations"] == {
+        "op": "matmul of activations", "costmodel": 300220416, "FlopCounterMode": None, "fvcore": None
+    }  # fmt: skip
+    assert "softmax" in record["left_out"]["fvcore"]
+    eager = json.loads(cli("audit", "distilbert", "--attention", "eager", "--format", "json").out)
+    assert eager["totals"]["FlopCounterMode"] == 11173625856 == 2 * eager["totals"]["costmodel_macs"]
+    assert "FlopCounterMode leaves out" in cli("audit", "distilbert-tiny").out
+
+
+def test_tables(cli) -> None:
+    text = cli("tables").out
+    assert "horowitz45: Horowitz, 45 nm, 0.9 V" in text
+    assert "jouppi7" in text
+    assert "pJ/op" in text
+    record = json.loads(cli("tables", "jouppi7", "--format", "json").out)
+    assert [t["name"] for t in record["tables"]] == ["jouppi7"]
+    lines = list(csv.DictReader(io.StringIO(cli("tables", "--format", "csv").out)))
+    assert all(line["source"] for line in lines)
+    assert "| mul | int8 | 0.2 | 282 | published |" in cli("tables", "horowitz45", "--format", "md").out
+
+
+def test_a_function_of_the_user(cli) -> None:
+    record = json.loads(cli("count", "tests.user_models:linear", "--device", "cpu", "--format", "json").out)
+    assert record["counts"]["mul"] == record["counts"]["add"] == 24
+    assert record["batch"] is record["seq"] is None
+    assert record["attention"] == "native"
+
+
+def test_allow_unknown_marks_every_form(cli) -> None:
+    for form in ("table", "md", "csv", "json"):
+        ran = cli("count", "tests.user_models:odd", "--device", "cpu", "--allow-unknown", "--format", form)
+        assert ran.code == 0
+        assert "aten._linalg_svd" in ran.out
+        if form == "json":
+            record = json.loads(ran.out)
+            assert record["complete"] is False
+            assert len(record["unknown"]) == 1
+        else:
+            assert "INCOMPLETE" in ran.out
+
+
+def test_output_is_written_whole(cli, tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    ran = cli("count", "distilbert-tiny", "--seq", "4", "--format", "json", "--output", str(target))
+    assert ran.code == 0
+    assert ran.out == ""
+    assert json.loads(target.read_text())["seq"] == 4
+    before = target.read_text()
+    assert cli("count", "tests.user_models:odd", "--device", "cpu", "--output", str(target)).code == 2
+    assert target.read_text() == before
+    assert os.listdir(tmp_path) == ["out.json"]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for name in ("pickled", "torn", "empty", "nonsense"):
+        (tmp_path / name).mkdir()
+    for name in ("pickled", "torn"):
+        (tmp_path / name / "config.json").write_text('{"model_type": "bert", "vocab_size": 30}')
+    (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"pickle")
+    (tmp_path / "torn" / "model.safetensors").write_bytes(b"\x00\x01")
+    (tmp_path / "nonsense" / "config.json").write_text("{")
+    return tmp_path
+
+
+MISTAKES = {
+    "count distlbert": "unknown model 'distlbert', neither a preset, a directory nor reachable on the hub; did",
+    "count {models}/pickled": "{models}/pickled/pytorch_model.bin is a pickle, which can run code",
+    "count {models}/torn": "{models}/torn/model.safetensors cannot be read",
+    "count {models}/empty": "{models}/empty holds no config.json",
+    "count {models}/nonsense": "{models}/nonsense/config.json cannot be read",
+    "count ./no/such/model": "no/such/model is not a directory",
+    "count distilbert --seq 0": "Invalid value: --seq 0 is not at least 1",
+    "count distilbert --seq -3": "Invalid value: --seq -3 is not at least 1",
+    "count distilbert --seq 513": "--seq 513 is beyond the 512 positions of distilbert",
+    "count distilbert --seq many": "Invalid value for '--seq': 'many' is not a valid integer",
+    "count distilbert --batch 0": "Invalid value: --batch 0 is not at least 1",
+    "count vit-base --seq 5": "vit-base always runs 197 positions",
+    "count distilbert --attention dott": "unknown attention 'dott'; known: dot, ",
+    "count distilbert --attention inhibitor:x=1": "attention 'inhibitor' has no option 'x'",
+    "count deberta-v3-base --attention relu": "DebertaV2Model does not use transformers' AttentionInterface",
+    "count distilbert --by color": "Invalid value for '--by'",
+    "count distilbert --format pdf": "Invalid value for '--format'",
+    "count distilbert --output {models}/none/x": "Invalid value: --output {models}/none/x: there is no directory",
+    "count distilbert --output {models}": "Invalid value: --output {models} is a directory",
+    "count tests.user_models:odd --device cpu": "no count rule for aten._linalg_svd(%0: f32[3,3]) in module (top)",
+    "count tests.user_models:broken": "Broken does not run on meta: module (top): RuntimeError: first line second",
+    "count tests.user_models:nothing": "tests.user_models:nothing returned int, not (module, inputs)",
+    "count tests.user_models:absent": "cannot call tests.user_models:absent: AttributeError",
+    "count no.such:thing": "cannot call no.such:thing: ModuleNotFoundError",
+    "report distilbert --table gold": "unknown table 'gold'; known: horowitz45, jouppi7",
+    "report distilbert --operands-in tape": "table horowitz45 has no memory 'tape'",
+    "tables gold": "unknown table 'gold'",
+    "frobnicate": "No such command 'frobnicate'",
+    "count": "Missing argument 'MODEL'",
+}
+
+
+@pytest.mark.parametrize("command", list(MISTAKES))
+def test_a_mistake_is_one_line(cli, models: Path, command: str) -> None:
+    ran = cli(*command.format(models=models).split())
+    assert ran.code == 2
+    assert ran.out == ""
+    assert ran.err.count("\n") == 1
+    assert ran.err.startswith("costmodel: error: " + MISTAKES[command].format(models=models))
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="this machine has a CUDA device")
+def test_no_cuda(cli) -> None:
+    assert (
+        "this machine has no CUDA device; use --device meta" in cli("count", "distilbert", "--device", "cuda").err
+    )
+
+
+# The cache
+
+
+def timed_count(folder: Path, *args: str) -> dict:
+    """`costmodel count` in a process that reports whether it needed torch."""
+    code = (
+        "import sys, costmodel.cli as c\n"
+        f"sys.argv = ['costmodel', 'count', *{args!r}, '--format', 'json']\n"
+        "try: c.main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    env = os.environ | {"COSTMODEL_CACHE": str(folder)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    return {"record": json.loads(result.stdout), "torch": result.stderr.split()[-1] == "True"}
+
+
+def test_the_second_count_needs_no_torch(tmp_path: Path) -> None:
+    first = timed_count(tmp_path, "distilbert-tiny", "--seq", "9")
+    second = timed_count(tmp_path, "distilbert-tiny", "--seq", "9")
+    assert first["torch"]
+    assert not second["torch"]
+    assert first["record"] == second["record"]
+    other = timed_count(tmp_path, "distilbert-tiny", "--seq", "21")
+    assert not other["torch"]  # from the template
+    assert other["record"] == timed_count(tmp_path / "fresh", "distilbert-tiny", "--seq", "21")["record"]
+    for entry in tmp_path.glob("*"):
+        if entry.is_file():
+            entry.write_text(entry.read_text()[:-9])
+    again = timed_count(tmp_path, "distilbert-tiny", "--seq", "9")
+    assert again["torch"]
+    assert again["record"] == first["record"]
+    assert not timed_count(tmp_path, "distilbert-tiny", "--seq", "9")["torch"]  # rebuilt
+
+
+@pytest.mark.quick
+def test_cache_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path / "made"))
+    assert cache.load("none") is None
+    cache.save("entry", {"a": [1, 2]})
+    assert cache.load("entry") == {"a": [1, 2]}
+    for damage in (b"", b"no hash", b"\xff\xfe", (tmp_path / "made" / "entry").read_bytes().replace(b"1", b"7")):
+        (tmp_path / "made" / "entry").write_bytes(damage)
+        assert cache.load("entry") is None
+    monkeypatch.setattr(cache, "version", lambda name: "0.0.0")
+    key = cache.key_of("x", 1)
+    monkeypatch.setattr(cache, "version", lambda name: "0.0.1")
+    assert cache.key_of("x", 1) != key != cache.key_of("x", 2)
+
+
+@pytest.mark.quick
+def test_parallel_writers_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path))
+    entry = {"numbers": list(range(20000))}
+    seen = []
+    threads = [threading.Thread(target=cache.save, args=("entry", entry)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+        seen.append(cache.load("entry"))
+    for thread in threads:
+        thread.join()
+    assert all(item in (None, entry) for item in seen)
+    assert cache.load("entry") == entry
+    assert os.listdir(tmp_path) == ["entry"]
+
+
+@pytest.mark.quick
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path / "file" / "below"))
+    cache.save("entry", 1)
+    assert cache.load("entry") is None
