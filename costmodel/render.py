@@ -152,7 +152,7 @@ def report_notes(record: dict[str, Any]) -> list[str]:
         )
     notes.append(
         "Energy is an estimate: no register, control, wire or reuse between operations. cmp and abs are priced at "
-        "0 to 1 add, exp, erf, tanh, div, sqrt at 1 to 20 pJ: the range in brackets."
+        "0 to 1 add, exp, erf, tanh, log, sin, cos, div, sqrt at 1 to 20 pJ: the range in brackets."
     )
     for column in columns:
         notes += incomplete_lines(column)

@@ -144,6 +144,8 @@ def summarise(columns: list[dict[str, Any]]) -> str:
 def change_of(first: dict[str, Any], other: dict[str, Any]) -> str:
     def difference(name: str) -> str:
         a, b = first["counts"][name], other["counts"][name]
+        if a and b > 2 * a:
+            return f"{b / a:.1f} times the {name}"
         return f"{100 * (b - a) / a:+.1f} % {name}" if a else f"{b - a:+,} {name}"
 
     parts = [difference(name) for name in ("mul", "add", "cmp", "exp")]

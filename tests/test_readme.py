@@ -13,7 +13,7 @@ from models.presets import PRESETS
 from tests.readme import README, filled
 
 TEXT = README.read_text(encoding="utf-8")
-COMMANDS = [c for c in re.findall(r"^    (costmodel .*)$", TEXT, re.M)]
+COMMANDS = list(re.findall(r"^    (costmodel .*)$", TEXT, re.M))
 
 
 def test_outputs_are_what_the_commands_print() -> None:
@@ -24,7 +24,8 @@ def test_outputs_are_what_the_commands_print() -> None:
 def test_commands_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.chdir(tmp_path)
     ran = cli(*shlex.split(command)[1:])
-    assert ran.code == 0 and not ran.err
+    assert ran.code == 0
+    assert not ran.err
     if "--output" in command:
         assert json.loads((tmp_path / "llama.json").read_text())["seq"] == 2048
 
