@@ -32,7 +32,7 @@ def code_digest() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for folder in (here, here.parent / "models"):
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     for package in PACKAGES:
         try:

@@ -8,20 +8,14 @@ from typing import Any
 import click
 
 from costmodel import render
-from costmodel.cli.common import check_output, check_sizes, model_options, put, quiet_imports
+from costmodel.cli.common import Request, check_output, model_options, put, quiet_imports
 
 
 @click.command("audit")
 @model_options
 @click.option("--attention", help="A mechanism of ours, or eager or sdpa of transformers.  [default: sdpa]")
 def command(
-    model: str,
-    batch: int,
-    seq: int | None,
-    dtype: str,
-    device: str,
-    as_run: bool,
-    allow_unknown: bool,
+    request: Request,
     format_: str,
     output: Path | None,
     attention: str | None,
@@ -33,7 +27,6 @@ def command(
     Example: costmodel audit distilbert-tiny --device cpu
     """
     check_output(output)
-    check_sizes(batch, seq)
     quiet_imports()
     from costmodel.audit import audit_record
     from costmodel.canonical import canonicalise
@@ -43,26 +36,27 @@ def command(
     from models.load import load_model
     from models.mechanisms import parse_mechanism
 
-    check_device(device)
+    check_device(request.device)
     native = attention if attention in ("eager", "sdpa") else None
     mechanism = parse_mechanism(attention) if attention and native is None else None
     loaded = load_model(
-        model,
+        request.model,
         mechanism=mechanism,
-        batch=batch,
-        seq=seq,
-        dtype=dtype,
-        device=device,
+        batch=request.batch,
+        seq=request.seq,
+        dtype=request.dtype,
+        device=request.device,
         native="sdpa" if attention is None else native,
     )
     graph = lower(
-        trace(loaded.module, loaded.inputs, device=device, as_run=as_run),
-        as_run=as_run,
-        allow_unknown=allow_unknown,
+        trace(loaded.module, loaded.inputs, device=request.device, as_run=request.as_run),
+        as_run=request.as_run,
+        allow_unknown=request.allow_unknown,
     )
-    graph = graph if as_run else canonicalise(graph)
-    inputs = on_device(loaded.inputs, device)
-    record = {"model": model, "attention": loaded.attention, "batch": batch, "seq": loaded.seq, "device": device}
+    graph = graph if request.as_run else canonicalise(graph)
+    inputs = on_device(loaded.inputs, request.device)
+    asked = {"batch": request.batch, "seq": loaded.seq, "device": request.device}
+    record = {"model": request.model, "attention": loaded.attention} | asked
     record |= audit_record(graph, count(graph), loaded.module, inputs)
     if format_ == "json":
         text = render.render_json(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -49,8 +50,23 @@ class Counted:
     tally: Tally
 
 
-def model_options(command: F) -> F:
-    """Sizes, device, format and output: the options of every command that runs a model."""
+def model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """MODEL, sizes and device as one `Request`, the first argument; and the output options."""
+
+    @functools.wraps(command)
+    def with_request(
+        model: str,
+        batch: int,
+        seq: int | None,
+        dtype: str,
+        device: str,
+        as_run: bool,
+        allow_unknown: bool,
+        **others: Any,  # the command's own options, named in its signature
+    ) -> None:
+        check_sizes(batch, seq)
+        command(Request(model, batch, seq, dtype, device, as_run, allow_unknown), **others)
+
     options = (
         click.argument("model"),
         click.option("--batch", type=int, default=1, show_default=True, help="Rows, B."),
@@ -66,10 +82,10 @@ def model_options(command: F) -> F:
         click.option("--as-run", is_flag=True, help="Count the kernels that really ran, not the mathematics."),
         click.option("--allow-unknown", is_flag=True, help="Let calls without a rule through; marks the result."),
     )
-    command = output_options(command)
+    decorated = output_options(with_request)
     for option in reversed(options):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def output_options(command: F) -> F:
@@ -92,7 +108,6 @@ def check_sizes(batch: int, seq: int | None) -> None:
 
 def counted(request: Request, attention: str | None) -> Counted:
     """Count one model with one attention mechanism; None takes `dot`, or the model's own."""
-    check_sizes(request.batch, request.seq)
     mechanism = None if attention is None else parse_mechanism(attention)
     if request.model in PRESETS:
         seq: int | None = resolve_seq(request.model, request.seq)

@@ -17,13 +17,7 @@ from costmodel.report import count_record
 @click.option("--attention", help="A mechanism, such as inhibitor or inhibitor:normalise=sqrt.  [default: dot]")
 @click.option("--by", type=click.Choice(GROUPINGS), default="kind", show_default=True)
 def command(
-    model: str,
-    batch: int,
-    seq: int | None,
-    dtype: str,
-    device: str,
-    as_run: bool,
-    allow_unknown: bool,
+    request: Request,
     format_: str,
     output: Path | None,
     attention: str | None,
@@ -37,7 +31,7 @@ def command(
     Example: costmodel count distilbert --seq 128 --by layer
     """
     check_output(output)
-    result = counted(Request(model, batch, seq, dtype, device, as_run, allow_unknown), attention)
+    result = counted(request, attention)
     record = count_record(result.subject, result.graph, result.tally, by)
     if format_ == "json":
         text = render.render_json(record)

@@ -20,13 +20,7 @@ from costmodel.technology import load_table
 @click.option("--table", "tables", multiple=True, help="Cost tables.  [default: horowitz45 jouppi7]")
 @click.option("--operands-in", help="Memory that every operand comes from and goes to.  [default: dram]")
 def command(
-    model: str,
-    batch: int,
-    seq: int | None,
-    dtype: str,
-    device: str,
-    as_run: bool,
-    allow_unknown: bool,
+    request: Request,
     format_: str,
     output: Path | None,
     attentions: tuple[str, ...],
@@ -43,7 +37,6 @@ def command(
         table = load_table(name)
         if operands_in is not None:
             table.memory(operands_in)
-    request = Request(model, batch, seq, dtype, device, as_run, allow_unknown)
     columns = []
     for attention in attentions or ("dot", "inhibitor"):
         result = counted(request, attention)
