@@ -16,10 +16,10 @@ pytestmark = pytest.mark.quick
 ORDER = {
     "costmodel": [
         *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
-        *("technology", "report", "render", "audit", "template", "cache"),
+        *("technology", "report", "render", "audit", "template", "cache", "timing"),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
-    "sim": [],
+    "sim": ["array"],
 }
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
 
