@@ -205,6 +205,15 @@ def render_report_csv(record: dict[str, Any]) -> str:
     return out.getvalue()
 
 
+def render_records_csv(records: list[dict[str, Any]]) -> str:
+    """Flat records of the same keys, one line each."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(records[0])
+    writer.writerows(record.values() for record in records)
+    return out.getvalue()
+
+
 def render_table(grids: list[Grid], notes: list[str]) -> str:
     """For a terminal, as wide as it needs to be."""
     from rich import box

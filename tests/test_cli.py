@@ -129,6 +129,20 @@ def test_audit(cli) -> None:
     assert "FlopCounterMode leaves out" in cli("audit", "distilbert-tiny").out
 
 
+def test_gemm(cli) -> None:
+    args = ("gemm", "128", "768", "768", "--array", "32x32", "--dataflow", "os")
+    record = json.loads(cli(*args, "--timing", "scalesim", "--format", "json").out)
+    assert record["cycles"] == 79679
+    assert record["sram_ofmap_writes"] == 104448
+    assert record["sram_ifmap_reads"] == record["sram_filter_reads"] == 2359296
+    assert record["utilisation"] == pytest.approx(128 * 768 * 768 / (1024 * 79679))
+    records = json.loads(cli(*args, "--timing", "all", "--format", "json").out)["timings"]
+    assert [r["timing"] for r in records] == ["array", "ideal", "paper", "scalesim"]
+    lines = list(csv.DictReader(io.StringIO(cli(*args, "--timing", "all", "--format", "csv").out)))
+    assert [int(line["cycles"]) for line in lines] == [r["cycles"] for r in records]
+    assert "79 679" in cli(*args, "--timing", "all").out
+
+
 def test_tables(cli) -> None:
     text = cli("tables").out
     assert "horowitz45: Horowitz, 45 nm, 0.9 V" in text
@@ -213,6 +227,11 @@ MISTAKES = {
     "report distilbert --table gold": "unknown table 'gold'; known: horowitz45, jouppi7",
     "report distilbert --operands-in tape": "table horowitz45 has no memory 'tape'",
     "tables gold": "unknown table 'gold'",
+    "gemm 0 1 1": "M = 0 is not at least 1",
+    "gemm 8 8 8 --array 4": "array '4' is not of the form ROWSxCOLUMNS, such as 32x32",
+    "gemm 8 8 8 --array 0x4": "an array of 0x4 has no PE",
+    "gemm 8 8 8 --dataflow rs": "Invalid value for '--dataflow'",
+    "gemm 8 8": "Missing argument 'K'",
     "frobnicate": "No such command 'frobnicate'",
     "count": "Missing argument 'MODEL'",
 }
