@@ -10,7 +10,7 @@ from typing import Any
 
 from costmodel.counts import ARITHMETIC
 from costmodel.report import share
-from costmodel.technology import Table, load_table
+from costmodel.technology import Energy, Table, load_table, score_terms
 
 FORMATS = ("table", "json", "csv", "md")
 
@@ -136,9 +136,13 @@ def report_grids(record: dict[str, Any]) -> list[Grid]:
 def microjoules(energy: dict[str, Any], part: str) -> str:
     if energy[part] is None:
         return "no row"
-    low, high = (x / 1e6 for x in energy[f"{part}_range"])
-    nominal = energy[part] / 1e6
-    return f"{nominal:,.0f} ({low:,.0f} to {high:,.0f})".replace(",", " ")
+    nominal, low, high = (in_microjoules(x) for x in (energy[part], *energy[f"{part}_range"]))
+    return f"{nominal} ({low} to {high})"
+
+
+def in_microjoules(picojoules: float) -> str:
+    value = picojoules / 1e6
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
 
 
 def report_notes(record: dict[str, Any]) -> list[str]:
@@ -151,8 +155,8 @@ def report_notes(record: dict[str, Any]) -> list[str]:
             f"{name}: {table.source}. {table.includes.capitalize()}." + (f" {missing}." if missing else "")
         )
     notes.append(
-        "Energy is an estimate: no register, control, wire or reuse between operations. cmp and abs are priced at "
-        "0 to 1 add, exp, erf, tanh, log, sin, cos, div, sqrt at 1 to 20 pJ: the range in brackets."
+        "Energy is an estimate: no register, control, wire or reuse between operations. Where a table has no row, "
+        "cmp and abs take 0 to 1 add, and exp, erf, tanh, log, sin, cos, div, sqrt 1 to 20 pJ: the range in brackets."
     )
     for column in columns:
         notes += incomplete_lines(column)
@@ -199,7 +203,7 @@ def render_report_csv(record: dict[str, Any]) -> str:
         for table, energy in column["energy_pj"].items():
             for part in ("arithmetic", "memory", "total"):
                 pair = (energy[part], energy.get(f"core_{part}"))
-                low, high = energy.get(f"{part}_range", ("", ""))
+                low, high = energy[f"{part}_range"] or ("", "")
                 writer.writerow((column["attention"], f"{table} {part}", "pJ", *pair, low, high, complete))
     out.writelines(f"# {line}\n" for column in record["columns"] for line in incomplete_lines(column))
     return out.getvalue()
@@ -288,10 +292,31 @@ def table_grids(table: Table) -> list[Grid]:
         (m.name, str(m.access_bits), f"{m.energy_pj:g}", f"{m.low_pj:g} to {m.high_pj:g}", m.includes)
         for m in table.memories
     ]
+    terms = [
+        (
+            t.operands,
+            t.accumulator,
+            f"{t.dot.nominal_pj:.4g}",
+            span_of(t.manhattan),
+            f"{t.dot.nominal_pj / t.manhattan.nominal_pj:.2f}",
+            "a width interpolated" if t.interpolated else "",
+        )
+        for t in score_terms(table)
+    ]
+    head = ("operands", "accumulator", "dot pJ", "Manhattan pJ", "dot / Manhattan", "")
+    grids = [Grid(f"{table.name}: one term of a score", head, tuple(terms))]
     return [
         Grid(f"{table.name}: {table.title}", ("op", "type", "pJ/op", "area µm²", "kind"), tuple(ops)),
         Grid(f"{table.name}: memory", ("memory", "bits", "pJ/access", "range", "includes"), tuple(memories)),
+        *grids,
     ]
+
+
+def span_of(energy: Energy) -> str:
+    """`0.16 (0.13 to 0.16)`, or one number where there is no range."""
+    if energy.low_pj == energy.high_pj:
+        return f"{energy.nominal_pj:.4g}"
+    return f"{energy.nominal_pj:.4g} ({energy.low_pj:.4g} to {energy.high_pj:.4g})"
 
 
 def table_notes(table: Table) -> list[str]:

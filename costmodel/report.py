@@ -86,38 +86,40 @@ def compute_dtype(graph: Graph, node: Node) -> str:
     return next((d for d in widest if d in floats), operands[0] if operands else "float32")
 
 
+PARTS = ("arithmetic", "memory", "total")
+
+
 def energy_record(graph: Graph, tally: Tally, table_name: str, memory: str | None) -> dict[str, Any]:
     """Energy of the arithmetic and of the operand traffic under one table, and the core's part.
 
-    A table that lacks a row for this number type gives `None` for its sums and says which row.
+    What a table lacks a row for is `None`, and `missing` says which row.
+
+    Raises:
+        UnknownTable: no such table, or no such memory in it.
     """
     table = load_table(table_name)
+    name = memory or table.default_memory
     inside = attention_core(graph)
     typed = [(compute_dtype(graph, node), c) for node, c in zip(graph.nodes, tally.per_node, strict=True)]
     core = [pair for pair, is_core in zip(typed, inside, strict=True) if is_core]
-    traffic = table.memory(memory or table.default_memory)
-    try:
-        parts = {
-            "": (price_arithmetic(table, typed), moved(table_name, tally.counts, traffic.name)),
-            "core_": (
-                price_arithmetic(table, core),
-                moved(table_name, total(c for _, c in core), traffic.name),
-            ),
-        }
-    except UnknownTable as error:
-        nothing = {"arithmetic": None, "memory": None, "total": None}
-        return nothing | {"missing": str(error), "operands_in": traffic.name}
-    record: dict[str, Any] = {"operands_in": traffic.name}
-    for prefix, (arithmetic, memory_energy) in parts.items():
-        both = arithmetic + memory_energy
-        for name, energy in (("arithmetic", arithmetic), ("memory", memory_energy), ("total", both)):
-            record[prefix + name] = energy.nominal_pj
-            record[f"{prefix}{name}_range"] = [energy.low_pj, energy.high_pj]
+    record: dict[str, Any] = {"operands_in": table.memory(name).name if name else "no memory"}
+    if not name:
+        record["missing"] = f"table {table_name} has no row for a memory"
+    for prefix, pairs in (("", typed), ("core_", core)):
+        energies: dict[str, Energy | None] = dict.fromkeys(PARTS)
+        try:
+            energies["arithmetic"] = price_arithmetic(table, pairs)
+        except UnknownTable as error:
+            record["missing"] = str(error)
+        if name:
+            counts = total(c for _, c in pairs)
+            energies["memory"] = price_traffic(table, counts.read_bytes + counts.write_bytes, name)
+        if energies["arithmetic"] is not None and energies["memory"] is not None:
+            energies["total"] = energies["arithmetic"] + energies["memory"]
+        for part, energy in energies.items():
+            record[prefix + part] = None if energy is None else energy.nominal_pj
+            record[f"{prefix}{part}_range"] = None if energy is None else [energy.low_pj, energy.high_pj]
     return record
-
-
-def moved(table_name: str, counts: Counts, memory: str) -> Energy:
-    return price_traffic(load_table(table_name), counts.read_bytes + counts.write_bytes, memory)
 
 
 def report_record(columns: list[dict[str, Any]]) -> dict[str, Any]:
@@ -153,7 +155,8 @@ def change_of(first: dict[str, Any], other: dict[str, Any]) -> str:
     for table, energy in first.get("energy_pj", {}).items():
         a, b = energy["arithmetic"], other["energy_pj"][table]["arithmetic"]
         if a and b is not None:
-            core = other["energy_pj"][table]["core_arithmetic"] / energy["core_arithmetic"]
+            before = energy["core_arithmetic"]
+            core = other["energy_pj"][table]["core_arithmetic"] / before if before else float("nan")
             energies.append(f"{100 * (b - a) / a:+.1f} % ({core:.2f} times in the core) under {table}")
     text = f"with {other['attention']} the model takes {', '.join(parts)}"
     return text + (f", and its arithmetic {', '.join(energies)}" if energies else "")

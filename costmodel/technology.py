@@ -108,12 +108,71 @@ class Table:
                 )
         raise UnknownTable(f"table {self.name} has no row for {op} of {dtype}")
 
+    def interpolate(self, op: str, bits: int) -> Energy:
+        """Energy of an integer operation of a width that the table may lack: an estimate.
+
+        Between published widths, and beyond them, adders (and what is priced by an add) are linear
+        in the width, multipliers a b^2 + b b without a constant, through the two nearest widths, or
+        in proportion to b or b^2 from a single one. For Horowitz's multiplier that is the fit of QKeras.
+
+        Raises:
+            UnknownTable: the table has no integer row for the operation, and no estimate.
+        """
+        rows = {int(r.dtype[3:]): r.energy_pj for r in self.ops if r.op == op and r.dtype.startswith("int")}
+        if bits in rows or not rows:
+            estimate = next((e for e in self.estimates if op in e.ops), None)
+            if rows or estimate is None or estimate.of == "pj":
+                return self.price(op, f"int{bits}")
+            unit = self.interpolate(estimate.of, bits)
+            return Energy(
+                unit.nominal_pj * estimate.nominal, unit.low_pj * estimate.low, unit.high_pj * estimate.high
+            )
+        power = 2 if op == "mul" else 1
+        near = sorted(sorted(rows, key=lambda b: (abs(b - bits), b))[:2])
+        if len(near) == 1 or (power == 1 and bits < near[0]):
+            energy = rows[near[0]] * (bits / near[0]) ** power
+        elif power == 1:
+            low, high = near
+            energy = rows[low] + (rows[high] - rows[low]) * (bits - low) / (high - low)
+        else:
+            low, high = near
+            square = (rows[high] / high - rows[low] / low) / (high - low)
+            energy = square * bits**2 + (rows[low] / low - square * low) * bits
+        return Energy(energy, energy, energy)
+
     def memory(self, name: str) -> MemoryCost:
         for memory in self.memories:
             if memory.name == name:
                 return memory
-        known = ", ".join(m.name for m in self.memories)
+        known = ", ".join(m.name for m in self.memories) or "none"
         raise UnknownTable(f"table {self.name} has no memory {name!r}; known: {known}")
+
+
+@dataclass(frozen=True)
+class ScoreTerm:
+    """One term of an attention score: a multiply-accumulate against |q - k| and its accumulation."""
+
+    operands: str
+    accumulator: str
+    dot: Energy
+    manhattan: Energy
+    interpolated: bool  # a width was not in the table
+
+
+def score_terms(table: Table) -> tuple[ScoreTerm, ...]:
+    """int8 with a 32-bit accumulator, and each float type of the table with its own."""
+    terms = []
+    if any(row.dtype.startswith("int") for row in table.ops):
+        mul, narrow, wide = table.interpolate("mul", 8), table.interpolate("add", 8), table.interpolate("add", 32)
+        published = {(row.op, row.dtype) for row in table.ops}
+        exact = {("mul", "int8"), ("add", "int8"), ("add", "int32")} <= published
+        manhattan = narrow + table.interpolate("abs", 8) + wide
+        terms.append(ScoreTerm("int8", "int32", mul + wide, manhattan, not exact))
+    for dtype in dict.fromkeys(row.dtype for row in table.ops if not row.dtype.startswith("int")):
+        add = table.price("add", dtype)
+        dot, manhattan = table.price("mul", dtype) + add, add + table.price("abs", dtype) + add
+        terms.append(ScoreTerm(dtype, dtype, dot, manhattan, False))
+    return tuple(terms)
 
 
 def table_names() -> tuple[str, ...]:

@@ -11,7 +11,15 @@ import pytest
 
 from costmodel.counts import ARITHMETIC, Counts
 from costmodel.errors import UnknownTable
-from costmodel.technology import DATA, load_table, parse_table, price_arithmetic, price_traffic, table_names
+from costmodel.technology import (
+    DATA,
+    load_table,
+    parse_table,
+    price_arithmetic,
+    price_traffic,
+    score_terms,
+    table_names,
+)
 
 pytestmark = pytest.mark.quick
 COSTS = Path(__file__).parent.parent.parent / "shared" / "energy" / "costs.yaml"
@@ -30,8 +38,9 @@ def test_every_row_has_a_source_and_an_order(name: str) -> None:
         assert "estimate" in estimate.source
     for memory in table.memories:
         assert memory.low_pj <= memory.energy_pj <= memory.high_pj
+    dtype = table.ops[0].dtype
     for op in ARITHMETIC:
-        energy = table.price(op, "float32")
+        energy = table.price(op, dtype)
         assert 0 <= energy.low_pj <= energy.nominal_pj <= energy.high_pj
 
 
@@ -47,17 +56,37 @@ def test_rows_equal_the_collected_ones(name: str) -> None:
         found[label] = float(energy[1]) if energy else (float(span[1]), float(span[2])) if span else None
     table = load_table(name)
     for row in table.ops:
-        assert found[f"{name}_{SHORT.get(row.dtype, row.dtype)}_{row.op}"] == row.energy_pj
+        if name == "nangate45" and row.op == "abs":
+            bits = row.dtype[3:]
+            difference = found[f"nangate45_u_absdiff_{bits}"] - found[f"nangate45_u_sub_{bits}"]
+            assert row.energy_pj == pytest.approx(difference)
+        else:
+            assert found[label_of(name, row.op, row.dtype)] == row.energy_pj
     labels = {
         "horowitz45": {"sram-8KiB": "cache_8KB", "sram-32KiB": "cache_32KB", "sram-1MiB": "cache_1MB",
                        "dram": "dram"},
         "jouppi7": {"sram-8KiB": "sram_8KB", "sram-32KiB": "sram_32KB", "sram-1MiB": "sram_1MB", "dram": "ddr",
                     "hbm2": "hbm2", "gddr6": "gddr6"},
-    }[name]  # fmt: skip
+    }.get(name, {})  # fmt: skip
     for memory in table.memories:
-        published = found[f"{name}_{labels[memory.name]}"]
+        if name == "seneca22":
+            published = (found["seneca22_dmem_load16"], found["seneca22_dmem_store16"])
+        else:
+            published = found[f"{name}_{labels[memory.name]}"]
         expected = published if isinstance(published, tuple) else (published, published)
         assert (memory.low_pj, memory.high_pj) == expected
+
+
+def label_of(table: str, op: str, dtype: str) -> str:
+    """The name of a row in the collection."""
+    if table == "seneca22":
+        labels = {"cmp": "gth_max_min", "abs": "eql_abs"}
+        return f"seneca22_{labels.get(op, 'add_sub_mul_fp16')}"
+    if table == "aladdin40":
+        return "accelergy40_" + {"add": "adder", "mul": "multiplier", "cmp": "comparator"}[op]
+    if table == "nangate45":
+        return f"nangate45_u_{op}_{dtype[3:]}"
+    return f"{table}_{SHORT.get(dtype, dtype)}_{op}"
 
 
 def test_prices_by_hand() -> None:
@@ -70,13 +99,42 @@ def test_prices_by_hand() -> None:
     assert price_traffic(table, 16, "sram-8KiB").nominal_pj == pytest.approx(20)
 
 
+def test_score_terms() -> None:
+    """The figures of the survey: int8 with a 32-bit accumulator, fp16 on SENECA's ALU column."""
+    expected = {"horowitz45": (0.300, 0.160), "jouppi7": (0.100, 0.044), "aladdin40": (1.0025, 0.315)}
+    for name, (dot, manhattan) in expected.items():
+        term = score_terms(load_table(name))[0]
+        assert (term.operands, term.accumulator) == ("int8", "int32")
+        assert term.dot.nominal_pj == pytest.approx(dot)
+        assert term.manhattan.nominal_pj == pytest.approx(manhattan)
+        assert term.interpolated == (name == "aladdin40")
+    (seneca,) = score_terms(load_table("seneca22"))
+    assert (seneca.operands, seneca.dot.nominal_pj, seneca.manhattan.nominal_pj) == ("float16", 1.0, 1.2)
+
+
+def test_interpolation() -> None:
+    table = load_table("horowitz45")
+    assert table.interpolate("mul", 8).nominal_pj == 0.2
+    assert table.interpolate("mul", 32).nominal_pj == 3.1
+    # QKeras' quadratic fit of the same two rows: 0.002994791667 b^2 + 0.001041666667 b
+    for bits in (4, 12, 16, 24):
+        fit = 0.002994791667 * bits**2 + 0.001041666667 * bits
+        assert table.interpolate("mul", bits).nominal_pj == pytest.approx(fit, rel=1e-6)
+    assert table.interpolate("add", 24).nominal_pj == pytest.approx((0.05 + 0.1) / 2)
+    assert table.interpolate("add", 4).nominal_pj == pytest.approx(0.015)
+    assert table.interpolate("cmp", 24).high_pj == table.interpolate("add", 24).nominal_pj
+    assert table.interpolate("cmp", 24).low_pj == 0
+    with pytest.raises(UnknownTable, match="table seneca22 has no row for mul of int8"):
+        load_table("seneca22").interpolate("mul", 8)
+
+
 def test_missing_rows_are_errors() -> None:
     table = load_table("horowitz45")
     with pytest.raises(UnknownTable, match="table horowitz45 has no row for mul of bfloat16"):
         table.price("mul", "bfloat16")
     with pytest.raises(UnknownTable, match="table horowitz45 has no memory 'hbm2'; known: sram-8KiB"):
         table.memory("hbm2")
-    with pytest.raises(UnknownTable, match="unknown table 'horowits'; known: horowitz45, jouppi7"):
+    with pytest.raises(UnknownTable, match="unknown table 'horowits'; known: aladdin40, horowitz45"):
         load_table("horowits")
 
 
