@@ -156,7 +156,8 @@ def report_notes(record: dict[str, Any]) -> list[str]:
         )
     notes.append(
         "Energy is an estimate: no register, control, wire or reuse between operations. Where a table has no row, "
-        "cmp and abs take 0 to 1 add, and exp, erf, tanh, log, sin, cos, div, sqrt 1 to 20 pJ: the range in brackets."
+        "cmp and abs take 0 to 1 add, and exp, erf, tanh, log, sin, cos, div, sqrt 1 to 20 pJ: "
+        "the range in brackets."
     )
     for column in columns:
         notes += incomplete_lines(column)
