@@ -59,23 +59,31 @@ def count_node(graph: Graph, node: Node) -> Counts:
 
 
 def read_bytes(graph: Graph, node: Node) -> int:
-    """Distinct operands once. A gather reads the rows it picks and its indices, not the table."""
+    return sum(read_terms(graph, node))
+
+
+def read_terms(graph: Graph, node: Node) -> list[int]:
+    """Bytes of each distinct operand. A gather reads the rows it picks and its indices, not the table."""
     values = {i: graph.values[i] for i in node.inputs}
     if node.op == "gather":
         table, *indices = values.values()
         output = graph.values[node.outputs[0]]
-        return output.numel * itemsize_bytes(table.dtype) + sum(v.distinct_bytes for v in indices)
+        return [output.numel * itemsize_bytes(table.dtype), *(v.distinct_bytes for v in indices)]
     if node.op == "fill":
-        return 0
+        return []
     if node.op == "scatter_add":
         # Places in the target are read, added to and written: as many as the source has elements.
         _, index, source = (graph.values[i] for i in node.inputs)
-        return index.distinct_bytes + 2 * source.distinct_bytes
-    return sum(v.distinct_bytes for v in values.values())
+        return [index.distinct_bytes, 2 * source.distinct_bytes]
+    return [v.distinct_bytes for v in values.values()]
 
 
 def write_bytes(graph: Graph, node: Node) -> int:
-    return sum(graph.values[i].distinct_bytes for i in node.outputs)
+    return sum(write_terms(graph, node))
+
+
+def write_terms(graph: Graph, node: Node) -> list[int]:
+    return [graph.values[i].distinct_bytes for i in node.outputs]
 
 
 def gathered_only(graph: Graph) -> set[int]:

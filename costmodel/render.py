@@ -22,6 +22,7 @@ class Grid:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numbers: bool = True  # all columns but the first hold numbers, set to the right
 
 
 def shown(value: Any) -> str:
@@ -230,7 +231,7 @@ def render_table(grids: list[Grid], notes: list[str]) -> str:
     for grid in grids:
         table = Table(box=box.SIMPLE_HEAD, title=None, pad_edge=False)
         for n, heading in enumerate(grid.head):
-            table.add_column(heading, justify="left" if n == 0 else "right", no_wrap=True)
+            table.add_column(heading, justify="right" if n and grid.numbers else "left", no_wrap=True)
         for n, row in enumerate(grid.rows):
             table.add_row(*row, end_section=n == len(grid.rows) - 2 and grid.rows[-1][0] == "total")
         console.print(grid.title)

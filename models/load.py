@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -51,6 +52,7 @@ def load_model(
     dtype: str = "float32",
     device: str = "meta",
     native: str | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Loaded:
     """A model by name, with inputs.
 
@@ -60,6 +62,7 @@ def load_model(
         seq: tokens a row; None takes the model's default.
         native: run the model's own attention in this implementation of transformers ("eager",
             "sdpa") instead of a mechanism of ours.
+        sizes: of a preset's configuration, in place of its own.
 
     Raises:
         ModelError: no such model, unreadable or pickled weights, sizes beyond the model.
@@ -78,7 +81,7 @@ def load_model(
         if name in PRESETS:
             preset = PRESETS[name]
             seq = resolve_seq(name, seq)
-            module = build_preset(name, dtype, device)
+            module = build_preset(name, dtype, device, sizes or {})
             eats = preset.eats
         else:
             module = load_directory_or_hub(name, dtype, device)
@@ -100,13 +103,13 @@ def load_model(
         return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)
 
 
-def build_preset(name: str, dtype: str, device: str) -> Any:
+def build_preset(name: str, dtype: str, device: str, sizes: Mapping[str, int]) -> Any:
     """The preset's model: without weights on meta, with random ones (MiniLM: its own) elsewhere."""
     if name == "minilm-distilbert" and device != "meta":
         minilm: Any = load_minilm()
         return minilm.to(device=device, dtype=getattr(torch, dtype))
     preset: Preset = PRESETS[name]
-    config = getattr(transformers, preset.config)(**preset.sizes)
+    config = getattr(transformers, preset.config)(**{**preset.sizes, **sizes})
     with torch.device("meta" if device == "meta" else device):
         torch.manual_seed(0)
         model: Any = getattr(transformers, preset.model)(config)

@@ -161,6 +161,37 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 
+# Names of the sizes of a configuration class, for presets whose sizes are turned into symbols.
+# D = H d is the model's width; keys and values have G heads where there are groups.
+_BERT_SIZES = {
+    "D": "hidden_size",
+    "H": "num_attention_heads",
+    "F": "intermediate_size",
+    "L": "num_hidden_layers",
+}
+SIZES: dict[str, dict[str, str]] = {
+    "DistilBertConfig": {"D": "dim", "H": "n_heads", "F": "hidden_dim", "L": "n_layers"},
+    "BertConfig": _BERT_SIZES,
+    "RobertaConfig": _BERT_SIZES,
+    "GPT2Config": {"D": "n_embd", "H": "n_head", "F": "n_inner", "L": "n_layer"},
+    "LlamaConfig": _BERT_SIZES | {"G": "num_key_value_heads"},
+    "MistralConfig": _BERT_SIZES | {"G": "num_key_value_heads"},
+    "Qwen2Config": _BERT_SIZES | {"G": "num_key_value_heads"},
+}
+
+
+def size_names(name: str) -> dict[str, str]:
+    """Symbols of a preset's sizes -> names in its configuration.
+
+    Raises:
+        ModelError: the preset has no such sizes.
+    """
+    if name not in PRESETS or PRESETS[name].config not in SIZES:
+        known = ", ".join(n for n, preset in PRESETS.items() if preset.config in SIZES)
+        raise ModelError(f"no formula of {name!r}: its sizes have no names here; known: {known}")
+    return SIZES[PRESETS[name].config]
+
+
 DEFAULT_SEQ = 128
 
 

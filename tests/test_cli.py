@@ -129,6 +129,22 @@ def test_audit(cli) -> None:
     assert "FlopCounterMode leaves out" in cli("audit", "distilbert-tiny").out
 
 
+def test_formula(cli) -> None:
+    record = json.loads(cli("formula", "distilbert", "--of", "mul", "--format", "json").out)
+    numbers = {"B": 1, "S": 128, "d": 64, "H": 12, "F": 3072, "L": 6}
+    assert eval(record["formulas"]["mul"], numbers) == 5598907648
+    solved = json.loads(
+        cli("formula", "distilbert", "--of", "energy_pj", "--break-even", "S", "--format", "json").out
+    )
+    (root,) = solved["break_even"]
+    assert 1 < root < 2
+    assert "inhibitor has less energy_pj above 1.23" in solved["verdict"]
+    assert "| exp |" in cli("formula", "distilbert", "--format", "md").out
+    assert "never" in cli("formula", "distilbert", "--of", "energy_pj", "--break-even", "d").out
+    lines = list(csv.DictReader(io.StringIO(cli("formula", "distilbert", "--format", "csv").out)))
+    assert {line["quantity"] for line in lines} >= {"mul", "add", "read_bytes", "flops"}
+
+
 def test_gemm(cli) -> None:
     args = ("gemm", "128", "768", "768", "--array", "32x32", "--dataflow", "os")
     record = json.loads(cli(*args, "--timing", "scalesim", "--format", "json").out)
@@ -227,6 +243,11 @@ MISTAKES = {
     "report distilbert --table gold": "unknown table 'gold'; known: aladdin40, horowitz45, jouppi7",
     "report distilbert --operands-in tape": "table horowitz45 has no memory 'tape'",
     "tables gold": "unknown table 'gold'",
+    "formula vit-base": "no formula of 'vit-base': its sizes have no names here; known: distilbert",
+    "formula distilbert --of joules": "Invalid value for '--of'",
+    "formula distilbert --break-even S --against dot": "the two are the same everywhere",
+    "formula distilbert --of energy_pj --table seneca22": "table seneca22 has no row for mul of float32",
+    "formula distilbert --seq 0": "Invalid value: --batch 1 and --seq 0 are at least 1",
     "gemm 0 1 1": "M = 0 is not at least 1",
     "gemm 8 8 8 --array 4": "array '4' is not of the form ROWSxCOLUMNS, such as 32x32",
     "gemm 8 8 8 --array 0x4": "an array of 0x4 has no PE",

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 ORDER = {
     "costmodel": [
         *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
-        *("technology", "report", "render", "audit", "template", "cache", "timing"),
+        *("technology", "report", "render", "audit", "template", "cache", "timing", "symbolic"),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
     "sim": ["array"],

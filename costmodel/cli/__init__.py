@@ -11,6 +11,7 @@ COMMANDS = {
     "count": "Count the operations and bytes of a model, by kind, op, module or layer.",
     "report": "Compare attention mechanisms side by side: operations, bytes, energy.",
     "audit": "Show what fvcore and FlopCounterMode count of a model, and what they leave out.",
+    "formula": "Closed forms in B, S, d, H, F, L, and where two mechanisms break even.",
     "gemm": "Cycles and buffer accesses of one product on a systolic array.",
     "tables": "Print the cost tables with units and sources.",
 }

@@ -1,0 +1,177 @@
+"""`costmodel formula`: closed forms of counts, bytes and energy, and where two mechanisms break even."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from costmodel import cache, render
+from costmodel.cli.common import check_output, output_options, put, quiet_imports
+from costmodel.counts import ARITHMETIC, FIELDS, Counts
+from costmodel.errors import CostModelError
+from models.mechanisms import parse_mechanism
+from models.presets import PRESETS, resolve_seq, size_names
+
+QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj")
+BREAK_EVEN = ("B", "S", "d", "H", "F")
+
+
+@click.command("formula")
+@click.argument("model")
+@click.option("--attention", default="dot", show_default=True)
+@click.option("--of", "of", type=click.Choice(QUANTITIES), help="One quantity.  [default: all counts and bytes]")
+@click.option("--table", default="horowitz45", show_default=True, help="Cost table of energy_pj.")
+@click.option("--break-even", "symbol", type=click.Choice(BREAK_EVEN), help="Solve for this symbol.")
+@click.option("--against", default="inhibitor", show_default=True, help="The other mechanism, with --break-even.")
+@click.option("--seq", type=int, help="S, where it is not solved for.  [default: 128]")
+@click.option("--batch", type=int, default=1, show_default=True, help="B, where it is not solved for.")
+@output_options
+def command(
+    model: str,
+    attention: str,
+    of: str | None,
+    table: str,
+    symbol: str | None,
+    against: str,
+    seq: int | None,
+    batch: int,
+    format_: str,
+    output: Path | None,
+) -> None:
+    """Closed forms in B, S, d, H, G, F, L of MODEL, a preset.
+
+    B batch, S sequence, d width of a head, H heads, G heads of keys and values, F width of the FFN,
+    L layers; the model's width is H d. Energy is the nominal energy of float32 arithmetic.
+
+    Example: costmodel formula distilbert --attention dot --of energy_pj --break-even S --against inhibitor
+    """
+    check_output(output)
+    if batch < 1 or (seq is not None and seq < 1):
+        raise click.BadParameter(f"--batch {batch} and --seq {seq} are at least 1")
+    record: dict[str, Any] = {"model": model, "attention": attention}
+    if symbol is None:
+        names = (of,) if of else (*FIELDS, "flops")
+        record["formulas"] = {n: str(quantity(n, forms(model, attention), table)) for n in names}
+    else:
+        record |= solve(model, attention, against, of or "flops", symbol, table, own_sizes(model, batch, seq))
+    if format_ == "json":
+        text = render.render_json(record)
+    elif format_ == "csv":
+        text = render.render_records_csv(rows_of(record))
+    else:
+        rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
+        form = render.render_table if format_ == "table" else render.render_md
+        grid = render.Grid(f"{model}, attention {attention}", tuple(rows_of(record)[0]), rows, numbers=False)
+        text = form([grid], notes_of(record))
+    put(text, output)
+
+
+def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
+    if "formulas" in record:
+        shown = {n: f for n, f in record["formulas"].items() if f != "0"} or record["formulas"]
+        return [{"quantity": name, "formula": formula} for name, formula in shown.items()]
+    roots = ", ".join(f"{root:.6g}" for root in record["break_even"]) or "never"
+    return [{"quantity": record["of"], "against": record["against"], record["symbol"]: roots}]
+
+
+def notes_of(record: dict[str, Any]) -> list[str]:
+    return [record["verdict"]] if "verdict" in record else []
+
+
+def solve(
+    model: str, attention: str, against: str, of: str, symbol: str, table: str, sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Where two mechanisms cost the same, and which is cheaper on either side."""
+    from costmodel.symbolic import SYMBOLS, break_even
+
+    first = quantity(of, forms(model, attention), table)
+    second = quantity(of, forms(model, against), table)
+    roots = [root for root in break_even(first, second, symbol, sizes) if root > 1]  # sizes are at least 1
+    edges = [1.0, *roots]
+    others = {SYMBOLS[n]: v for n, v in sizes.items() if n != symbol}
+    parts = []
+    for i, low in enumerate(edges):
+        high = roots[i] if i < len(roots) else None
+        middle = (low + high) / 2 if high is not None else 2 * low
+        difference = float((first - second).subs(others).subs(SYMBOLS[symbol], middle))
+        cheaper = against if difference > 0 else attention
+        where = f"below {high:.6g}" if i == 0 and high is not None else f"above {low:.6g}"
+        parts.append(f"{cheaper} has less {of} {where if roots else f'at every {symbol}'}")
+    given = ", ".join(f"{n}={v}" for n, v in sizes.items() if n != symbol)
+    return {
+        "against": against,
+        "of": of,
+        "symbol": symbol,
+        "sizes": {n: v for n, v in sizes.items() if n != symbol},
+        "break_even": list(roots),
+        "verdict": "; ".join(parts) + f" ({given}).",
+    }
+
+
+def quantity(name: str, counts: Counts, table: str) -> Any:
+    """One quantity of a form."""
+    from costmodel.symbolic import energy_pj
+    from costmodel.technology import load_table
+
+    if name == "flops":
+        return sum(getattr(counts, op) for op in ARITHMETIC)
+    if name == "operand_bytes":
+        return counts.read_bytes + counts.write_bytes
+    if name == "energy_pj":
+        return energy_pj(counts, load_table(table), "float32")
+    return getattr(counts, name)
+
+
+def forms(model: str, attention: str) -> Counts:
+    """Closed forms of a preset with a mechanism, from the cache or from two traces at prime sizes."""
+    import sympy
+
+    from costmodel.symbolic import SYMBOLS
+
+    names = size_names(model)
+    mechanism = parse_mechanism(attention)
+    key = cache.key_of("formula", model, str(mechanism))
+    entry = cache.load(key)
+    if entry is not None:
+        return Counts(*(sympy.sympify(text, locals=SYMBOLS) for text in entry))
+    made = traced_forms(model, names, mechanism)
+    cache.save(key, [str(getattr(made, name)) for name in FIELDS])
+    return made
+
+
+def traced_forms(model: str, names: Mapping[str, str], mechanism: Any) -> Counts:
+    quiet_imports()
+    from costmodel.canonical import canonicalise
+    from costmodel.lower import lower
+    from costmodel.symbolic import prime_sizes, symbolic_counts, with_layers
+    from costmodel.trace import trace
+    from models.load import load_model
+
+    at = prime_sizes("G" in names)
+    values = {"D": at.width, "H": at.heads, "F": at.ffn, "G": at.groups}
+
+    def counts_of(layers: int) -> Counts:
+        sizes = {key: (values | {"L": layers})[name] for name, key in names.items()}
+        loaded = load_model(model, mechanism=mechanism, batch=at.batch, seq=at.seq, sizes=sizes)
+        return symbolic_counts(canonicalise(lower(trace(loaded.module, loaded.inputs))), "G" in names)
+
+    return with_layers(counts_of(1), counts_of(2))
+
+
+def own_sizes(model: str, batch: int, seq: int | None) -> dict[str, int]:
+    """The preset's own numbers for the symbols."""
+    quiet_imports()
+    import transformers
+
+    names = size_names(model)
+    config = getattr(transformers, PRESETS[model].config)(**PRESETS[model].sizes)
+    found = {name: getattr(config, key) for name, key in names.items()}
+    if found["F"] is None:  # GPT-2's own default
+        found["F"] = 4 * found["D"]
+    if found["D"] % found["H"]:
+        raise CostModelError(f"{model}: {found['H']} heads do not divide the width {found['D']}")
+    sizes = {"B": batch, "S": resolve_seq(model, seq), "d": found["D"] // found["H"], "H": found["H"]}
+    return sizes | {"G": found.get("G", found["H"]), "F": found["F"], "L": found["L"]}
