@@ -131,7 +131,20 @@ def report_grids(record: dict[str, Any]) -> list[Grid]:
             label = {"memory": f"operands in {energies[0]['operands_in']}"}.get(part, part)
             lines.append((label, *cells))
         grids.append(Grid(f"energy in µJ under {table}: nominal (low to high)", ("", *heads), tuple(lines)))
+    if record["verdict"]:
+        grids.append(verdict_grid(record["verdict"]))
     return grids
+
+
+def verdict_grid(verdict: list[dict[str, Any]]) -> Grid:
+    """Below 1 the other mechanism takes less energy than the first."""
+    head = ("", "table", "core, arithmetic", "model, arithmetic", "core, with operands", "model, with operands")
+    rows = []
+    for row in verdict:
+        ratios = [row[key] for key in ("core_arithmetic", "arithmetic", "core_total", "total")]
+        cells = ("-" if r is None else f"{r['nominal']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in ratios)
+        rows.append((f"{row['attention']} / {row['over']}", row["table"], *cells))
+    return Grid("verdict: energy over that of the first, nominal (low to high)", head, tuple(rows))
 
 
 def microjoules(energy: dict[str, Any], part: str) -> str:

@@ -6,6 +6,7 @@ No arithmetic beyond sums and shares. FLOPs and MACs are views of `Counts`, made
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from costmodel.count import Row, Tally, attention_core, rows_by
@@ -14,7 +15,7 @@ from costmodel.dtypes import is_float
 from costmodel.errors import UnknownTable
 from costmodel.graph import Graph, Node
 from costmodel.ops import KIND_OF
-from costmodel.technology import Energy, load_table, price_arithmetic, price_traffic
+from costmodel.technology import Energy, add_up, load_table, price_arithmetic, price_traffic
 
 
 @dataclass(frozen=True)
@@ -107,23 +108,72 @@ def energy_record(graph: Graph, tally: Tally, table_name: str, memory: str | Non
         record["missing"] = f"table {table_name} has no row for a memory"
     for prefix, pairs in (("", typed), ("core_", core)):
         energies: dict[str, Energy | None] = dict.fromkeys(PARTS)
+        parts: dict[str, Energy] = {}
         try:
-            energies["arithmetic"] = price_arithmetic(table, pairs)
+            parts = price_arithmetic(table, pairs)
+            energies["arithmetic"] = add_up(parts.values())
         except UnknownTable as error:
             record["missing"] = str(error)
         if name:
             counts = total(c for _, c in pairs)
-            energies["memory"] = price_traffic(table, counts.read_bytes + counts.write_bytes, name)
+            energies["memory"] = parts["memory"] = price_traffic(
+                table, counts.read_bytes + counts.write_bytes, name
+            )
         if energies["arithmetic"] is not None and energies["memory"] is not None:
             energies["total"] = energies["arithmetic"] + energies["memory"]
         for part, energy in energies.items():
             record[prefix + part] = None if energy is None else energy.nominal_pj
             record[f"{prefix}{part}_range"] = None if energy is None else [energy.low_pj, energy.high_pj]
+        record[prefix + "parts"] = {key: [e.low_pj, e.nominal_pj, e.high_pj] for key, e in parts.items()}
     return record
 
 
 def report_record(columns: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"columns": columns, "summary": summarise(columns), "complete": all(c["complete"] for c in columns)}
+    return {
+        "columns": columns,
+        "summary": summarise(columns),
+        "verdict": verdict(columns),
+        "complete": all(c["complete"] for c in columns),
+    }
+
+
+def verdict(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Energy of each other column over the first, under every table that prices both.
+
+    Ratios of the attention core and of the whole model, of the arithmetic alone and with operand
+    traffic; nominal, and the range that the tables' own ranges leave open.
+    """
+    first, *others = columns
+    records = []
+    for other in others:
+        for table, before in first.get("energy_pj", {}).items():
+            after = other["energy_pj"][table]
+            ratios: dict[str, Any] = {"attention": other["attention"], "over": first["attention"], "table": table}
+            for key in ("core_arithmetic", "arithmetic", "core_total", "total"):
+                ratios[key] = ratio_record(before, after, key)
+            records.append(ratios)
+    return records
+
+
+def ratio_record(before: dict[str, Any], after: dict[str, Any], key: str) -> dict[str, float] | None:
+    """Nominal ratio of two energies, and its range.
+
+    A price that is only known as a range is the same on both sides. The ratio is monotone in each
+    such price, so that its extremes lie where every price is at one of its ends.
+    """
+    if not before[key] or after[key] is None:
+        return None
+    prefix = "core_" if key.startswith("core_") else ""
+    names = [
+        n for n in before[prefix + "parts"] | after[prefix + "parts"] if n != "memory" or key.endswith("total")
+    ]
+
+    def energy(record: dict[str, Any], ends: dict[str, int]) -> float:
+        return sum(record[prefix + "parts"].get(name, [0, 0, 0])[end] for name, end in ends.items())
+
+    corners = (dict(zip(names, ends, strict=True)) for ends in product((0, 2), repeat=len(names)))
+    ratios = [energy(after, ends) / energy(before, ends) for ends in corners]
+    return {"nominal": after[key] / before[key], "low": min(ratios), "high": max(ratios)}
 
 
 def share(part: float, whole: float) -> str:

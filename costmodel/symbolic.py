@@ -10,7 +10,7 @@ tensors contiguous and skips copies that the form counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,22 @@ def energy_pj(counts: Counts, table: Table, dtype: str) -> Any:
     """Nominal energy of the arithmetic, in symbols."""
     terms = ((getattr(counts, op), op) for op in ARITHMETIC)
     return sympy.expand(sum(n * sympy.Float(table.price(op, dtype).nominal_pj) for n, op in terms if n != 0))
+
+
+def compiled(expression: Any, symbols: tuple[str, ...]) -> Callable[..., Any]:
+    """A form as a function of numpy arrays, one for each symbol in order, which broadcast.
+
+    Counts beyond 2^53 are exact only in integers: pass arrays of int64 (or of Python ints).
+
+    Raises:
+        CostModelError: the form has a symbol that is not among `symbols`.
+    """
+    known = [SYMBOLS[name] for name in symbols]
+    left = sympy.sympify(expression).free_symbols - set(known)
+    if left:
+        raise CostModelError(f"no number for {', '.join(sorted(map(str, left)))}")
+    function: Callable[..., Any] = sympy.lambdify(known, expression, modules="numpy", cse=True)
+    return function
 
 
 def break_even(first: Any, second: Any, symbol: str, sizes: Mapping[str, int]) -> tuple[float, ...]:

@@ -33,6 +33,13 @@ class Energy:
         return Energy(self.nominal_pj * times, self.low_pj * times, self.high_pj * times)
 
 
+def add_up(energies: Iterable[Energy]) -> Energy:
+    result = Energy()
+    for energy in energies:
+        result += energy
+    return result
+
+
 @dataclass(frozen=True)
 class OpCost:
     """Energy of one operation in one number type. Area is 0 where the source gives none."""
@@ -107,6 +114,12 @@ class Table:
                     unit.nominal_pj * estimate.nominal, unit.low_pj * estimate.low, unit.high_pj * estimate.high
                 )
         raise UnknownTable(f"table {self.name} has no row for {op} of {dtype}")
+
+    def priced_by(self, op: str, dtype: str) -> str:
+        """`published`, or the operations of the estimate that prices this one."""
+        if any((row.op, row.dtype) == (op, dtype) for row in self.ops):
+            return "published"
+        return next((", ".join(e.ops) for e in self.estimates if op in e.ops), "published")
 
     def interpolate(self, op: str, bits: int) -> Energy:
         """Energy of an integer operation of a width that the table may lack: an estimate.
@@ -222,8 +235,10 @@ def parse_table(record: dict[str, Any], where: str) -> Table:
         raise UnknownTable(f"{where} is no cost table: {type(error).__name__}: {error}") from None
 
 
-def price_arithmetic(table: Table, counts: Iterable[tuple[str, Counts]]) -> Energy:
-    """Energy of counts, each with the number type in which it was computed.
+def price_arithmetic(table: Table, counts: Iterable[tuple[str, Counts]]) -> dict[str, Energy]:
+    """Energy of counts, each with the number type in which it was computed, by where its price is from.
+
+    Keys: `published`, and for each estimate of the table the operations that it prices.
 
     Raises:
         UnknownTable: an operation that occurs has no price in the table.
@@ -234,10 +249,11 @@ def price_arithmetic(table: Table, counts: Iterable[tuple[str, Counts]]) -> Ener
             n = getattr(record, op)
             if n:
                 sums[op, dtype] = sums.get((op, dtype), 0) + n
-    energy = Energy()
+    parts: dict[str, Energy] = {"published": Energy()}
     for (op, dtype), n in sums.items():
-        energy += table.price(op, dtype) * n
-    return energy
+        part = table.priced_by(op, dtype)
+        parts[part] = parts.get(part, Energy()) + table.price(op, dtype) * n
+    return parts
 
 
 def price_traffic(table: Table, bytes_moved: int, memory: str | None = None) -> Energy:

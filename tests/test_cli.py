@@ -84,6 +84,26 @@ def test_report_json(cli) -> None:
     assert inhibitor["attention_core"]["counts"]["abs"] == 75497472
 
 
+def test_verdict(cli) -> None:
+    record = json.loads(cli("report", "distilbert", "--seq", "128", "--format", "json").out)
+    dot, inhibitor = (c["energy_pj"]["horowitz45"] for c in record["columns"])
+    (row,) = (r for r in record["verdict"] if r["table"] == "horowitz45")
+    assert row["core_arithmetic"]["nominal"] == inhibitor["core_arithmetic"] / dot["core_arithmetic"]
+    assert row["total"]["nominal"] == inhibitor["total"] / dot["total"]
+    for key in ("core_arithmetic", "arithmetic", "core_total", "total"):
+        assert row[key]["low"] <= row[key]["nominal"] <= row[key]["high"]
+    assert row["core_arithmetic"]["nominal"] < 1 < row["core_total"]["nominal"]
+    # By hand: the core's ratio at its low end has comparisons and abs free and exp, div at 20 pJ.
+    c, core = dot["core_parts"], inhibitor["core_parts"]
+    costly = "exp, erf, tanh, log, trig, div, sqrt"
+    low = core["published"][2] / (c["published"][2] + c["cmp"][0] + c[costly][2])
+    assert row["core_arithmetic"]["low"] == pytest.approx(low)
+    high = (core["published"][2] + core["cmp"][2] + core["abs"][2]) / (
+        c["published"][2] + c["cmp"][2] + c[costly][0]
+    )
+    assert row["core_arithmetic"]["high"] == pytest.approx(high)
+
+
 def test_report_says_what_changed(cli) -> None:
     for seq, share in ((128, "2.7 %"), (512, "10.1 %")):
         text = cli("report", "distilbert", "--seq", str(seq)).out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from costmodel.count import count
 from costmodel.counts import Counts
 from costmodel.errors import CostModelError
 from costmodel.lower import lower
-from costmodel.symbolic import PRIMES, B, F, G, H, L, S, break_even, d, energy_pj, evaluate, symbol_of
+from costmodel.symbolic import PRIMES, B, F, G, H, L, S, break_even, compiled, d, energy_pj, evaluate, symbol_of
 from costmodel.technology import load_table
 from costmodel.trace import trace
 from models.load import load_model
@@ -94,6 +95,20 @@ def test_break_even_by_hand() -> None:
         break_even(B * S, S * B, "S", sizes)
     with pytest.raises(CostModelError, match="no number for G"):
         break_even(S * G, S**2, "S", sizes)
+
+
+def test_compiled_form_takes_arrays() -> None:
+    counts = form("distilbert", "inhibitor")
+    symbols = ("B", "S", "d", "H", "F", "L")
+    rng = np.random.default_rng(0)
+    sizes = [rng.integers(2, 200, 1000) * (2 if name == "d" else 1) for name in symbols]
+    for name in ("mul", "add", "read_bytes"):
+        got = compiled(getattr(counts, name), symbols)(*sizes)
+        for i in range(0, 1000, 100):
+            numbers = {s: int(column[i]) for s, column in zip(symbols, sizes, strict=True)}
+            assert int(got[i]) == getattr(evaluate(counts, numbers | {"G": numbers["H"]}), name)
+    with pytest.raises(CostModelError, match="no number for S"):
+        compiled(counts.mul, ("B", "d", "H", "F", "L"))
 
 
 def test_errors() -> None:

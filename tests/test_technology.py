@@ -13,6 +13,7 @@ from costmodel.counts import ARITHMETIC, Counts
 from costmodel.errors import UnknownTable
 from costmodel.technology import (
     DATA,
+    add_up,
     load_table,
     parse_table,
     price_arithmetic,
@@ -91,7 +92,10 @@ def label_of(table: str, op: str, dtype: str) -> str:
 
 def test_prices_by_hand() -> None:
     table = load_table("horowitz45")
-    energy = price_arithmetic(table, [("float32", Counts(mul=2, add=3)), ("float32", Counts(cmp=10, exp=1))])
+    parts = price_arithmetic(table, [("float32", Counts(mul=2, add=3)), ("float32", Counts(cmp=10, exp=1))])
+    assert list(parts) == ["published", "cmp", "exp, erf, tanh, log, trig, div, sqrt"]
+    assert parts["cmp"].low_pj == 0
+    energy = add_up(parts.values())
     assert energy.nominal_pj == pytest.approx(2 * 3.7 + 3 * 0.9 + 10 * 0.9 + 4.47)
     assert energy.low_pj == pytest.approx(2 * 3.7 + 3 * 0.9 + 1)
     assert energy.high_pj == pytest.approx(2 * 3.7 + 3 * 0.9 + 10 * 0.9 + 20)
