@@ -2,7 +2,8 @@
 
 A traced call becomes nodes of the closed op set, with the dims that its count rule takes and the
 operands in the order of its reference loop. Views become free `view` nodes: their output is an
-alias. To teach it a call, add its name to a table or write a function under `@lowers`.
+alias. To teach it a call, add its name to a table or write a function under `@lowers`. It is long
+because aten is: half of it are tables of names, the rest is one short function a call.
 """
 
 from __future__ import annotations

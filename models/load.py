@@ -94,8 +94,7 @@ def load_model(
             return Loaded(module, make_inputs(module, eats, batch, seq, dtype), native, seq)
         kind = "native"
         if mechanism is not None or attention_modules(module):
-            saved = getattr(module.config, "attention_mechanism", None)
-            saved = None if saved is None else Mechanism(**saved)
+            saved = saved_mechanism(name, module.config)
             mechanism = mechanism or saved or Mechanism("dot")
             if mechanism != saved:
                 install(module, mechanism)
@@ -134,17 +133,30 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
         raise ModelError(
             f"unknown model {name!r}, neither a preset, a directory nor reachable on the hub{hint}"
         ) from None
-    saved = getattr(config, "attention_mechanism", None)
-    if saved is not None:
-        return load_converted(path, config, Mechanism(**saved), dtype, device)
-    if device == "meta":
-        with torch.device("meta"):
-            return AutoModel.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
+    mechanism = saved_mechanism(name, config)
     try:
+        if mechanism is not None:
+            return load_converted(path, config, mechanism, dtype, device)
+        if device == "meta":
+            with torch.device("meta"):
+                return AutoModel.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
         model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=getattr(torch, dtype), **offline)
-    except Exception as error:
-        raise ModelError(f"cannot read the weights of {name}: {one_line(error)}") from None
+    except ModelError:
+        raise
+    except Exception as error:  # sizes that do not fit each other, weights that cannot be read
+        raise ModelError(f"cannot load {name}: {type(error).__name__}: {one_line(error)}") from None
     return model.to(device)
+
+
+def saved_mechanism(name: str, config: PretrainedConfig) -> Mechanism | None:
+    """The mechanism that `install` left in a configuration, if it did."""
+    saved = getattr(config, "attention_mechanism", None)
+    if saved is None:
+        return None
+    try:
+        return Mechanism(**saved)
+    except TypeError as error:
+        raise ModelError(f"{name}: attention_mechanism of its config.json: {one_line(error)}") from None
 
 
 def hub_answers() -> bool:

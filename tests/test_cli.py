@@ -223,6 +223,16 @@ def test_output_is_written_whole(cli, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out.json"]
 
 
+CONFIGS = {
+    "list": [1],
+    "stranger": {"model_type": "abacus"},
+    "misfit": {"model_type": "bert", "hidden_size": 10, "num_attention_heads": 3},
+    "negative": {"model_type": "distilbert", "dim": -4},
+    "altered": {"model_type": "distilbert", "attention_mechanism": {"name": "dot", "color": "red"}},
+    "renamed": {"model_type": "distilbert", "attention_mechanism": {"name": "dott"}},
+}
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     for name in ("pickled", "torn", "empty", "nonsense"):
@@ -232,6 +242,9 @@ def models(tmp_path: Path) -> Path:
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"pickle")
     (tmp_path / "torn" / "model.safetensors").write_bytes(b"\x00\x01")
     (tmp_path / "nonsense" / "config.json").write_text("{")
+    for name, config in CONFIGS.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
     return tmp_path
 
 
@@ -241,6 +254,12 @@ MISTAKES = {
     "count {models}/torn": "{models}/torn/model.safetensors cannot be read",
     "count {models}/empty": "{models}/empty holds no config.json",
     "count {models}/nonsense": "{models}/nonsense/config.json cannot be read",
+    "count {models}/list": "{models}/list/config.json is no configuration of transformers",
+    "count {models}/stranger": "{models}/stranger/config.json is no configuration of transformers",
+    "count {models}/misfit": "cannot load {models}/misfit: ValueError",
+    "count {models}/negative": "cannot load {models}/negative: RuntimeError",
+    "count {models}/altered": "{models}/altered: attention_mechanism of its config.json: Mechanism.__init__()",
+    "count {models}/renamed": "unknown attention 'dott'; known: dot, ",
     "count ./no/such/model": "no/such/model is not a directory",
     "count distilbert --seq 0": "Invalid value: --seq 0 is not at least 1",
     "count distilbert --seq -3": "Invalid value: --seq -3 is not at least 1",

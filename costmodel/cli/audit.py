@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from costmodel import render
-from costmodel.cli.common import Request, check_output, model_options, put, quiet_imports
+from costmodel.cli.common import Request, check_output, model_options, quiet_imports, show
 
 
 @click.command("audit")
@@ -58,14 +58,14 @@ def command(
     asked = {"batch": request.batch, "seq": loaded.seq, "device": request.device}
     record = {"model": request.model, "attention": loaded.attention} | asked
     record |= audit_record(graph, count(graph), loaded.module, inputs)
-    if format_ == "json":
-        text = render.render_json(record)
-    elif format_ == "csv":
-        text = render.render_audit_csv(record)
-    else:
-        form = render.render_table if format_ == "table" else render.render_md
-        text = form(render.audit_grids(record), render.audit_notes(record))
-    put(text, output)
+    show(
+        format_,
+        output,
+        record,
+        render.render_audit_csv(record),
+        render.audit_grids(record),
+        render.audit_notes(record),
+    )
 
 
 def on_device(inputs: Any, device: str) -> Any:

@@ -19,7 +19,7 @@ from costmodel.dtypes import MODEL_DTYPES
 from costmodel.errors import BadGraph, CostModelError
 from costmodel.graph import Graph, from_record, to_record
 from costmodel.lower import lower
-from costmodel.render import FORMATS
+from costmodel.render import FORMATS, Grid, render_json, render_md, render_table
 from costmodel.report import Subject
 from models.mechanisms import Mechanism, parse_mechanism
 from models.presets import PRESETS, resolve_seq
@@ -221,6 +221,19 @@ def check_output(path: Path | None) -> None:
         raise click.BadParameter(f"--output {path}: there is no directory {folder}")
     if not os.access(folder, os.W_OK):
         raise click.BadParameter(f"--output {path}: {folder} cannot be written")
+
+
+def show(
+    form: str, path: Path | None, record: dict[str, Any], csv_text: str, grids: list[Grid], notes: list[str]
+) -> None:
+    """Print a record in the form asked for, or write the file whole."""
+    texts = {
+        "json": lambda: render_json(record),
+        "csv": lambda: csv_text,
+        "md": lambda: render_md(grids, notes),
+        "table": lambda: render_table(grids, notes),
+    }
+    put(texts[form](), path)
 
 
 def put(text: str, path: Path | None) -> None:

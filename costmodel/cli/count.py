@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from costmodel import render
-from costmodel.cli.common import Request, check_output, counted, model_options, put
+from costmodel.cli.common import Request, check_output, counted, model_options, show
 from costmodel.count import GROUPINGS
 from costmodel.report import count_record
 
@@ -33,11 +33,11 @@ def command(
     check_output(output)
     result = counted(request, attention)
     record = count_record(result.subject, result.graph, result.tally, by)
-    if format_ == "json":
-        text = render.render_json(record)
-    elif format_ == "csv":
-        text = render.render_count_csv(record)
-    else:
-        form = render.render_table if format_ == "table" else render.render_md
-        text = form(render.count_grids(record), render.count_notes(record))
-    put(text, output)
+    show(
+        format_,
+        output,
+        record,
+        render.render_count_csv(record),
+        render.count_grids(record),
+        render.count_notes(record),
+    )

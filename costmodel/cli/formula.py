@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from costmodel import cache, render
-from costmodel.cli.common import check_output, output_options, put, quiet_imports
+from costmodel.cli.common import check_output, output_options, quiet_imports, show
 from costmodel.counts import ARITHMETIC, FIELDS, Counts
 from costmodel.errors import CostModelError
 from models.mechanisms import parse_mechanism
@@ -57,16 +57,9 @@ def command(
         record["formulas"] = {n: str(quantity(n, forms(model, attention), table)) for n in names}
     else:
         record |= solve(model, attention, against, of or "flops", symbol, table, own_sizes(model, batch, seq))
-    if format_ == "json":
-        text = render.render_json(record)
-    elif format_ == "csv":
-        text = render.render_records_csv(rows_of(record))
-    else:
-        rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
-        form = render.render_table if format_ == "table" else render.render_md
-        grid = render.Grid(f"{model}, attention {attention}", tuple(rows_of(record)[0]), rows, numbers=False)
-        text = form([grid], notes_of(record))
-    put(text, output)
+    rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
+    grid = render.Grid(f"{model}, attention {attention}", tuple(rows_of(record)[0]), rows, numbers=False)
+    show(format_, output, record, render.render_records_csv(rows_of(record)), [grid], notes_of(record))
 
 
 def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:

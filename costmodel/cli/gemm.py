@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from costmodel import render
-from costmodel.cli.common import check_output, output_options, put
+from costmodel.cli.common import check_output, output_options, show
 from costmodel.timing import (
     CONVENTIONS,
     DATAFLOWS,
@@ -57,14 +57,8 @@ def command(
     product, array = Product(m, n, k), parse_array(array_text)
     conventions = CONVENTIONS if timing == "all" else (timing,)
     records = [gemm_record(product, array, dataflow, kind, convention) for convention in conventions]
-    if format_ == "json":
-        text = render.render_json(records[0] if timing != "all" else {"timings": records})
-    elif format_ == "csv":
-        text = render.render_records_csv(records)
-    else:
-        form = render.render_table if format_ == "table" else render.render_md
-        text = form([gemm_grid(records)], [])
-    put(text, output)
+    record = records[0] if timing != "all" else {"timings": records}
+    show(format_, output, record, render.render_records_csv(records), [gemm_grid(records)], [])
 
 
 def gemm_record(product: Product, array: ArrayShape, dataflow: str, kind: str, convention: str) -> dict[str, Any]:

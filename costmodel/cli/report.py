@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from costmodel import render
-from costmodel.cli.common import Request, check_output, counted, model_options, put
+from costmodel.cli.common import Request, check_output, counted, model_options, show
 from costmodel.report import count_record, energy_record, report_record
 from costmodel.technology import load_table
 
@@ -46,11 +46,11 @@ def command(
         }
         columns.append(column)
     record = report_record(columns)
-    if format_ == "json":
-        text = render.render_json(record)
-    elif format_ == "csv":
-        text = render.render_report_csv(record)
-    else:
-        form = render.render_table if format_ == "table" else render.render_md
-        text = form(render.report_grids(record), render.report_notes(record))
-    put(text, output)
+    show(
+        format_,
+        output,
+        record,
+        render.render_report_csv(record),
+        render.report_grids(record),
+        render.report_notes(record),
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from costmodel import render
-from costmodel.cli.common import check_output, output_options, put
+from costmodel.cli.common import check_output, output_options, show
 from costmodel.technology import load_table, table_names
 
 
@@ -22,13 +22,7 @@ def command(name: str | None, format_: str, output: Path | None) -> None:
     """
     check_output(output)
     tables = [load_table(n) for n in ([name] if name else table_names())]
-    if format_ == "json":
-        text = render.render_json({"tables": [asdict(table) for table in tables]})
-    elif format_ == "csv":
-        text = render.render_tables_csv(tables)
-    else:
-        form = render.render_table if format_ == "table" else render.render_md
-        text = form(
-            [g for t in tables for g in render.table_grids(t)], [n for t in tables for n in render.table_notes(t)]
-        )
-    put(text, output)
+    grids = [grid for table in tables for grid in render.table_grids(table)]
+    notes = [note for table in tables for note in render.table_notes(table)]
+    record = {"tables": [asdict(table) for table in tables]}
+    show(format_, output, record, render.render_tables_csv(tables), grids, notes)
