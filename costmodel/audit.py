@@ -112,6 +112,8 @@ def audit_record(graph: Graph, tally: Tally, module: torch.nn.Module, inputs: An
     }
     left_out = {tool: ops for tool, ops in left_out.items() if tool not in failures}
     return {
+        "complete": not tally.unknown,
+        "unknown": list(tally.unknown),
         "units": UNITS,
         "failed": failures,
         "fvcore_unsupported": unsupported,
@@ -123,7 +125,9 @@ def audit_record(graph: Graph, tally: Tally, module: torch.nn.Module, inputs: An
             "fvcore": None if "fvcore" in failures else sum(fvcore.values()),
         },
         "left_out": left_out,
-        "left_out_share": {tool: sum(ops.values()) / flops(tally.counts) for tool, ops in left_out.items()},
+        "left_out_share": {
+            tool: sum(ops.values()) / max(1, flops(tally.counts)) for tool, ops in left_out.items()
+        },
     }
 
 

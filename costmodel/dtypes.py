@@ -1,4 +1,4 @@
-"""Number types by name: widths in bits and bytes."""
+"""Number types by name, their widths in bits and bytes; and where models run."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ TYPES: dict[str, Int | Float] = {
 }
 # Types in which a model can run.
 MODEL_DTYPES = ("float32", "float64", "bfloat16", "float16")
+# Where it can run: `meta` has shapes only.
+DEVICES = ("meta", "cpu", "cuda")
 
 
 def parse(name: str) -> Int | Float:

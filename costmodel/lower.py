@@ -254,10 +254,6 @@ def operand(node: Node, *names: str) -> Any:
     return None
 
 
-def as_number(value: Any) -> Any:
-    return 1 if value is True else 0 if value is False else value
-
-
 # Elementwise
 
 

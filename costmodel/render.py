@@ -267,7 +267,7 @@ def audit_grids(record: dict[str, Any]) -> list[Grid]:
     rows.append(("total", *(shown(record["totals"][tool]) for tool in tools)))
     at = f"{sizes_of(record)}on {record['device']}"
     title = f"{record['model']}, attention {record['attention']}, {at}; - is no count"
-    return [Grid(title, ("op", *tools), tuple(rows))]
+    return [Grid(title + ("" if record["complete"] else "  INCOMPLETE"), ("op", *tools), tuple(rows))]
 
 
 def audit_notes(record: dict[str, Any]) -> list[str]:
@@ -280,15 +280,17 @@ def audit_notes(record: dict[str, Any]) -> list[str]:
     if "fvcore" not in record["failed"]:
         unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
         notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
-    return notes
+    return notes + incomplete_lines(record)
 
 
 def render_audit_csv(record: dict[str, Any]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("op", "costmodel", "FlopCounterMode", "fvcore"))
+    complete = "yes" if record["complete"] else "INCOMPLETE"
+    writer.writerow(("op", "costmodel", "FlopCounterMode", "fvcore", "complete"))
     for row in record["rows"]:
-        writer.writerow(["" if v is None else v for v in row.values()])
+        writer.writerow([*("" if v is None else v for v in row.values()), complete])
+    out.writelines(f"# {line}\n" for line in incomplete_lines(record))
     return out.getvalue()
 
 

@@ -1,6 +1,6 @@
 """Records of a counted model: plain dicts, as `--format json` prints them.
 
-No arithmetic beyond sums and shares. FLOPs and MACs are views of `Counts`, made here.
+No arithmetic beyond sums, shares and ratios. FLOPs and MACs are views of `Counts`, made here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from costmodel.count import Row, Tally, attention_core, rows_by
+from costmodel.count import Row, Tally, attention_core, core_counts, rows_by
 from costmodel.counts import Counts, total
 from costmodel.dtypes import is_float
 from costmodel.errors import UnknownTable
@@ -55,7 +55,7 @@ def row_record(row: Row) -> dict[str, Any]:
 
 def count_record(subject: Subject, graph: Graph, tally: Tally, by: str) -> dict[str, Any]:
     """The record of one model with one attention, as `costmodel count --format json` prints it."""
-    core = total(c for c, inside in zip(tally.per_node, attention_core(graph), strict=True) if inside)
+    core = core_counts(graph, tally)
     return {
         "model": subject.model,
         "attention": subject.attention,

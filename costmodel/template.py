@@ -1,8 +1,8 @@
 """A trace as a function of batch B and sequence S, from a few traces at concrete sizes.
 
 Every integer of a trace (a dim, a stride, an argument of a view) is a polynomial in B and S, or the
-trace has no template. The polynomial is fitted exactly, in rationals, and must also give the trace
-at one more point than it has coefficients. Structure, names and all else must be equal at every
+trace has no template. The polynomial is fitted exactly, in rationals, and must also give the traces
+at two or three more points than it has coefficients. Structure, names and all else must be equal at every
 point; a model that branches on its sizes has no template and is traced anew each time.
 """
 
@@ -27,16 +27,20 @@ def basis_of(batch: int) -> Basis:
 
 
 def sample_sizes(batch: int, longest: int | None) -> tuple[Size, ...]:
-    """Sizes to trace at, one more than there are coefficients, smallest first."""
+    """Sizes to trace at: as many as there are coefficients, and then some that must agree.
+
+    3, 4 and 5 leave different rests when divided by any number, so that a length such as S // 2 does
+    not pass for a polynomial.
+    """
     top = (longest or LARGEST_S) - 1
-    lengths = sorted({3, 5, max(5, top // 2 - 1), top})
+    middle = max(6, top // 2)
     if batch == 1:
-        return tuple((1, s) for s in lengths)
-    first, *_, last = lengths
-    return ((2, first), (3, first), (2, 5), (3, 5), (2, last), (5, last), (7, last - 1))
+        return tuple((1, s) for s in sorted({3, 4, 5, middle, top}))
+    fitted = ((2, 3), (3, 3), (2, 4), (3, 4), (2, top), (5, top))
+    return (*fitted, (7, top - 1), (3, 5), (4, middle))
 
 
-def covers(batch: int, seq: int, longest: int | None) -> bool:
+def covers(seq: int, longest: int | None) -> bool:
     """Whether S lies among the sampled ones: a template interpolates, it never extrapolates in S.
 
     The longest sequence is not among them: there a slice of all positions is no slice.

@@ -20,11 +20,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from costmodel.dtypes import DEVICES
 from costmodel.errors import CostModelError, TraceError
 from costmodel.graph import Graph, Node, Ref, Value
 from costmodel.shapes import infer
-
-DEVICES = ("meta", "cpu", "cuda")
 
 # Composite functions kept whole: name in the graph, and names of their arguments in order.
 _SDPA = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
@@ -207,8 +206,12 @@ class Recorder:
 
     def number(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The answer to a call that asks for a number, from real data of inputs and constants."""
-        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        return self._replay(func, args, kwargs, tuple(self.id_of(t) for t in tensors))
+        inputs = tuple(self.id_of(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
+        quiet, self.quiet = self.quiet, True
+        try:
+            return self._replay(func, args, kwargs, inputs)
+        finally:
+            self.quiet = quiet
 
     def _replay(self, func: Any, args: Any, kwargs: Any, inputs: tuple[int, ...]) -> Any:
         data: Iterator[Tensor] = iter([self._data_of(i) for i in inputs])
@@ -297,9 +300,9 @@ class Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         recorder = self.recorder
-        if func is torch.tensor:
+        if func is torch.tensor and not recorder.quiet:
             return recorder.constant(args, kwargs)
-        if func is Tensor.__getitem__:
+        if func is Tensor.__getitem__ and not recorder.quiet:
             args = (args[0], recorder.index(args[1], args[0].device))
         known = self.composites.get(func)
         if known is None or recorder.quiet:

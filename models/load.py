@@ -19,6 +19,7 @@ import huggingface_hub
 import torch
 import transformers
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig
 
@@ -73,9 +74,9 @@ def load_model(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if ":" in name and name not in PRESETS:
-            if mechanism is not None or seq is not None or batch != 1 or native is not None:
+            if (mechanism, seq, batch, dtype, native) != (None, None, 1, "float32", None):
                 raise ModelError(
-                    f"{name} decides sizes and attention itself; leave --batch, --seq, --attention out"
+                    f"{name} decides sizes, type, attention itself; leave out --batch --seq --dtype --attention"
                 )
             return load_function(name, device)
         if name in PRESETS:
@@ -178,18 +179,16 @@ def load_converted(path: Path, config: PretrainedConfig, mechanism: Mechanism, d
         model = AutoModel.from_config(config)
     install(model, mechanism)
     if device != "meta":
-        weights = path / "model.safetensors"
-        if not weights.exists():
-            raise ModelError(f"{path} holds no model.safetensors")
-        state = {}
-        with safe_open(weights, "pt") as file:
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        weights = sorted(path.glob("*.safetensors"))
+        if not weights:
+            raise ModelError(f"{path} is no directory with safetensors, which a saved mechanism needs")
+        state = {key: tensor for file in weights for key, tensor in load_file(file).items()}
         prefix = f"{model.base_model_prefix}."
         if not any(key.startswith(prefix) for key in model.state_dict()):
             state = {key.removeprefix(prefix): t for key, t in state.items()}
         missing = model.state_dict().keys() - state.keys()
         if missing:
-            raise ModelError(f"{weights} lacks {len(missing)} weights, among them {min(missing)}")
+            raise ModelError(f"{path} lacks {len(missing)} weights, among them {min(missing)}")
         model.load_state_dict(state, strict=False)
     return model.to(device=device, dtype=getattr(torch, dtype))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from costmodel.timing import ArrayShape, Product, folds_of
 
@@ -62,6 +63,19 @@ def spans(total: int, size: int) -> list[range]:
     return [range(start, min(start + size, total)) for start in range(0, total, size)]
 
 
+def move_right(registers: list[list[Register]]) -> None:
+    """Every PE hands its operand to the right; the left column is empty."""
+    for row in registers:
+        row[:] = [None, *row[:-1]]
+
+
+def move_down(registers: list[list[Any]]) -> list[Any]:
+    """Every PE hands what it holds down; the top row is empty. Returns what leaves the bottom."""
+    *above, bottom = registers
+    registers[:] = [[None] * len(bottom), *above]
+    return bottom
+
+
 def run_os(a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int]) -> Stepped:
     """Outputs stay. Folds follow each other at T + r' - 1 cycles."""
     R, C, T = array.R, array.C, product.K
@@ -96,14 +110,8 @@ def run_os(a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Call
                     left_to_come -= 1
                     first = first or cycle + 1
         # 2. Operands move one PE on, and enter at the edges.
-        for r in range(R):
-            for c in range(C - 1, 0, -1):
-                moving_right[r][c] = moving_right[r][c - 1]
-            moving_right[r][0] = None
-        for c in range(C):
-            for r in range(R - 1, 0, -1):
-                moving_down[r][c] = moving_down[r - 1][c]
-            moving_down[0][c] = None
+        move_right(moving_right)
+        move_down(moving_down)
         for start, (rows, columns) in zip(starts, folds, strict=True):
             for r, i in enumerate(rows):
                 if 0 <= cycle - start - r < T:
@@ -157,20 +165,13 @@ def run_stationary(
                     row = R - 1 - into
                     behind[0][c] = b[deep[row]][j] if row < len(deep) else None
         # 2. Sums and rows of a move on; what leaves the bottom is added in the buffer.
-        for c in range(C):
-            out = moving_down[R - 1][c]
-            for r in range(R - 1, 0, -1):
-                moving_down[r][c] = moving_down[r - 1][c]
-            moving_down[0][c] = None
+        for out in move_down(moving_down):
             if out is not None:
                 value, i, j = out
                 result[i][j] += value
                 left_to_come -= 1
                 first = first or cycle + 1
-        for r in range(R):
-            for c in range(C - 1, 0, -1):
-                moving_right[r][c] = moving_right[r][c - 1]
-            moving_right[r][0] = None
+        move_right(moving_right)
         for n, (deep, _) in enumerate(folds):
             for r, k in enumerate(deep):
                 if 0 <= cycle - starts[n] - r < T:

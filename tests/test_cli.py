@@ -211,6 +211,17 @@ def test_allow_unknown_marks_every_form(cli) -> None:
             assert "INCOMPLETE" in ran.out
 
 
+def test_audit_marks_what_is_missing(cli) -> None:
+    args = ("audit", "tests.user_models:odd", "--device", "cpu", "--allow-unknown", "--format")
+    for form in ("table", "md", "csv"):
+        text = cli(*args, form).out
+        assert "INCOMPLETE" in text
+        assert "aten._linalg_svd" in text
+    record = json.loads(cli(*args, "json").out)
+    assert record["complete"] is False
+    assert len(record["unknown"]) == 1
+
+
 def test_output_is_written_whole(cli, tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     ran = cli("count", "distilbert-tiny", "--seq", "4", "--format", "json", "--output", str(target))
@@ -277,6 +288,8 @@ MISTAKES = {
     "count tests.user_models:odd --device cpu": "no count rule for aten._linalg_svd(%0: f32[3,3]) in module (top)",
     "count tests.user_models:broken": "Broken does not run on meta: module (top): RuntimeError: first line second",
     "count tests.user_models:nothing": "tests.user_models:nothing returned int, not (module, inputs)",
+    "count tests.user_models:linear --seq 3": "tests.user_models:linear decides sizes, type, attention itself",
+    "count tests.user_models:linear --dtype float16": "tests.user_models:linear decides sizes, type, attention",
     "count tests.user_models:absent": "cannot call tests.user_models:absent: AttributeError",
     "count no.such:thing": "cannot call no.such:thing: ModuleNotFoundError",
     "report distilbert --table gold": "unknown table 'gold'; known: aladdin40, horowitz45, jouppi7",
@@ -286,7 +299,7 @@ MISTAKES = {
     "formula distilbert --of joules": "Invalid value for '--of'",
     "formula distilbert --break-even S --against dot": "the two are the same everywhere",
     "formula distilbert --of energy_pj --table seneca22": "table seneca22 has no row for mul of float32",
-    "formula distilbert --seq 0": "Invalid value: --batch 1 and --seq 0 are at least 1",
+    "formula distilbert --seq 0": "Invalid value: --seq 0 is not at least 1",
     "gemm 0 1 1": "M = 0 is not at least 1",
     "gemm 8 8 8 --array 4": "array '4' is not of the form ROWSxCOLUMNS, such as 32x32",
     "gemm 8 8 8 --array 0x4": "an array of 0x4 has no PE",

@@ -334,6 +334,27 @@ def test_control_flow_on_meta() -> None:
     assert [n.op for n in trace(Flagged(), (torch.tensor([1, 1]),)).nodes][-1] != "aten.add.Tensor"
 
 
+class Weighed(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + x if bool((torch.matmul(x, x.t()) > 3).all()) else x
+
+
+@pytest.mark.quick
+def test_what_control_flow_needs_is_not_counted_twice() -> None:
+    """On meta the product is worked out again on real numbers, beside the record."""
+    x = torch.full((2, 2), 2.0)
+    meta, cpu = (trace(Weighed(), (x,), device=device) for device in ("meta", "cpu"))
+    assert [n.op for n in meta.nodes] == [n.op for n in cpu.nodes]
+
+
+@pytest.mark.quick
+def test_the_core_has_one_name() -> None:
+    from costmodel.count import CORE as counted
+    from models.attention import CORE as installed
+
+    assert counted == installed
+
+
 @pytest.mark.quick
 def test_a_model_that_fails_is_one_line() -> None:
     with pytest.raises(TraceError) as caught:

@@ -162,14 +162,16 @@ def test_a_length_that_is_no_polynomial_has_no_template() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x[:, : x.shape[1] // 2] * 2
 
-    assert template.fit(lambda size: trace(Halves(), (torch.zeros(*size),)), 1, 65) is None
+    for longest in (16, 65, 512, 1024, 2048):
+        for batch in (1, 2):
+            assert template.fit(lambda size: trace(Halves(), (torch.zeros(*size),)), batch, longest) is None
 
 
 def test_templates_interpolate_only() -> None:
-    assert template.covers(1, 3, 512)
-    assert template.covers(1, 511, 512)
-    assert not template.covers(1, 2, 512)
-    assert not template.covers(1, 512, 512)
+    assert template.covers(3, 512)
+    assert template.covers(511, 512)
+    assert not template.covers(2, 512)
+    assert not template.covers(512, 512)
     assert json.dumps(TEMPLATES["distilbert-tiny", "dot", 1])
 
 

@@ -38,6 +38,8 @@ def command(
 
     check_device(request.device)
     native = attention if attention in ("eager", "sdpa") else None
+    if attention is None and ":" not in request.model:
+        native = "sdpa"  # what transformers itself would run; a function of the user's decides itself
     mechanism = parse_mechanism(attention) if attention and native is None else None
     loaded = load_model(
         request.model,
@@ -46,7 +48,7 @@ def command(
         seq=request.seq,
         dtype=request.dtype,
         device=request.device,
-        native="sdpa" if attention is None else native,
+        native=native,
     )
     graph = lower(
         trace(loaded.module, loaded.inputs, device=request.device, as_run=request.as_run),

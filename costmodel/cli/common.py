@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ import click
 from costmodel import cache, template
 from costmodel.canonical import canonicalise
 from costmodel.count import Tally, count
-from costmodel.dtypes import MODEL_DTYPES
+from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.errors import BadGraph, CostModelError
 from costmodel.graph import Graph, from_record, to_record
 from costmodel.lower import lower
@@ -25,7 +25,6 @@ from models.mechanisms import Mechanism, parse_mechanism
 from models.presets import PRESETS, resolve_seq
 
 F = TypeVar("F", bound=Callable[..., Any])
-DEVICES = ("meta", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -128,18 +127,18 @@ def counted(request: Request, attention: str | None) -> Counted:
 def preset_graph(request: Request, mechanism: Mechanism | None, seq: int) -> tuple[Graph, str]:
     """A preset's trace: the cached one of these sizes, else the cached template's, else a new one."""
     preset = PRESETS[request.model]
-    base = (request.model, str(mechanism), request.dtype, request.device, request.as_run)
-    exact = cache.key_of("trace", *base, request.batch, seq)
-    form = cache.key_of("template", *base, "one" if request.batch == 1 else "many")
+    base = cache.key_of("trace", request.model, str(mechanism), request.dtype, request.device, request.as_run)
+    exact = f"{base}-{request.batch}-{seq}"
+    form = f"{base}-{'one' if request.batch == 1 else 'many'}"
     longest = preset.max_positions
     templated = request.device == "meta" and preset.fixed_seq is None
     cached = cached_graph(exact)
     if cached is not None:
         return cached
-    if templated and template.covers(request.batch, seq, longest):
-        entry = cache.load(form)
-        if entry and entry["template"] is not None:
-            return template.instantiate(entry["template"], request.batch, seq), entry["attention"]
+    if templated and template.covers(seq, longest):
+        cached = cached_template(form, request.batch, seq)
+        if cached is not None:
+            return cached
     graph, kind, _ = traced(request, mechanism, seq)
     cache.save(exact, {"attention": kind, "graph": to_record(graph)})
     if templated and cache.load(form) is None:
@@ -157,7 +156,17 @@ def cached_graph(name: str) -> tuple[Graph, str] | None:
         return None
 
 
-# A template costs seven traces; a graph beyond this many nodes is traced anew at new sizes.
+def cached_template(name: str, batch: int, seq: int) -> tuple[Graph, str] | None:
+    entry = cache.load(name)
+    if entry is None or entry["template"] is None:
+        return None
+    try:
+        return template.instantiate(entry["template"], batch, seq), entry["attention"]
+    except (BadGraph, template.NoTemplate):
+        return None
+
+
+# A template costs up to nine traces; a graph beyond this many nodes is traced anew at new sizes.
 LARGEST_TEMPLATE_NODES = 5000
 
 
@@ -170,14 +179,11 @@ def new_template(
 
     def trace_at(size: template.Size) -> Graph:
         batch, length = size
-        resized = Request(
-            request.model, batch, length, request.dtype, request.device, request.as_run, request.allow_unknown
-        )
-        return traced(resized, mechanism, length)[0]
+        return traced(replace(request, batch=batch), mechanism, length)[0]
 
     try:
         made = template.fit(trace_at, request.batch, longest)
-        if made is not None and template.covers(request.batch, seq, longest):
+        if made is not None and template.covers(seq, longest):
             return made if template.instantiate(made, request.batch, seq) == graph else None
     except (CostModelError, template.NoTemplate):
         return None  # sizes between which the model changes: no template, and no harm

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from costmodel import cache, render
-from costmodel.cli.common import check_output, output_options, quiet_imports, show
+from costmodel.cli.common import check_output, check_sizes, output_options, quiet_imports, show
 from costmodel.counts import ARITHMETIC, FIELDS, Counts
 from costmodel.errors import CostModelError
 from models.mechanisms import parse_mechanism
@@ -49,8 +49,7 @@ def command(
     Example: costmodel formula distilbert --attention dot --of energy_pj --break-even S --against inhibitor
     """
     check_output(output)
-    if batch < 1 or (seq is not None and seq < 1):
-        raise click.BadParameter(f"--batch {batch} and --seq {seq} are at least 1")
+    check_sizes(batch, seq)
     record: dict[str, Any] = {"model": model, "attention": attention}
     if symbol is None:
         names = (of,) if of else (*FIELDS, "flops")
