@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from costmodel.counts import Counts, total
-from costmodel.dtypes import itemsize_bytes
+from costmodel.dtypes import stored_bytes
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Node, storage_bytes
 from costmodel.ops import KIND_OF, UNKNOWN, count_op
@@ -68,7 +68,7 @@ def read_terms(graph: Graph, node: Node) -> list[int]:
     if node.op == "gather":
         table, *indices = values.values()
         output = graph.values[node.outputs[0]]
-        return [output.numel * itemsize_bytes(table.dtype), *(v.distinct_bytes for v in indices)]
+        return [stored_bytes(table.dtype, output.numel), *(v.distinct_bytes for v in indices)]
     if node.op == "fill":
         return []
     if node.op == "scatter_add":
@@ -101,7 +101,7 @@ def compulsory_bytes(graph: Graph) -> int:
     for node in graph.nodes:
         if node.op == "gather" and node.inputs[0] in tables:
             table, output = graph.values[node.inputs[0]], graph.values[node.outputs[0]]
-            picked = output.numel * itemsize_bytes(table.dtype)
+            picked = stored_bytes(table.dtype, output.numel)
             rows[table.id] = min(rows.get(table.id, 0) + picked, table.distinct_bytes)
     leaves = [v for v in graph.values if v.id in used and v.kind in ("param", "buffer", "input")]
     whole = sum(v.distinct_bytes for v in leaves if v.id not in tables)

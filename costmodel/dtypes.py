@@ -54,13 +54,18 @@ def parse(name: str) -> Int | Float:
     Raises:
         CostModelError: there is no such type.
     """
-    if name not in TYPES:
-        raise CostModelError(f"unknown number type {name!r}; known: {', '.join(TYPES)}")
-    return TYPES[name]
+    if name in TYPES:
+        return TYPES[name]
+    signed = not name.startswith("u")
+    kind, bits = name[: 4 - signed], name[4 - signed :]
+    if kind in ("int", "uint") and bits.isdigit() and int(bits) > 0:  # any width, as widths.py assigns
+        return Int(int(bits), signed)
+    raise CostModelError(f"unknown number type {name!r}; known: {', '.join(TYPES)}, and intN, uintN")
 
 
-def itemsize_bytes(name: str) -> int:
-    return parse(name).bits // 8
+def stored_bytes(name: str, numel: int) -> int:
+    """Bytes of `numel` elements, packed: two of 4 bits share a byte."""
+    return -(-numel * parse(name).bits // 8)
 
 
 def is_float(name: str) -> bool:

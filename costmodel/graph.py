@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from costmodel.dtypes import itemsize_bytes, short_name
+from costmodel.dtypes import short_name, stored_bytes
 from costmodel.errors import BadGraph
 
 KINDS = ("param", "buffer", "input", "const", "temp")
@@ -50,7 +50,7 @@ class Value:
 
     @property
     def distinct_bytes(self) -> int:
-        return self.distinct_numel * itemsize_bytes(self.dtype)
+        return stored_bytes(self.dtype, self.distinct_numel)
 
     def __str__(self) -> str:
         return f"%{self.id}: {short_name(self.dtype)}[{','.join(map(str, self.shape))}]"

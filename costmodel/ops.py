@@ -144,6 +144,7 @@ ELEMENTWISE: dict[str, Counts] = {
     "leaky_relu": Counts(cmp=1, mul=1),
     "hardsigmoid": Counts(add=1, cmp=2, mul=1),  # clip(x + 3, 0, 6) / 6, the constant inverted
     "hardswish": Counts(add=1, cmp=2, mul=2),  # x hardsigmoid(x)
+    "requantise": Counts(mul=1, add=1, cmp=2),  # times a fixed-point factor, rounded, saturated
 }
 
 
@@ -288,6 +289,7 @@ MOVEMENT = {
 FREE = {
     "view": "views, transposes, expands: no bytes move",
     "index": "positions and masks: made of integers, booleans and constants only; a compiler folds them",
+    "scale": "a factor that the next requantise takes in",
     "mask": "a mask laid on scores: keys beyond it do not exist",
 }
 

@@ -213,6 +213,7 @@ SCALAR: dict[str, Callable[..., Any]] = {
     "elu": lambda a: choose(a > 0, a, (exp(a) - 1) * 1.0),
     "leaky_relu": lambda a: choose(a > 0, a, a * 0.01),
     "hardsigmoid": lambda a: like(a, plain(clipped(a + 3, 0, 6))) * (1 / 6),
+    "requantise": lambda a: like(a, plain(clipped(a * 0.7 + 0.5, -128, 127))),
     "hardswish": lambda a: a * (like(a, plain(clipped(a + 3, 0, 6))) * (1 / 6)),
 }
 
@@ -479,6 +480,7 @@ def run_index(args: list[Any], attrs: dict[str, Any]) -> Array:
 RUN["index"] = run_index
 # Ops that have no loop here, and why.
 WITHOUT_LOOP = {
+    "scale": "folded into the next requantise",
     "view": "the interpreter reads and writes through strides",
     "round": "no arithmetic to tally",
     "concat": "no arithmetic to tally",

@@ -15,7 +15,19 @@ pytestmark = pytest.mark.quick
 # Within a package a module imports only modules listed above it.
 ORDER = {
     "costmodel": [
-        *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
+        *(
+            "errors",
+            "dtypes",
+            "counts",
+            "graph",
+            "shapes",
+            "trace",
+            "ops",
+            "lower",
+            "canonical",
+            "count",
+            "widths",
+        ),
         *("technology", "report", "render", "audit", "template", "cache", "timing", "symbolic"),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
