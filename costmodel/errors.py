@@ -19,3 +19,11 @@ class TraceError(CostModelError):
 
 class UnknownTable(CostModelError):
     """A cost table that does not exist, or a row that a table lacks."""
+
+
+class DoesNotFit(CostModelError):
+    """A product of which no tile fits a buffer, or an array that its part cannot hold."""
+
+
+class BadTarget(CostModelError):
+    """A target that does not exist, or whose description is wrong."""

@@ -135,17 +135,42 @@ def cycles(product: Product, array: ArrayShape, dataflow: str, convention: str) 
     if convention != "array":
         raise CostModelError(f"unknown timing {convention!r}; known: {', '.join(CONVENTIONS)}")
     # A narrow last fold can be done before the wide one in front of it.
+    column, step = column_cycles(folds, R, dataflow)
     if dataflow == "os":
-        apart = T + R - 1  # of folds that use all rows
-        column = (folds.rows - 1) * apart + T + folds.last_rows - 1  # of a whole column of folds
         start = folds.columns * column - (T + folds.last_rows - 1)  # of the last fold
         tail = T + folds.last_rows + R - 2  # from a fold's start to its end, less its columns
     else:
-        column = folds.rows * max(T, 2 * R)
-        start = R + folds.columns * column - max(T, 2 * R)
+        start = R + folds.columns * column - step
         tail = T + R - 1
     last = start + tail + folds.last_columns
     return last if folds.columns == 1 else max(last, start - column + tail + C)
+
+
+def column_cycles(folds: Folds, R: int, dataflow: str) -> tuple[int, int]:
+    """Under `array`: cycles of a whole column of folds, and from one full fold to the next."""
+    if dataflow == "os":
+        apart = folds.T + R - 1
+        return (folds.rows - 1) * apart + folds.T + folds.last_rows - 1, apart
+    apart = max(folds.T, 2 * R)
+    return folds.rows * apart, apart
+
+
+def steady_cycles(product: Product, array: ArrayShape, dataflow: str, convention: str) -> int:
+    """Cycles of a product among others that follow each other without a gap.
+
+    Under `array` the folds of the next product follow those of this one at the distance at which its
+    own folds follow each other; what is left, `tail_cycles`, is paid once, by the last one. The other
+    conventions know no overlap: they pay all for each.
+    """
+    if convention != "array":
+        return cycles(product, array, dataflow, convention)
+    folds = folds_of(product, array, dataflow)
+    return folds.columns * column_cycles(folds, array.R, dataflow)[0]
+
+
+def tail_cycles(product: Product, array: ArrayShape, dataflow: str, convention: str) -> int:
+    """What `steady_cycles` leaves out of `cycles`: filling before, draining behind."""
+    return cycles(product, array, dataflow, convention) - steady_cycles(product, array, dataflow, convention)
 
 
 @dataclass(frozen=True)

@@ -232,15 +232,18 @@ class Typing:
 
     # Emitting
 
-    def set(self, i: int, held: Range) -> None:
+    def set(self, i: int, held: Range, kind: Int | None = None) -> None:
+        """Range and type of a value: the narrowest type, or the one in which it is kept."""
         self.ranges[i] = held
-        self.values[i] = replace(self.values[i], dtype=str(held.type))
+        self.values[i] = replace(self.values[i], dtype=str(kind or held.type))
 
-    def emit(self, node: Node, work: tuple[Work, ...] = (), held: Range | None = None) -> None:
+    def emit(
+        self, node: Node, work: tuple[Work, ...] = (), held: Range | None = None, kind: Int | None = None
+    ) -> None:
         self.nodes.append(node)
         self.work.append(tuple(w for w in work if w.n))
         if held is not None:
-            self.set(node.outputs[0], held)
+            self.set(node.outputs[0], held, kind)
 
     def requantise(self, node: Node, i: int, kind: Int, scale: int, low: int | None = None) -> int:
         """The value in another type on another scale: an int of `kind`, or of its part from `low` on."""
@@ -260,7 +263,7 @@ class Typing:
             work = requantise_work(n, held.type.bits)
             self.emit(Node("requantise", (i,), (new.id,), attrs, node.module), work, full)
             if low is not None or held.low >= 0:
-                self.set(new.id, Range(max(0, full.low), full.high, scale))
+                self.set(new.id, Range(max(0, full.low), full.high, scale), kind)
             self.narrowed[key] = new.id
         return self.narrowed[key]
 
@@ -487,9 +490,9 @@ def factor(state: Typing, node: Node) -> None:
     moving = [i for i in node.inputs if i not in state.constants]
     constants = [i for i in node.inputs if i in state.constants]
     output = state.values[node.outputs[0]]
-    folded = len(moving) == 1 and all(state.values[i].shape[-1:] in ((), (1,)) for i in constants)
-    numbers = len(node.inputs) == 1
-    if folded or (numbers and len(node.attrs.get("args", (0, 0))) == 2):
+    small = all(state.values[i].shape[-1:] in ((), (1,)) for i in constants)
+    numbers = any(not isinstance(a, Ref) for a in node.attrs["args"])
+    if len(moving) == 1 and (numbers or (constants and small)):
         held = state.operand(moving[0])
         state.emit(free_node(node), (), Range(held.low, held.high, state.own_scale(output.id)))
         return
@@ -550,7 +553,7 @@ def softmax(state: Typing, node: Node) -> None:
         Work("add", exp_kind, P * N + line),
     )
     full = range_of(kind, state.own_scale(node.outputs[0]))
-    state.emit(state.rewire(node, (x,)), work, Range(0, full.high, full.scale))
+    state.emit(state.rewire(node, (x,)), work, Range(0, full.high, full.scale), kind)
 
 
 def layer_norm(state: Typing, node: Node) -> None:
