@@ -28,6 +28,7 @@ ORDER = {
             "count",
             "widths",
         ),
+        *("rows", "tables", "scaling"),
         *("technology", "report", "render", "audit", "template", "cache", "timing", "symbolic"),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
