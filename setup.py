@@ -7,7 +7,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["costmodel*", "sim*", "models*"]),
-    package_data={"costmodel": ["technology/*.toml", "technology/*/*.toml"]},
+    package_data={"costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml"]},
     install_requires=[
         "numpy>=2.0",
         "torch>=2.8",

@@ -14,8 +14,8 @@ the accumulators of one pass (nothing where an output-stationary array sums all 
 partial sums travel. Accumulators are requantised as they leave; the next pass overwrites them in place.
 
 Array, DMA and vector unit work through the same passes, each at its own pace; two buffers let them run
-beside each other. A step takes as long as the slowest, and what nothing can hide: the loads of the first
-pass, the fill and drain of the array, the store of the last pass. The space that is searched: for each
+beside each other. A step takes as long as the slowest, and what nothing can hide: the loads of one pass
+before, the fill and drain of the array, the store of one pass behind. The space that is searched: for each
 dim the even splits into p parts, p in `PARTS`, in whole folds of the array; all three orders.
 """
 
@@ -160,17 +160,16 @@ def traffic_bits(product: Product, B: int, tile: Tile, operands: Operands) -> tu
 def evaluate(product: Product, B: int, tile: Tile, operands: Operands, site: Site) -> TileCost:
     """Cycles and traffic of B products with one tile."""
     a, b, out, spills = traffic_bits(product, B, tile, operands)
-    last = Product(*last_pass(product, tile))
     array = tail = 0
     if operands.on_array:
         array = B * sum(
             times * steady_cycles(shape, site.array, site.dataflow, site.convention)
             for shape, times in pass_shapes(product, tile)
         )
-        tail = tail_cycles(last, site.array, site.dataflow, site.convention)
+        tail = tail_cycles(product, site.array, site.dataflow, site.convention)
     first_load = tile.M * tile.K * operands.a_bits * operands.a_moves
     first_load += tile.K * tile.N * operands.b_bits * operands.b_moves
-    last_store = last.M * last.N * operands.out_bits * operands.out_moves
+    last_store = tile.M * tile.N * operands.out_bits * operands.out_moves
     dma = site.dma_cycles(a + b + out + spills + operands.extra_bits)
     hidden = max(array, dma, operands.vector_cycles)
     reads, writes = buffer_traffic(product, B, tile, operands, site)
@@ -340,17 +339,13 @@ def core_cost(
         written = (words.ofmap_writes + more.ofmap_writes) * operands.accumulator_bits
         buffer_writes += times * B * (written + m * N * operands.between_bits)
     if operands.values_on_array:
-        tail = tail_cycles(Product(last_rows, D, N), site.array, site.dataflow, site.convention)
+        tail = tail_cycles(Product(rows, D, N), site.array, site.dataflow, site.convention)
     chunk = N if held else min(N, site.array.C)
     first_load = rows * d * operands.q_bits * operands.q_moves + chunk * key_bits // N
     dma = site.dma_cycles(reads + writes)
     between = -(-operands.vector_cycles // (B * blocks))
     hidden = max(array, dma, operands.vector_cycles)
-    ends = (
-        tail
-        + site.dma_cycles(first_load)
-        + site.dma_cycles(last_rows * D * operands.out_bits * operands.out_moves)
-    )
+    ends = tail + site.dma_cycles(first_load) + site.dma_cycles(rows * D * operands.out_bits * operands.out_moves)
     return CoreCost(
         rows=rows,
         held=held,
