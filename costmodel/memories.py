@@ -41,6 +41,7 @@ class SramPoint:
 
     name: str
     node_nm: int
+    vdd: float | None = None  # None where the source gives no voltage
     capacity_bytes: int
     access_bits: int
     energy_pj: float
@@ -78,6 +79,7 @@ class Wire:
 
     name: str
     node_nm: int
+    vdd: float | None = None
     pj_per_bit_mm: float
     includes: str
     evidence: str

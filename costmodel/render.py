@@ -10,7 +10,7 @@ from typing import Any
 
 from costmodel.counts import ARITHMETIC
 from costmodel.report import share
-from costmodel.technology import Energy, Table, load_table, score_terms
+from costmodel.technology import load_table
 
 FORMATS = ("table", "json", "csv", "md")
 
@@ -291,69 +291,4 @@ def render_audit_csv(record: dict[str, Any]) -> str:
     for row in record["rows"]:
         writer.writerow([*("" if v is None else v for v in row.values()), complete])
     out.writelines(f"# {line}\n" for line in incomplete_lines(record))
-    return out.getvalue()
-
-
-# Cost tables
-
-
-def table_grids(table: Table) -> list[Grid]:
-    ops = [
-        (r.op, r.dtype, f"{r.energy_pj:g}", f"{r.area_um2:g}" if r.area_um2 else "-", r.kind) for r in table.ops
-    ]
-    for e in table.estimates:
-        unit = "" if e.of == "pj" else f" x {e.of}"
-        span = f"{e.nominal:g} ({e.low:g} to {e.high:g}){unit}"
-        ops.append((", ".join(e.ops), "any", span, "-", "estimate"))
-    memories = [
-        (m.name, str(m.access_bits), f"{m.energy_pj:g}", f"{m.low_pj:g} to {m.high_pj:g}", m.includes)
-        for m in table.memories
-    ]
-    terms = [
-        (
-            t.operands,
-            t.accumulator,
-            f"{t.dot.nominal_pj:.4g}",
-            span_of(t.manhattan),
-            f"{t.dot.nominal_pj / t.manhattan.nominal_pj:.2f}",
-            "a width interpolated" if t.interpolated else "",
-        )
-        for t in score_terms(table)
-    ]
-    head = ("operands", "accumulator", "dot pJ", "Manhattan pJ", "dot / Manhattan", "")
-    grids = [Grid(f"{table.name}: one term of a score", head, tuple(terms))]
-    return [
-        Grid(f"{table.name}: {table.title}", ("op", "type", "pJ/op", "area µm²", "kind"), tuple(ops)),
-        Grid(f"{table.name}: memory", ("memory", "bits", "pJ/access", "range", "includes"), tuple(memories)),
-        *grids,
-    ]
-
-
-def span_of(energy: Energy) -> str:
-    """`0.16 (0.13 to 0.16)`, or one number where there is no range."""
-    if energy.low_pj == energy.high_pj:
-        return f"{energy.nominal_pj:.4g}"
-    return f"{energy.nominal_pj:.4g} ({energy.low_pj:.4g} to {energy.high_pj:.4g})"
-
-
-def table_notes(table: Table) -> list[str]:
-    estimates = [f"{table.name}: {', '.join(e.ops)}: {e.source}." for e in table.estimates]
-    return [f"{table.name}: {table.source}. {table.includes}; {table.evidence}; {table.note}.", *estimates]
-
-
-def render_tables_csv(tables: list[Table]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("table", "row", "type", "unit", "value", "low", "high", "area_um2", "source"))
-    for t in tables:
-        for r in t.ops:
-            pj = r.energy_pj
-            writer.writerow((t.name, r.op, r.dtype, "pJ/op", pj, pj, pj, r.area_um2 or "", t.source))
-        for e in t.estimates:
-            unit = "pJ/op" if e.of == "pj" else f"x {e.of}"
-            for op in e.ops:
-                writer.writerow((t.name, op, "any", unit, e.nominal, e.low, e.high, "", e.source))
-        for m in t.memories:
-            unit = f"pJ/{m.access_bits} bits"
-            writer.writerow((t.name, m.name, "memory", unit, m.energy_pj, m.low_pj, m.high_pj, "", t.source))
     return out.getvalue()

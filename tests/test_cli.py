@@ -16,6 +16,7 @@ import pytest
 from costmodel import cache
 from costmodel.count import GROUPINGS
 from costmodel.counts import ARITHMETIC
+from costmodel.technology import DATA
 
 ALWAYS = [name for name in ARITHMETIC if name not in ("log", "trig")]
 
@@ -244,8 +245,29 @@ CONFIGS = {
 }
 
 
+# Tables of a user's own that are wrong: what replaces what in a copy of horowitz45.
+FIRST_ROW = b'op = "add"\ndtype = "int8"\nenergy_pj = 0.03'
+BAD_TABLES = {
+    "missing": (b"node_nm = 45\n", b""),
+    "unknown": (FIRST_ROW, FIRST_ROW + b'\ncolor = "red"'),
+    "words": (b"energy_pj = 0.03", b'energy_pj = "low"'),
+    "below": (b"energy_pj = 0.03", b"energy_pj = -0.03"),
+    "nan": (b"energy_pj = 0.03", b"energy_pj = nan"),
+    "endless": (b"energy_pj = 0.03", b"energy_pj = inf"),
+    "unsourced": (b'source = "as the table"', b'source = ""'),
+    "twice": (b'dtype = "int16"', b'dtype = "int8"'),
+    "op": (b'op = "add"', b'op = "ad"'),
+    "dtype": (b'dtype = "int8"', b'dtype = "byte"'),
+    "syntax": (b"node_nm = 45", b"node_nm ="),
+    "latin": (b"Horowitz", b"Horow\xeftz"),
+}
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
+    good = (DATA / "horowitz45.toml").read_bytes()
+    for name, (old, new) in BAD_TABLES.items():
+        (tmp_path / f"{name}.toml").write_bytes(good.replace(old, new, 1))
     for name in ("pickled", "torn", "empty", "nonsense"):
         (tmp_path / name).mkdir()
     for name in ("pickled", "torn"):
@@ -292,9 +314,24 @@ MISTAKES = {
     "count tests.user_models:linear --dtype float16": "tests.user_models:linear decides sizes, type, attention",
     "count tests.user_models:absent": "cannot call tests.user_models:absent: AttributeError",
     "count no.such:thing": "cannot call no.such:thing: ModuleNotFoundError",
-    "report distilbert --table gold": "unknown table 'gold'; known: aladdin40, horowitz45, jouppi7",
+    "report distilbert --table gold": "unknown table 'gold'; known: accelforge, aladdin40, horowitz45, jouppi7",
     "report distilbert --operands-in tape": "table horowitz45 has no memory 'tape'",
     "tables gold": "unknown table 'gold'",
+    "tables horowitz45@5nm": "Stillmaker and Baas have no 5 nm node; known: 180, 130",
+    "tables {models}/none.toml": "{models}/none.toml: there is no such file",
+    "tables {models}/missing.toml": "{models}/missing.toml: node_nm is missing",
+    "tables {models}/unknown.toml": "{models}/unknown.toml: [[op]] row 1 (add int8): unknown field 'color'",
+    "tables {models}/words.toml": "{models}/words.toml: [[op]] row 1 (add int8): energy_pj is text, not a number",
+    "tables {models}/below.toml": "{models}/below.toml: [[op]] row 1 (add int8): energy_pj is negative: -0.03",
+    "tables {models}/nan.toml": "{models}/nan.toml: [[op]] row 1 (add int8): energy_pj is nan",
+    "tables {models}/endless.toml": "{models}/endless.toml: [[op]] row 1 (add int8): energy_pj is inf",
+    "tables {models}/unsourced.toml": "{models}/unsourced.toml: [[op]] row 1 (add int8): source is empty",
+    "tables {models}/twice.toml": "{models}/twice.toml: [[op]] row 2 (add int8) is there already, as row 1",
+    "tables {models}/op.toml": "{models}/op.toml: [[op]] row 1 (ad int8): unknown op 'ad'; known: mul, add",
+    "tables {models}/dtype.toml": "{models}/dtype.toml: [[op]] row 1 (add byte): unknown dtype 'byte'",
+    "tables {models}/syntax.toml": "{models}/syntax.toml is not TOML: Invalid value",
+    "tables {models}/latin.toml": "{models}/latin.toml is not UTF-8: byte ",
+    "report distilbert --table {models}/nan.toml": "{models}/nan.toml: [[op]] row 1 (add int8): energy_pj is nan",
     "formula vit-base": "no formula of 'vit-base': its sizes have no names here; known: distilbert",
     "formula distilbert --of joules": "Invalid value for '--of'",
     "formula distilbert --break-even S --against dot": "the two are the same everywhere",

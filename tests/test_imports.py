@@ -16,7 +16,8 @@ pytestmark = pytest.mark.quick
 ORDER = {
     "costmodel": [
         *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
-        *("widths", "rows", "tables", "scaling", "technology", "memories", "timing", "tile", "hardware"),
+        *("widths", "rows", "tables", "scaling", "technology", "memories", "elements"),
+        *("timing", "tile", "hardware"),
         *(
             "traffic",
             "schedule",
@@ -25,6 +26,7 @@ ORDER = {
             "compiled",
             "report",
             "render",
+            "listing",
             "audit",
             "template",
             "cache",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from costmodel import render
+from costmodel import listing
 from costmodel.cli.common import check_output, output_options, show
 from costmodel.technology import load_table, table_names
 
@@ -16,13 +16,22 @@ from costmodel.technology import load_table, table_names
 @click.argument("name", required=False)
 @output_options
 def command(name: str | None, format_: str, output: Path | None) -> None:
-    """Print all cost tables, or the one called NAME, with units and sources.
+    """Print all cost tables of operations, or the one called NAME, with units and sources.
+
+    NAME is a table, a FILE.toml of your own, either at another node (horowitz45@7nm, scaled by Stillmaker
+    and Baas), or one of: memories, wires, fpga.
 
     Example: costmodel tables horowitz45
     """
     check_output(output)
+    if name in listing.LISTINGS:
+        figures = listing.figures(name)
+        record: dict[str, object] = {name: [asdict(figure) for figure in figures]}
+        csv_text = listing.render_figures_csv(figures)
+        show(format_, output, record, csv_text, listing.figure_grids(figures), listing.figure_notes(figures))
+        return
     tables = [load_table(n) for n in ([name] if name else table_names())]
-    grids = [grid for table in tables for grid in render.table_grids(table)]
-    notes = [note for table in tables for note in render.table_notes(table)]
+    grids = [grid for table in tables for grid in listing.table_grids(table)]
+    notes = [note for table in tables for note in listing.table_notes(table)]
     record = {"tables": [asdict(table) for table in tables]}
-    show(format_, output, record, render.render_tables_csv(tables), grids, notes)
+    show(format_, output, record, listing.render_tables_csv(tables), grids, notes)
