@@ -164,16 +164,24 @@ def ratio_record(before: dict[str, Any], after: dict[str, Any], key: str) -> dic
     if not before[key] or after[key] is None:
         return None
     prefix = "core_" if key.startswith("core_") else ""
-    names = [
-        n for n in before[prefix + "parts"] | after[prefix + "parts"] if n != "memory" or key.endswith("total")
+    chosen = [
+        {n: e for n, e in record[prefix + "parts"].items() if n != "memory" or key.endswith("total")}
+        for record in (before, after)
     ]
+    low, high = ratio_range(*chosen)
+    return {"nominal": after[key] / before[key], "low": low, "high": high}
 
-    def energy(record: dict[str, Any], ends: dict[str, int]) -> float:
-        return sum(record[prefix + "parts"].get(name, [0, 0, 0])[end] for name, end in ends.items())
 
-    corners = (dict(zip(names, ends, strict=True)) for ends in product((0, 2), repeat=len(names)))
+def ratio_range(before: dict[str, list[float]], after: dict[str, list[float]]) -> tuple[float, float]:
+    """Smallest and largest ratio of two sums of parts [low, nominal, high], each part at the same end in both."""
+    names = list(before | after)
+
+    def energy(parts: dict[str, list[float]], ends: dict[str, int]) -> float:
+        return sum(parts.get(name, [0, 0, 0])[end] for name, end in ends.items())
+
+    corners = [dict(zip(names, ends, strict=True)) for ends in product((0, 2), repeat=len(names))]
     ratios = [energy(after, ends) / energy(before, ends) for ends in corners]
-    return {"nominal": after[key] / before[key], "low": min(ratios), "high": max(ratios)}
+    return min(ratios), max(ratios)
 
 
 def share(part: float, whole: float) -> str:

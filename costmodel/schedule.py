@@ -134,6 +134,18 @@ def slots(works: tuple[Work, ...], target: Accelerator) -> int:
     return -(-ops // target.lanes)
 
 
+def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work, ...]:
+    """Work of an int8 product on PEs of a kind: the terms, and their sums in accumulators."""
+    terms, outputs = product.steps, product.M * product.N
+    sums = Work("add", Int(accumulator_bits), terms - outputs)
+    return {
+        "mac": (Work("mul", Int(8), terms), sums),
+        "l1": (Work("add", Int(8, signed=False), terms), Work("abs", Int(8, signed=False), terms), sums),
+        "clip": (Work("cmp", Int(8), 2 * terms), sums),
+        "relu": (Work("add", Int(9), terms), Work("cmp", Int(9), terms), sums),
+    }[kind]
+
+
 class Builder:
     """Turns groups into steps."""
 

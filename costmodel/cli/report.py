@@ -1,15 +1,26 @@
-"""`costmodel report`: attention mechanisms side by side."""
+"""`costmodel report`: attention mechanisms side by side, as counts and on a target."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from costmodel import render
-from costmodel.cli.common import Request, check_output, counted, model_options, show
+from costmodel import machine_report, render
+from costmodel.cli.common import Counted, Request, check_output, counted, model_options, show
+from costmodel.errors import CostModelError
+from costmodel.hardware import Accelerator, load_target
 from costmodel.report import count_record, energy_record, report_record
+from costmodel.schedule import schedule
 from costmodel.technology import load_table
+from costmodel.timing import CONVENTIONS
+from costmodel.widths import Policy, Typed, assign_widths, parse_policy
+from models.presets import PRESETS
+
+# Lengths between which break-even points are looked for.
+LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
 
 
 @click.command("report")
@@ -19,6 +30,9 @@ from costmodel.technology import load_table
 )
 @click.option("--table", "tables", multiple=True, help="Cost tables.  [default: horowitz45 jouppi7]")
 @click.option("--operands-in", help="Memory that every operand comes from and goes to.  [default: dram]")
+@click.option("--widths", help="fp32, bf16, w8a8, w4a8:acc=24, ...  [default with --on: w8a8]")
+@click.option("--on", "target", help="A target of `costmodel targets`, or a file FILE.toml.")
+@click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
 def command(
     request: Request,
     format_: str,
@@ -26,10 +40,15 @@ def command(
     attentions: tuple[str, ...],
     tables: tuple[str, ...],
     operands_in: str | None,
+    widths: str | None,
+    target: str | None,
+    timing: str,
 ) -> None:
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
-    Example: costmodel report distilbert --attention dot --attention inhibitor --seq 128
+    With --widths and --on also cycles, latency, bytes at each level, energy by part and area on a target.
+
+    Example: costmodel report distilbert --attention dot --attention inhibitor --widths w8a8 --on edge-asic
     """
     check_output(output)
     tables = tables or ("horowitz45", "jouppi7")
@@ -37,20 +56,89 @@ def command(
         table = load_table(name)
         if operands_in is not None:
             table.memory(operands_in)
+    machine = load_target(target) if target else None
+    policy = parse_policy(widths or "w8a8") if widths or machine else None
+    if policy and request.as_run:
+        raise CostModelError("--widths and --on price the mathematics; they do not go with --as-run")
+    results = [counted(request, attention) for attention in attentions or ("dot", "inhibitor")]
     columns = []
-    for attention in attentions or ("dot", "inhibitor"):
-        result = counted(request, attention)
+    for result in results:
         column = count_record(result.subject, result.graph, result.tally, "kind")
         column["energy_pj"] = {
             name: energy_record(result.graph, result.tally, name, operands_in) for name in tables
         }
         columns.append(column)
     record = report_record(columns)
-    show(
-        format_,
-        output,
-        record,
-        render.render_report_csv(record),
-        render.report_grids(record),
-        render.report_notes(record),
-    )
+    grids, notes = render.report_grids(record), render.report_notes(record)
+    if policy:
+        more_grids, more_notes = add_machine(request, record, results, policy, machine, timing, tables)
+        grids, notes = [*grids, *more_grids], [*notes, *more_notes]
+    show(format_, output, record, render.render_report_csv(record), grids, notes)
+
+
+def add_machine(
+    request: Request,
+    record: dict[str, Any],
+    results: list[Counted],
+    policy: Policy,
+    machine: Accelerator | None,
+    timing: str,
+    tables: tuple[str, ...],
+) -> tuple[list[render.Grid], list[str]]:
+    """Widths and, with a target, its costs; into the record, and as grids and notes."""
+    columns = record["columns"]
+    typed = [assign_widths(result.graph, policy) for result in results]
+    for column, each in zip(columns, typed, strict=True):
+        column["widths"] = machine_report.widths_record(each)
+        column["widths"]["energy_pj"] = machine_report.arithmetic_record(each, tables)
+    grids = [machine_report.width_grid(columns)]
+    if machine is None:
+        return grids, machine_report.width_notes(columns)
+    planned = [schedule(each, machine, timing) for each in typed]
+    for column, each, plan in zip(columns, typed, planned, strict=True):
+        column["machine"] = machine_report.machine_record(each, plan)
+    rows = machine_report.verdict_over_tables(typed, planned)
+    record["machine_verdict"] = rows
+    grids += machine_report.machine_grids(columns)
+    notes = machine_report.machine_notes(columns, rows, machine)
+    if rows:
+        grids.append(machine_report.verdict_grid(columns, rows))
+    record["break_even_seq"] = break_even(request, results, policy, machine, timing)
+    notes += machine_report.break_even_notes(record["break_even_seq"], columns)
+    return grids, notes
+
+
+def break_even(
+    request: Request, results: list[Counted], policy: Policy, machine: Accelerator, timing: str
+) -> dict[str, dict[str, Any]]:
+    """Of each other mechanism the sequence lengths from which on it is cheaper, or no longer, than the first."""
+    preset = PRESETS.get(request.model)
+    if preset is None or preset.fixed_seq is not None or len(results) < 2:
+        return {}
+    longest = preset.max_positions or LENGTHS[-1]
+    lengths = [s for s in LENGTHS if s < longest] + [longest - 1]
+    names = [result.subject.attention for result in results]
+    known: dict[tuple[str, int], tuple[float, float | None]] = {}
+
+    def costs(attention: str, seq: int) -> tuple[float, float | None]:
+        if (attention, seq) not in known:
+            result = counted(replace(request, seq=seq), attention)
+            each: Typed = assign_widths(result.graph, policy)
+            known[attention, seq] = machine_report.cycles_and_energy(each, schedule(each, machine, timing))
+        return known[attention, seq]
+
+    found: dict[str, dict[str, Any]] = {}
+    for other in names[1:]:
+        found[other] = {"lengths": [lengths[0], lengths[-1]]}
+        for place, what in enumerate(("cycles", "energy_pj")):
+            if costs(other, lengths[0])[place] is None:
+                continue
+
+            def difference(seq: int, place: int = place, other: str = other) -> float:
+                return float((costs(other, seq)[place] or 0) - (costs(names[0], seq)[place] or 0))
+
+            found[other][what] = {
+                "at": machine_report.break_even_seq(difference, lengths),
+                "cheaper_at_first": difference(lengths[0]) < 0,
+            }
+    return found
