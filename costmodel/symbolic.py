@@ -11,21 +11,26 @@ tensors contiguous and skips copies that the form counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
 
+from costmodel.cost import price_one
 from costmodel.count import read_terms, write_terms
 from costmodel.counts import ARITHMETIC, FIELDS, Counts, total
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, Node
+from costmodel.hardware import Accelerator, memory_prices
 from costmodel.ops import KIND_OF, PARAMETERS, count_op
-from costmodel.technology import Table
+from costmodel.schedule import schedule
+from costmodel.technology import Table, load_table
+from costmodel.traced import combine, form_of
+from costmodel.widths import Policy, Typed, assign_widths
 
 # h is half a head's width d (rotary positions halve it), r the heads of a group: H = G r.
 PRIMES = {"B": 17, "S": 19, "h": 23, "G": 29, "r": 37, "F": 31}
-B, S, d, H, G, F, L = sympy.symbols("B S d H G F L", positive=True)
+B, S, d, H, G, F, L = sympy.symbols("B S d H G F L", positive=True, integer=True)
 SYMBOLS = {"B": B, "S": S, "d": d, "H": H, "G": G, "F": F, "L": L}
 _FACTORS = {"B": B, "S": S, "h": d / 2, "G": G, "r": H / G, "F": F}
 
@@ -111,6 +116,77 @@ def energy_pj(counts: Counts, table: Table, dtype: str) -> Any:
     """Nominal energy of the arithmetic, in symbols."""
     terms = ((getattr(counts, op), op) for op in ARITHMETIC)
     return sympy.expand(sum(n * sympy.Float(table.price(op, dtype).nominal_pj) for n, op in terms if n != 0))
+
+
+def traced_graph(graph: Graph, sizes: Mapping[str, int], grouped: bool) -> Graph:
+    """A graph traced at `prime_sizes`, at other sizes, its dims numbers that know their form.
+
+    What runs on it gives numbers at those sizes, and forms that hold as long as what was decided there by
+    comparing (types, tiles, the slowest of three units) stays the same.
+    """
+    numbers = {SYMBOLS[name]: value for name, value in sizes.items()}
+    known: dict[int, Any] = {}
+
+    def dim(number: int) -> Any:
+        if number not in known:
+            form = symbol_of(number)
+            form = form if grouped else form.subs(G, H)
+            known[number] = combine(int(form.subs(numbers)), form)
+        return known[number]
+
+    values = tuple(replace(v, shape=tuple(dim(n) for n in v.shape)) for v in graph.values)
+    nodes = tuple(
+        replace(
+            n, attrs=n.attrs | {name: dim(n.attrs[name]) for name in PARAMETERS.get(n.op, ()) if name in n.attrs}
+        )
+        for n in graph.nodes
+    )
+    return replace(graph, values=values, nodes=nodes)
+
+
+def machine_forms(
+    graphs: tuple[Graph, Graph],
+    grouped: bool,
+    sizes: Mapping[str, int],
+    policy: Policy,
+    target: Accelerator,
+    convention: str,
+) -> dict[str, Any]:
+    """Cycles, moved bytes and energy on a target in B, S, d, H, G, F, L: the piece around some sizes.
+
+    Args:
+        graphs: canonical graphs of one and of two layers, traced at `prime_sizes`.
+
+    Returns:
+        `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, and `energy_pj` where the target has prices.
+    """
+    one, two = (
+        quantities(assign_widths(traced_graph(graph, sizes, grouped), policy), target, convention)
+        for graph in graphs
+    )
+    return {name: sympy.expand(one[name] + (L - 1) * (two[name] - one[name])) for name in one}
+
+
+def quantities(typed: Typed, target: Accelerator, convention: str) -> dict[str, Any]:
+    """Forms of one schedule."""
+    steps = schedule(typed, target, convention).steps
+    moved = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
+    reads, writes = (
+        sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in ("read", "write")
+    )
+    found = {"cycles": sum(form_of(s.cycles) for s in steps), "moved_bytes": moved, "buffer_bytes": reads + writes}
+    memories = memory_prices(target)
+    if target.table and memories is not None:
+        table = load_table(target.table)
+        work = sum(
+            form_of(w.n) * sympy.Float(price_one(table, w.op, w.type).nominal_pj)
+            for s in steps
+            for w in (*s.array_work, *s.vector_work)
+        )
+        prices = (memories.buffer_read, memories.buffer_write, memories.dram)
+        costs = zip((reads, writes, moved), prices, strict=True)
+        found["energy_pj"] = work + sum(form * sympy.Float(energy.nominal_pj) for form, energy in costs)
+    return found
 
 
 def compiled(expression: Any, symbols: tuple[str, ...]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ dim the even splits into p parts, p in `PARTS`, in whole folds of the array; all
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import floor, isqrt, sqrt
 
@@ -236,20 +236,23 @@ def best_tile(
     Raises:
         DoesNotFit: no tile of the space fits the buffer.
     """
+    # Numbers may remember how they were made (`traced.py`): the search needs only what they are.
+    plain = Product(int(product.M), int(product.N), int(product.K))
+    numbers = replace(operands, extra_bits=int(operands.extra_bits), vector_cycles=int(operands.vector_cycles))
     best: tuple[tuple[int, ...], TileCost] | None = None
     smallest = None
-    for tile in candidates(product, site, objective):
-        if whole_rows and (tile.N < product.N or (tile.stay != "out" and tile.K < product.K)):
+    for tile in candidates(plain, site, objective):
+        if whole_rows and (tile.N < plain.N or (tile.stay != "out" and tile.K < plain.K)):
             continue
-        size = occupied_bytes(product, tile, operands, site)
+        size = occupied_bytes(plain, tile, numbers, site)
         smallest = size if smallest is None else min(size, smallest)
         if size > site.tile_bytes:
             continue
         if best is not None:
-            moved = sum(traffic_bits(product, B, tile, operands))
+            moved = sum(traffic_bits(plain, int(B), tile, numbers))
             if (moved if objective == "bytes" else site.dma_cycles(moved)) > best[0][0]:
                 continue
-        cost = evaluate(product, B, tile, operands, site)
+        cost = evaluate(plain, int(B), tile, numbers, site)
         pair = (cost.hidden_cycles, cost.dram_bits)
         key = (*(pair if objective == "cycles" else pair[::-1]), cost.cycles, cost.buffer_bits)
         if best is None or key < best[0]:
@@ -259,7 +262,16 @@ def best_tile(
             f"no tile of a product {product.M}x{product.N}x{product.K} fits {site.tile_bytes} bytes of buffer: "
             f"the smallest takes {smallest}; give the target a larger buffer or a smaller array"
         )
-    return best[1]
+    tile = best[1].tile
+    # A tile that takes all of a dim is that dim.
+    whole = Tile(
+        *(
+            dim if size == dim else size
+            for size, dim in zip((tile.M, tile.N, tile.K), (product.M, product.N, product.K), strict=True)
+        ),
+        tile.stay,
+    )
+    return evaluate(product, B, whole, operands, site)
 
 
 # The attention core, fused
@@ -387,8 +399,9 @@ def best_core(scores: Product, D: int, B: int, operands: CoreOperands, site: Sit
     best: CoreCost | None = None
     for rows in sizes(scores.M, um):
         for held in (True, False):
-            if core_bytes(scores, D, B, rows, held, operands, site) <= site.tile_bytes:
-                cost = core_cost(scores, D, B, rows, held, operands, site)
+            block = scores.M if rows == scores.M else rows
+            if core_bytes(scores, D, B, block, held, operands, site) <= site.tile_bytes:
+                cost = core_cost(scores, D, B, block, held, operands, site)
                 if best is None or core_key(cost) < core_key(best):
                     best = cost
     if best is None:
