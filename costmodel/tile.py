@@ -264,13 +264,10 @@ def best_tile(
         )
     tile = best[1].tile
     # A tile that takes all of a dim is that dim.
-    whole = Tile(
-        *(
-            dim if size == dim else size
-            for size, dim in zip((tile.M, tile.N, tile.K), (product.M, product.N, product.K), strict=True)
-        ),
-        tile.stay,
-    )
+    M = product.M if tile.M == product.M else tile.M
+    N = product.N if tile.N == product.N else tile.N
+    K = product.K if tile.K == product.K else tile.K
+    whole = Tile(M, N, K, tile.stay)
     return evaluate(product, B, whole, operands, site)
 
 

@@ -11,15 +11,36 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from costmodel import symbolic
 from costmodel.canonical import canonicalise
-from costmodel.cli.formula import traced_forms
+from costmodel.cli.formula import prime_graph, traced_forms
+from costmodel.cost import moved_bytes, price
 from costmodel.count import count
 from costmodel.counts import Counts
 from costmodel.errors import CostModelError
+from costmodel.hardware import load_target
 from costmodel.lower import lower
-from costmodel.symbolic import PRIMES, B, F, G, H, L, S, break_even, compiled, d, energy_pj, evaluate, symbol_of
+from costmodel.schedule import schedule
+from costmodel.symbolic import (
+    PRIMES,
+    B,
+    F,
+    G,
+    H,
+    L,
+    S,
+    break_even,
+    compiled,
+    d,
+    energy_pj,
+    evaluate,
+    machine_forms,
+    symbol_of,
+)
 from costmodel.technology import load_table
 from costmodel.trace import trace
+from costmodel.traced import Traced, form_of
+from costmodel.widths import assign_widths, parse_policy
 from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism
 from models.presets import size_names
@@ -120,3 +141,66 @@ def test_energy_is_the_priced_form() -> None:
     table = load_table("horowitz45")
     energy = energy_pj(Counts(mul=2 * S, add=B), table, "float32")
     assert energy.subs({S: 3, B: 5}) == pytest.approx(2 * 3 * 3.7 + 5 * 0.9)
+
+
+# On a target
+
+MACHINES = ("edge-asic", "server-asic", "xc7z020", "edge-asic:dataflow=ws,buffer_kib=96", "tpu-v1-like")
+
+
+@cache
+def prime_graphs(name: str):
+    mechanism, names = Mechanism(name), size_names("distilbert")
+    return tuple(prime_graph("distilbert", names, mechanism, layers) for layers in (1, 2))
+
+
+@pytest.mark.parametrize("target", MACHINES)
+@pytest.mark.parametrize("name", ["dot", "inhibitor"])
+def test_machine_forms_equal_the_scheduled_cost(name: str, target: str) -> None:
+    """Where the form was taken, and for any number of layers; cycles and bytes exactly."""
+    sizes = {"B": 2, "S": 48, "d": 16, "H": 4, "G": 4, "F": 200}
+    machine, policy = load_target(target), parse_policy("w8a8")
+    forms = machine_forms(prime_graphs(name), False, sizes, policy, machine, "array")
+    for layers in (1, 2, 5):
+        config = {"dim": 64, "n_heads": 4, "hidden_dim": 200, "n_layers": layers}
+        loaded = load_model("distilbert", mechanism=Mechanism(name), batch=2, seq=48, sizes=config)
+        graph = canonicalise(lower(trace(loaded.module, loaded.inputs)))
+        typed = assign_widths(graph, policy)
+        planned = schedule(typed, machine)
+        numbers = {symbolic.SYMBOLS[key]: value for key, value in (sizes | {"L": layers}).items()}
+        at = {key: form.subs(numbers) for key, form in forms.items()}
+        moved = moved_bytes(planned.steps)
+        assert at["cycles"] == planned.cycles
+        assert at["moved_bytes"] == moved["dram_read"] + moved["dram_write"]
+        assert at["buffer_bytes"] == moved["buffer_read"] + moved["buffer_write"]
+        energy = price(typed, planned).energy
+        assert (energy is None) == ("energy_pj" not in at)
+        if energy is not None:
+            assert float(at["energy_pj"]) == pytest.approx(energy.nominal_pj, rel=1e-9)
+
+
+@given(
+    st.integers(-50, 50),
+    st.integers(1, 50),
+    st.lists(
+        st.tuples(st.sampled_from(["+", "-", "*", "//", "r-", "r//"]), st.integers(1, 9), st.booleans()),
+        max_size=6,
+    ),
+)
+def test_traced_numbers_are_their_forms(x: int, y: int, steps: list[tuple[str, int, bool]]) -> None:
+    """Whatever is done to them, the form at the numbers is the number."""
+    a, b = sympy.symbols("a b", integer=True)
+    value: Any = Traced(x, a)
+    for op, constant, with_b in steps:
+        other: Any = Traced(y, b) if with_b else constant
+        if op == "r//" and int(value) == 0:
+            continue
+        value = {
+            "+": lambda v=value, o=other: v + o,
+            "-": lambda v=value, o=other: v - o,
+            "*": lambda v=value, o=other: v * o,
+            "//": lambda v=value, o=other: v // o,
+            "r-": lambda v=value, o=other: o - v,
+            "r//": lambda v=value, o=other: o // v,
+        }[op]()
+    assert int(form_of(value).subs({a: x, b: y})) == int(value)

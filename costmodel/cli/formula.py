@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from costmodel import cache, render
-from costmodel.cli.common import check_output, check_sizes, output_options, quiet_imports, show
+from costmodel.cli.common import Request, check_output, check_sizes, output_options, quiet_imports, show
 from costmodel.counts import ARITHMETIC, FIELDS, Counts
 from costmodel.errors import CostModelError
+from costmodel.hardware import Accelerator, load_target
+from costmodel.timing import CONVENTIONS
+from costmodel.widths import Policy, parse_policy
 from models.mechanisms import parse_mechanism
 from models.presets import PRESETS, resolve_seq, size_names
 
-QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj")
+ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
+QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
 BREAK_EVEN = ("B", "S", "d", "H", "F")
 
 
@@ -26,6 +31,9 @@ BREAK_EVEN = ("B", "S", "d", "H", "F")
 @click.option("--table", default="horowitz45", show_default=True, help="Cost table of energy_pj.")
 @click.option("--break-even", "symbol", type=click.Choice(BREAK_EVEN), help="Solve for this symbol.")
 @click.option("--against", default="inhibitor", show_default=True, help="The other mechanism, with --break-even.")
+@click.option("--on", "target", help="A target: forms of cycles, moved_bytes, buffer_bytes, energy_pj.")
+@click.option("--widths", default="w8a8", show_default=True, help="Number types, with --on.")
+@click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
 @click.option("--seq", type=int, help="S, where it is not solved for.  [default: 128]")
 @click.option("--batch", type=int, default=1, show_default=True, help="B, where it is not solved for.")
 @output_options
@@ -36,6 +44,9 @@ def command(
     table: str,
     symbol: str | None,
     against: str,
+    target: str | None,
+    widths: str,
+    timing: str,
     seq: int | None,
     batch: int,
     format_: str,
@@ -44,14 +55,22 @@ def command(
     """Closed forms in B, S, d, H, G, F, L of MODEL, a preset.
 
     B batch, S sequence, d width of a head, H heads, G heads of keys and values, F width of the FFN,
-    L layers; the model's width is H d. Energy is the nominal energy of float32 arithmetic.
+    L layers; the model's width is H d. Energy is the nominal energy of float32 arithmetic, or with --on all
+    of a target's at some widths. Forms on a target are piecewise: printed is the piece around --seq, where
+    tiles, types and the slowest unit are as chosen there; break-even points on a target are searched for
+    among all lengths.
 
     Example: costmodel formula distilbert --attention dot --of energy_pj --break-even S --against inhibitor
     """
     check_output(output)
     check_sizes(batch, seq)
     record: dict[str, Any] = {"model": model, "attention": attention}
-    if symbol is None:
+    if target is None and of in ON_TARGET[:-1]:
+        raise CostModelError(f"{of} are those of a machine: name one with --on, see costmodel targets")
+    if target is not None:
+        machine = Machine(load_target(target), parse_policy(widths), timing)
+        record |= on_target(model, attention, against, of, symbol, machine, batch, seq)
+    elif symbol is None:
         names = (of,) if of else (*FIELDS, "flops")
         record["formulas"] = {n: str(quantity(n, forms(model, attention), table)) for n in names}
     else:
@@ -59,6 +78,96 @@ def command(
     rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
     grid = render.Grid(f"{model}, attention {attention}", tuple(rows_of(record)[0]), rows, numbers=False)
     show(format_, output, record, render.render_records_csv(rows_of(record)), [grid], notes_of(record))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a form holds."""
+
+    target: Accelerator
+    policy: Policy
+    timing: str
+
+
+def on_target(
+    model: str,
+    attention: str,
+    against: str,
+    of: str | None,
+    symbol: str | None,
+    machine: Machine,
+    batch: int,
+    seq: int | None,
+) -> dict[str, Any]:
+    """The piece of the forms around the model's own sizes, or where two mechanisms cost the same."""
+    if of is not None and of not in ON_TARGET:
+        raise CostModelError(f"{of} does not depend on a target; with --on ask for {', '.join(ON_TARGET)}")
+    if symbol is not None:
+        return target_break_even(model, attention, against, of or "cycles", symbol, machine, batch)
+    sizes = own_sizes(model, batch, seq)
+    names = size_names(model)
+    mechanism = parse_mechanism(attention)
+    from costmodel.symbolic import machine_forms
+
+    graphs = (prime_graph(model, names, mechanism, 1), prime_graph(model, names, mechanism, 2))
+    found = machine_forms(graphs, "G" in names, sizes, machine.policy, machine.target, machine.timing)
+    if of is not None and of not in found:
+        raise CostModelError(f"no {of} is published for target {machine.target.name}")
+    given = ", ".join(f"{n}={v}" for n, v in sizes.items() if n != "L")
+    return {
+        "target": machine.target.name,
+        "widths": machine.policy.name,
+        "sizes": sizes,
+        "formulas": {n: str(f) for n, f in found.items() if of in (None, n)},
+        "verdict": f"On {machine.target.name}, {machine.policy.name}: the piece that holds around {given}.",
+    }
+
+
+def target_break_even(
+    model: str, attention: str, against: str, of: str, symbol: str, machine: Machine, batch: int
+) -> dict[str, Any]:
+    """Lengths at which the cheaper of two mechanisms changes."""
+    from costmodel.cli.report import break_even
+
+    if symbol != "S" or of not in ("cycles", "energy_pj"):
+        raise CostModelError("on a target break-even points are searched for in S, of cycles or energy_pj")
+    request = Request(model, batch, None, "float32", "meta", False, False)
+    names = [attention, against]
+    found = break_even(request, names, machine.policy, machine.target, machine.timing)[against]
+    if of not in found:
+        raise CostModelError(f"no {of} is published for target {machine.target.name}")
+    low, high = found["lengths"]
+    cheaper, turns = found[of]["cheaper_at_first"], []
+    for at in found[of]["at"]:
+        cheaper = not cheaper
+        turns.append(f"{against if cheaper else attention} has less {of} from S={at} on")
+    first = against if found[of]["cheaper_at_first"] else attention
+    verdict = "; ".join(turns) or f"{first} has less {of} at every S"
+    return {
+        "against": against,
+        "of": of,
+        "symbol": "S",
+        "target": machine.target.name,
+        "widths": machine.policy.name,
+        "break_even": found[of]["at"],
+        "verdict": f"{verdict} (on {machine.target.name}, S from {low} to {high}).",
+    }
+
+
+def prime_graph(model: str, names: Mapping[str, str], mechanism: Any, layers: int) -> Any:
+    """The canonical graph of a preset of some layers at prime sizes."""
+    quiet_imports()
+    from costmodel.canonical import canonicalise
+    from costmodel.lower import lower
+    from costmodel.symbolic import prime_sizes
+    from costmodel.trace import trace
+    from models.load import load_model
+
+    at = prime_sizes("G" in names)
+    values = {"D": at.width, "H": at.heads, "F": at.ffn, "G": at.groups, "L": layers}
+    sizes = {key: values[name] for name, key in names.items()}
+    loaded = load_model(model, mechanism=mechanism, batch=at.batch, seq=at.seq, sizes=sizes)
+    return canonicalise(lower(trace(loaded.module, loaded.inputs)))
 
 
 def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,22 +244,10 @@ def forms(model: str, attention: str) -> Counts:
 
 
 def traced_forms(model: str, names: Mapping[str, str], mechanism: Any) -> Counts:
-    quiet_imports()
-    from costmodel.canonical import canonicalise
-    from costmodel.lower import lower
-    from costmodel.symbolic import prime_sizes, symbolic_counts, with_layers
-    from costmodel.trace import trace
-    from models.load import load_model
+    from costmodel.symbolic import symbolic_counts, with_layers
 
-    at = prime_sizes("G" in names)
-    values = {"D": at.width, "H": at.heads, "F": at.ffn, "G": at.groups}
-
-    def counts_of(layers: int) -> Counts:
-        sizes = {key: (values | {"L": layers})[name] for name, key in names.items()}
-        loaded = load_model(model, mechanism=mechanism, batch=at.batch, seq=at.seq, sizes=sizes)
-        return symbolic_counts(canonicalise(lower(trace(loaded.module, loaded.inputs))), "G" in names)
-
-    return with_layers(counts_of(1), counts_of(2))
+    one, two = (symbolic_counts(prime_graph(model, names, mechanism, n), "G" in names) for n in (1, 2))
+    return with_layers(one, two)
 
 
 def own_sizes(model: str, batch: int, seq: int | None) -> dict[str, int]:

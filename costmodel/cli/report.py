@@ -103,21 +103,21 @@ def add_machine(
     notes = machine_report.machine_notes(columns, rows, machine)
     if rows:
         grids.append(machine_report.verdict_grid(columns, rows))
-    record["break_even_seq"] = break_even(request, results, policy, machine, timing)
+    names = [result.subject.attention for result in results]
+    record["break_even_seq"] = break_even(request, names, policy, machine, timing)
     notes += machine_report.break_even_notes(record["break_even_seq"], columns)
     return grids, notes
 
 
 def break_even(
-    request: Request, results: list[Counted], policy: Policy, machine: Accelerator, timing: str
+    request: Request, names: list[str], policy: Policy, machine: Accelerator, timing: str
 ) -> dict[str, dict[str, Any]]:
     """Of each other mechanism the sequence lengths from which on it is cheaper, or no longer, than the first."""
     preset = PRESETS.get(request.model)
-    if preset is None or preset.fixed_seq is not None or len(results) < 2:
+    if preset is None or preset.fixed_seq is not None or len(names) < 2:
         return {}
     longest = preset.max_positions or LENGTHS[-1]
     lengths = [s for s in LENGTHS if s < longest] + [longest - 1]
-    names = [result.subject.attention for result in results]
     known: dict[tuple[str, int], tuple[float, float | None]] = {}
 
     def costs(attention: str, seq: int) -> tuple[float, float | None]:
