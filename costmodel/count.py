@@ -96,7 +96,13 @@ def gathered_only(graph: Graph) -> set[int]:
 def compulsory_bytes(graph: Graph) -> int:
     """Weights that are used, inputs and outputs, each once; of a lookup table the rows looked up."""
     tables = gathered_only(graph)
-    used = {i for node in graph.nodes if node.op != "index" for i in node.inputs}
+    used = {
+        i
+        for node in graph.nodes
+        for i in node.inputs
+        # A factor that was folded into a requantise is no operand any more.
+        if node.op != "index" and (node.op != "scale" or graph.values[i].kind == "input")
+    }
     rows: dict[int, int] = {}
     for node in graph.nodes:
         if node.op == "gather" and node.inputs[0] in tables:

@@ -244,7 +244,9 @@ def render_table(grids: list[Grid], notes: list[str]) -> str:
     for grid in grids:
         table = Table(box=box.SIMPLE_HEAD, title=None, pad_edge=False)
         for n, heading in enumerate(grid.head):
-            table.add_column(heading, justify="right" if n and grid.numbers else "left", no_wrap=grid.numbers or n == 0)
+            table.add_column(
+                heading, justify="right" if n and grid.numbers else "left", no_wrap=grid.numbers or n == 0
+            )
         for n, row in enumerate(grid.rows):
             table.add_row(*row, end_section=n == len(grid.rows) - 2 and grid.rows[-1][0] == "total")
         console.print(grid.title)

@@ -82,18 +82,20 @@ def site_of(target: Accelerator, convention: str) -> Site:
     )
 
 
-def schedule(typed: Typed, target: Accelerator, convention: str = "array", fuse: bool = True) -> Schedule:
-    """Steps of a typed graph on a target.
+def schedule(
+    typed: Typed, target: Accelerator, convention: str = "array", fuse: bool = True, keep: bool = True
+) -> Schedule:
+    """Steps of a typed graph on a target; `keep=False` sends all activations through DRAM.
 
     Raises:
         DoesNotFit: a product of which no tile fits the buffer.
     """
     plan = plan_groups(typed, fuse)
-    builder = Builder(typed, target, site_of(target, convention), plan)
+    builder = Builder(typed, target, site_of(target, convention), plan, keep)
     try:
         builder.build()
     except CoreDoesNotFit:
-        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False))
+        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False), keep)
         builder.build()
     return Schedule(target, convention, tuple(builder.steps), builder.kept)
 
@@ -149,10 +151,10 @@ def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work,
 class Builder:
     """Turns groups into steps."""
 
-    def __init__(self, typed: Typed, target: Accelerator, site: Site, plan: Plan) -> None:
+    def __init__(self, typed: Typed, target: Accelerator, site: Site, plan: Plan, keep: bool = True) -> None:
         self.typed, self.target, self.site, self.plan = typed, target, site, plan
         self.graph = typed.graph
-        self.kept = kept_values(plan, target.kept_bytes)
+        self.kept = kept_values(plan, target.kept_bytes if keep else 0)
         self.steps: list[Step] = []
 
     def build(self) -> None:
