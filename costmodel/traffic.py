@@ -180,15 +180,17 @@ def value_bits(graph: Graph, i: int) -> int:
 
 def outside_bits(plan: Plan, g: int, operands: tuple[int, ...]) -> dict[int, int]:
     """Bits that a group reads beside the operands of its products, by value; of tables what is picked."""
-    graph, found = plan.graph, {}
-    picked = {}
+    graph = plan.graph
+    found: dict[int, int] = {}
     for n in plan.groups[g].nodes:
         node = graph.nodes[n]
-        if node.op == "gather":
-            picked[plan.source[node.inputs[0]]] = 8 * read_terms(graph, node)[0]
-    for value in plan.reads[g]:
-        if value not in operands:
-            found[value] = picked.get(value, value_bits(graph, value))
+        for place, i in enumerate(node.inputs):
+            value = plan.source[i]
+            if value not in plan.reads[g] or value in operands:
+                continue
+            table = node.op == "gather" and place == 0
+            # Whole values, as compulsory bytes have them, but of a table the rows that are picked.
+            found[value] = 8 * read_terms(graph, node)[0] if table else value_bits(graph, value)
     return found
 
 

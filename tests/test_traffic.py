@@ -1,0 +1,116 @@
+"""Fusion groups: every node once, in a legal order; what crosses between them; what a buffer keeps."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costmodel.canonical import canonicalise
+from costmodel.lower import lower
+from costmodel.ops import KIND_OF
+from costmodel.trace import trace
+from costmodel.traffic import Plan, is_free, kept_values, outside_bits, plan_groups, value_bits
+from costmodel.widths import Typed, assign_widths, parse_policy
+from models.load import load_model
+from models.mechanisms import MECHANISMS, Mechanism
+
+
+@cache
+def typed(model: str, name: str) -> Typed:
+    sizes = {"dim": 32, "n_heads": 2, "hidden_dim": 48, "n_layers": 3} if model == "distilbert" else {}
+    loaded = load_model(model, mechanism=Mechanism(name), batch=2, seq=6, sizes=sizes)
+    return assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("w8a8"))
+
+
+@cache
+def plan(name: str, fuse: bool = True, fuse_core: bool = True, model: str = "distilbert") -> Plan:
+    return plan_groups(typed(model, name), fuse, fuse_core)
+
+
+CASES = [("distilbert", name) for name in MECHANISMS] + [("gpt2", "dot"), ("bert-base", "inhibitor")]
+
+
+@pytest.mark.parametrize(("model", "name"), CASES)
+@pytest.mark.parametrize(("fuse", "fuse_core"), [(True, True), (True, False), (False, False)])
+def test_every_node_once_and_nothing_before_it_is_made(model: str, name: str, fuse: bool, fuse_core: bool) -> None:
+    found = plan(name, fuse, fuse_core, model)
+    graph = found.graph
+    places = [n for group in found.groups for n in group.nodes]
+    assert sorted(places) == [n for n, node in enumerate(graph.nodes) if not is_free(node)]
+    made = {v.id for v in graph.values if v.kind != "temp"}
+    made |= {i for node in graph.nodes if node.op == "index" for i in node.outputs}
+    for g, group in enumerate(found.groups):
+        inside = set()
+        for n in group.nodes:
+            for i in graph.nodes[n].inputs:
+                assert found.source[i] in made | inside, f"group {g} reads %{i} before it is made"
+            inside |= {found.source[i] for i in graph.nodes[n].outputs}
+        made |= inside
+        assert len(group.products) == {"core": 2, "product": 1, "vector": 0}[group.kind]
+        assert group.products == [n for n in group.nodes if KIND_OF[graph.nodes[n].op] == "product"]
+        assert set(found.reads[g]).isdisjoint(inside)
+        assert set(found.writes[g]) <= inside
+    for value, g in found.born.items():
+        readers = [r for r, reads in enumerate(found.reads) if value in reads]
+        assert all(r > g for r in readers)
+        assert found.last.get(value) == (max(readers) if readers else None)
+
+
+@pytest.mark.parametrize("name", list(MECHANISMS))
+def test_a_layer_of_distilbert_is_seven_groups(name: str) -> None:
+    """The lookups with their norm; then q, k, v, core, output with its norm, FFN with GELU, FFN with its norm."""
+    found = plan(name)
+    kinds = [group.kind for group in found.groups]
+    assert kinds == ["vector", *(3 * ["product", "product", "product", "core", *3 * ["product"]])]
+    ops = [[found.graph.nodes[n].op for n in group.nodes] for group in found.groups]
+    assert ops[0] == ["gather", "gather", "add", "layer_norm"]
+    assert all("layer_norm" in ops[g] and found.groups[g].cut for g in (5, 7, 12, 14, 19, 21))
+    assert all("gelu" in ops[g] for g in (6, 13, 20))
+    assert [group.core for group in found.groups] == [kind == "core" for kind in kinds]
+    for group in found.groups:
+        if group.kind == "core":  # scores never cross
+            written = [found.graph.values[v] for v in found.writes[found.groups.index(group)]]
+            assert [v.numel for v in written] == [2 * 6 * 32]
+
+
+@pytest.mark.parametrize("name", list(MECHANISMS))
+def test_fusion_only_saves(name: str) -> None:
+    """What crosses between groups shrinks with fusion, and weights are read once in either."""
+
+    def crossing(found: Plan) -> int:
+        return sum(value_bits(found.graph, v) for v in found.born)
+
+    assert crossing(plan(name)) < crossing(plan(name, True, False)) <= crossing(plan(name, False, False))
+    for fuse in (True, False):
+        found = plan(name, fuse, fuse)
+        weights = [v for reads in found.reads for v in reads if found.graph.values[v].kind == "param"]
+        assert len(weights) == len(set(weights))
+
+
+@given(st.sampled_from(list(MECHANISMS)), st.integers(0, 4000), st.integers(0, 4000))
+def test_kept_values_fit_at_every_moment(name: str, size: int, more: int) -> None:
+    """Moment by moment: what is kept lives from its making to its last reading, and fits with all that lives."""
+    found = plan(name)
+    kept = kept_values(found, size)
+    for g in range(len(found.groups)):
+        living = [v for v in found.last if found.born[v] <= g <= found.last[v]]
+        total = sum(found.graph.values[v].distinct_bytes for v in living)
+        for v in living:
+            if total > size:
+                assert v not in kept
+        assert sum(found.graph.values[v].distinct_bytes for v in kept if v in living) <= size
+    assert kept <= kept_values(found, size + more)
+    everything = {v for v in found.last if v not in {found.source[i] for i in found.graph.outputs}}
+    assert kept_values(found, 1 << 30) == everything
+    assert kept_values(found, 0) == frozenset()
+
+
+def test_of_a_table_only_what_is_looked_up_is_read() -> None:
+    found = plan("dot")
+    bits = outside_bits(found, 0, ())
+    # Of 30 522 words and 512 positions: 2 rows of 6 words, 6 positions for both; ids and 512 positions
+    # of 64 bits; the norm.
+    assert sorted(bits.values()) == sorted([8 * 2 * 6 * 32, 8 * 6 * 32, 64 * 2 * 6, 64 * 512, 16 * 32, 16 * 32])
