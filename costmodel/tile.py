@@ -229,7 +229,8 @@ def best_tile(
     """The tile of fewest hidden cycles, then of fewest DRAM bytes, shortest ends, fewest buffer bytes.
 
     `objective="bytes"` asks for fewest DRAM bytes first. A larger buffer never takes more hidden cycles.
-    It may choose a tile that moves less and whose first load is longer: all that it can cost is that load.
+    It may choose a tile that moves less and whose ends are longer: all that it can cost is its first load
+    and last store. The same holds of more bandwidth.
 
     `whole_rows` asks for tiles that finish whole rows of the output, for a norm behind the product.
 
@@ -415,12 +416,13 @@ def lower_bound_bits(product: Product, B: int, operands: Operands, buffer_bytes:
     partial sums that were in the buffer S or moved take at most T = S + X bits, and those allow
     sqrt((T/3)^3 / wa wb wc) terms (Loomis and Whitney); a result that begins and ends in between takes a
     whole row and column, K terms each, at most (T/2)^2 / (wa wb K) more terms. So the traffic is at least
-    X (M N K / terms - 1), for every X.
+    X (M N K / terms - 1), for every X. Where an operand does not move, or b goes past the buffer and takes
+    no room in it, only compulsory traffic is left.
     """
     M, N, K = product.M, product.N, product.K
     compulsory = M * K * operands.a_bits * operands.a_moves + K * N * operands.b_bits * operands.b_moves
     compulsory += M * N * operands.out_bits * operands.out_moves
-    if not (operands.a_moves and operands.b_moves and operands.out_moves):
+    if not (operands.a_moves and operands.b_moves and operands.out_moves) or operands.b_bypasses:
         return B * compulsory
     size, pair = 8 * buffer_bytes, operands.a_bits * operands.b_bits
     bounds = [compulsory]

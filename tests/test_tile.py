@@ -34,6 +34,7 @@ from costmodel.timing import (
     Product,
     accesses,
     cycles,
+    folds_of,
     steady_cycles,
     tail_cycles,
 )
@@ -94,6 +95,46 @@ def test_passes_along_whole_columns_of_folds_are_one_product(product, array, dat
     )
 
 
+@settings(max_examples=300)
+@given(PRODUCTS, ARRAYS, st.sampled_from(DATAFLOWS), st.booleans(), st.integers(1, 4))
+def test_steady_parts_and_the_last_tail_are_the_whole(product, array, dataflow, across, folds) -> None:
+    """Cut across the columns of folds (os, ws: along N; is: along M) or down them (os: along M; ws, is: along
+    K) in whole folds, the parts behind each other take what the uncut product takes.
+
+    Steady cycles always add up. The tail of the last part is that of the whole unless a narrow last fold can
+    be done before a wide one in front of it: the wide one may be in another part, or come sooner in a shorter
+    column. Then the two differ by less than a row of PEs.
+    """
+    down_dim, across_dim = {"os": ("M", "N"), "ws": ("K", "N"), "is": ("K", "M")}[dataflow]
+    dim, unit = (across_dim, array.C) if across else (down_dim, array.R)
+    parts = [replace(product, **{dim: len(s)}) for s in spans(getattr(product, dim), folds * unit)]
+    steady = [steady_cycles(p, array, dataflow, "array") for p in parts]
+    assert sum(steady) == steady_cycles(product, array, dataflow, "array")
+    chained = sum(steady) + tail_cycles(parts[-1], array, dataflow, "array")
+    whole, last = folds_of(product, array, dataflow), folds_of(parts[-1], array, dataflow)
+    column = steady[-1] // last.columns
+    if whole.columns == 1 or column >= array.C - whole.last_columns:
+        assert chained == cycles(product, array, dataflow, "array")
+    else:
+        assert abs(chained - cycles(product, array, dataflow, "array")) < array.C
+
+
+@settings(max_examples=200)
+@given(PRODUCTS, ARRAYS, st.sampled_from(DATAFLOWS), SMALL)
+def test_a_cut_stream_costs_more(product, array, dataflow, size) -> None:
+    """Cut along what streams through (os: K, ws: M, is: N), each part pays its folds anew."""
+    dim = {"os": "K", "ws": "M", "is": "N"}[dataflow]
+    parts = [replace(product, **{dim: len(s)}) for s in spans(getattr(product, dim), size)]
+    steady = sum(steady_cycles(p, array, dataflow, "array") for p in parts)
+    whole = folds_of(product, array, dataflow)
+    if dataflow == "os":  # each part skews all its folds once more
+        down = product.M - whole.rows
+        assert steady == steady_cycles(product, array, dataflow, "array") + (len(parts) - 1) * down * whole.columns
+    else:
+        waits = sum(max(0, 2 * array.R - getattr(p, dim)) for p in parts) - max(0, 2 * array.R - whole.T)
+        assert steady == steady_cycles(product, array, dataflow, "array") + waits * whole.number
+
+
 # Every pass, one after the other
 
 
@@ -147,7 +188,8 @@ class Walk:
             self.written += outputs * bits.accumulator_bits
         for x in i:
             for y in j:
-                self.covered[x, y, h.start] = self.covered.get((x, y, h.start), 0) + 1
+                for z in h:
+                    self.covered[x, y, z] = self.covered.get((x, y, z), 0) + 1
         self.array += steady_cycles(shape, self.site.array, self.site.dataflow, self.site.convention)
         # Between array and buffer: operands of each fold, partial sums of folds and of passes before.
         words = accesses(shape, self.site.array, self.site.dataflow, "array")
@@ -168,8 +210,7 @@ def test_closed_forms_equal_the_walk(product, B, mt, nt, kt, stay, operands, sit
     tile = Tile(min(mt, product.M), min(nt, product.N), min(kt, product.K), stay)
     walk = Walk(product, tile, operands, site)
     assert all(times == 1 for times in walk.covered.values())
-    starts = len(spans(product.K, tile.K))
-    assert len(walk.covered) == product.M * product.N * starts
+    assert len(walk.covered) == product.steps
     cost = evaluate(product, B, tile, operands, site)
     moved = (B * walk.a, B * walk.b, B * walk.written, B * walk.read_back)
     assert traffic_bits(product, B, tile, operands) == moved
@@ -181,6 +222,65 @@ def test_closed_forms_equal_the_walk(product, B, mt, nt, kt, stay, operands, sit
     assert cost.buffer_write_bits == B * walk.writes + loads + kept + operands.extra_bits
     assert cost.cycles >= max(cost.array_cycles, cost.dma_cycles, operands.vector_cycles)
     assert cost.dma_cycles == site.dma_cycles(sum(moved) + operands.extra_bits)
+
+
+def remembered_bits(product: Product, tile: Tile, operands: Operands) -> int:
+    """DRAM bits if the buffer also remembers the tile of each operand that the pass before used."""
+    m, n, k = spans(product.M, tile.M), spans(product.N, tile.N), spans(product.K, tile.K)
+    order = {
+        "out": [(i, j, h) for i in m for j in n for h in k],
+        "a": [(i, j, h) for i in m for h in k for j in n],
+        "b": [(i, j, h) for j in n for h in k for i in m],
+    }[tile.stay]
+    bits, held_a, held_b, held_out = 0, None, None, None
+    terms = {}  # of K that each tile of sums has
+    for i, j, h in [*order, (None, None, None)]:
+        if held_out is not None and held_out != (i, j):
+            outputs = len(held_out[0]) * len(held_out[1])
+            done = terms[held_out] == product.K
+            bits += outputs * (operands.out_bits * operands.out_moves if done else operands.accumulator_bits)
+        if i is None:
+            return bits
+        bits += len(i) * len(h) * operands.a_bits * operands.a_moves * (held_a != (i, h))
+        bits += len(h) * len(j) * operands.b_bits * operands.b_moves * (held_b != (h, j))
+        if held_out != (i, j):
+            bits += len(i) * len(j) * operands.accumulator_bits * ((i, j) in terms)
+        terms[i, j] = terms.get((i, j), 0) + len(h)
+        held_a, held_b, held_out = (i, h), (h, j), (i, j)
+    raise AssertionError
+
+
+@settings(max_examples=300, deadline=None)
+@given(PRODUCTS, SMALL, SMALL, SMALL, OPERANDS)
+def test_the_three_orders_leave_no_reuse_between_passes(product, mt, nt, kt, operands) -> None:
+    """What one order does not reuse between one pass and the next, another of the three does."""
+    closed, remembered = [], []
+    for stay in STAYS:
+        tile = Tile(min(mt, product.M), min(nt, product.N), min(kt, product.K), stay)
+        closed.append(sum(traffic_bits(product, 1, tile, operands)))
+        remembered.append(remembered_bits(product, tile, operands))
+        assert remembered[-1] <= closed[-1]
+    assert min(remembered) == min(closed)
+
+
+@settings(max_examples=200, deadline=None)
+@given(PRODUCTS, SMALL, SMALL, SMALL, st.sampled_from(STAYS), OPERANDS, SITES, st.integers(1, 5000))
+def test_more_bandwidth_never_slows_a_tile(product, mt, nt, kt, stay, operands, site, more) -> None:
+    tile = Tile(min(mt, product.M), min(nt, product.N), min(kt, product.K), stay)
+    faster = replace(site, bandwidth_mb_s=site.bandwidth_mb_s + more)
+    before, after = (evaluate(product, 1, tile, operands, s) for s in (site, faster))
+    assert after.cycles <= before.cycles
+    assert (after.array_cycles, after.dram_bits) == (before.array_cycles, before.dram_bits)
+
+
+def test_more_bandwidth_can_choose_longer_ends() -> None:
+    """Hidden cycles come first: with DMA out of the way all of K in one pass has fewer, and a longer load."""
+    product, operands = Product(3, 4, 190), Operands(8, 8, 32, 8)
+    site = Site(ArrayShape(2, 6), "os", "array", 2048, 1600, 500)
+    slow, fast = (best_tile(product, 1, operands, replace(site, bandwidth_mb_s=w)) for w in (1600, 1920))
+    assert (slow.tile.K, fast.tile.K) == (6, 190)
+    assert (slow.hidden_cycles, fast.hidden_cycles) == (420, 381)
+    assert fast.cycles > slow.cycles
 
 
 @settings(max_examples=200, deadline=None)
@@ -290,6 +390,20 @@ def test_the_bound_by_hand() -> None:
     assert hong_kung_bits(product, 3, operands, 64 * KIB) == pytest.approx(3 * usual, rel=1e-6)
     assert lower_bound_bits(product, 1, operands, 64 * KIB) <= usual
     assert lower_bound_bits(product, 1, replace(operands, a_moves=False), 1 << 10) == once - 8 * 512 * 3072
+
+
+def test_weights_that_bypass_the_buffer_bound_nothing_but_themselves() -> None:
+    """They take no room in the buffer, so that a small one does not make them come again."""
+    product, operands = Product(24, 36, 180), Operands(4, 2, 16, 4, b_bypasses=True)
+    site = Site(ArrayShape(1, 12), "os", "array", 256, 10, 500)
+    once = 24 * 180 * 4 + 180 * 36 * 2 + 24 * 36 * 4
+    assert (
+        lower_bound_bits(product, 1, operands, 256)
+        == once
+        <= best_tile(product, 1, operands, site, "bytes").dram_bits
+    )
+    through = replace(operands, b_bypasses=False)
+    assert lower_bound_bits(product, 1, through, 256) > best_tile(product, 1, operands, site, "bytes").dram_bits
 
 
 # The fused core
