@@ -63,7 +63,7 @@ class Cost:
     @property
     def utilisation(self) -> float:
         """Share of PE cycles in which a PE takes a pair of operands in."""
-        pairs = sum(step.pairs for step in self.schedule.steps if step.array_cycles)
+        pairs = sum(step.array_pairs for step in self.schedule.steps)
         return pairs / (self.schedule.target.array.pes * self.cycles)
 
     def sum_of(self, parts: Iterable[str], only: Iterable[int] | None = None) -> Energy | None:
@@ -143,7 +143,7 @@ def interpolated(table: Table, works: Iterable[Work]) -> tuple[str, ...]:
 def roofline_cycles(typed: Typed, schedule: Schedule) -> int:
     """No schedule is faster: all PEs busy in every cycle, or the compulsory bytes at full bandwidth."""
     target = schedule.target
-    pairs = sum(step.pairs for step in schedule.steps if step.array_work)
+    pairs = sum(step.array_pairs for step in schedule.steps)
     work = -(-pairs // target.array.pes)
     return max(work, -(-compulsory_bytes(typed.graph) * target.clock_mhz // target.bandwidth_mb_s))
 

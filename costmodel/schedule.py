@@ -52,9 +52,10 @@ class Step:
     buffer_bytes: int  # that its tiles occupy
     kept_bytes: int  # of activations that wait in the buffer meanwhile
     tile: str
-    pairs: int  # pairs of operands that PEs take in
+    pairs: int  # pairs of operands of its products
     array_work: tuple[Work, ...]
     vector_work: tuple[Work, ...]
+    array_pairs: int = 0  # of these the pairs that PEs take in
 
     @property
     def stall_cycles(self) -> int:
@@ -308,6 +309,7 @@ class Builder:
             buffer_bytes=cost.buffer_bytes,
             tile=show_tile(cost.tile),
             pairs=shape.B * shape.product.steps,
+            array_pairs=shape.B * shape.product.steps * on_array,
             array_work=array_work,
             vector_work=vector_work,
         )
@@ -326,6 +328,7 @@ class Builder:
         operand_values = tuple(self.plan.source[i] for i in (scores.a, scores.b, held))
         others = outside_bits(self.plan, g, operand_values)
         beside = sum(bits for v, bits in others.items() if v not in self.kept)
+        kept_in = sum(others.values()) - beside
         away, stay = self.written_bits(g)
         D = values.product.N
         keys = self.graph.values[scores.b].distinct_numel
@@ -357,11 +360,12 @@ class Builder:
             dma_cycles=cost.dma_cycles + self.site.dma_cycles(beside),
             read_bits=cost.read_bits + beside,
             write_bits=cost.write_bits,
-            buffer_read_bits=cost.buffer_read_bits + beside,
+            buffer_read_bits=cost.buffer_read_bits + beside + kept_in,
             buffer_write_bits=cost.buffer_write_bits + beside,
             buffer_bytes=cost.buffer_bytes,
             tile=f"{cost.rows} rows, keys {'held' if cost.held else 'streamed'}",
             pairs=B * (scores.product.steps + values.product.steps),
+            array_pairs=B * (scores.product.steps * on_array[0] + values.product.steps * on_array[1]),
             array_work=array_work,
             vector_work=vector_work,
         )

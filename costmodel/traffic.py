@@ -122,10 +122,14 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
 
 
 def core_continues(graph: Graph, inside: tuple[bool, ...], n: int) -> bool:
-    """Whether another product of the same attention core follows."""
+    """Whether the next product is of the same attention core, and takes what was made of this one."""
+    made = set(graph.nodes[n].outputs)
     for m in range(n + 1, len(graph.nodes)):
-        if KIND_OF.get(graph.nodes[m].op) == "product":
-            return inside[m]
+        node = graph.nodes[m]
+        if KIND_OF.get(node.op) == "product":
+            return inside[m] and not made.isdisjoint(node.inputs[:2])
+        if not made.isdisjoint(node.inputs):
+            made.update(node.outputs)
     return False
 
 
@@ -179,19 +183,25 @@ def value_bits(graph: Graph, i: int) -> int:
 
 
 def outside_bits(plan: Plan, g: int, operands: tuple[int, ...]) -> dict[int, int]:
-    """Bits that a group reads beside the operands of its products, by value; of tables what is picked."""
+    """Bits that a group reads beside the operands of its products, by value.
+
+    Of a table the rows that each lookup picks, of an activation the parts that are read (a half of a
+    split), of other weights and inputs all, as compulsory bytes have them; never more than there is.
+    """
     graph = plan.graph
-    found: dict[int, int] = {}
+    pieces: dict[int, dict[tuple[str, int], int]] = {}
     for n in plan.groups[g].nodes:
         node = graph.nodes[n]
         for place, i in enumerate(node.inputs):
             value = plan.source[i]
             if value not in plan.reads[g] or value in operands:
                 continue
-            table = node.op == "gather" and place == 0
-            # Whole values, as compulsory bytes have them, but of a table the rows that are picked.
-            found[value] = 8 * read_terms(graph, node)[0] if table else value_bits(graph, value)
-    return found
+            found = pieces.setdefault(value, {})
+            if node.op == "gather" and place == 0:
+                found["rows", n] = 8 * read_terms(graph, node)[0]
+            else:
+                found["view", i] = value_bits(graph, i if graph.values[value].kind == "temp" else value)
+    return {value: min(sum(found.values()), value_bits(graph, value)) for value, found in pieces.items()}
 
 
 def kept_values(plan: Plan, kept_bytes: int) -> frozenset[int]:

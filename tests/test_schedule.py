@@ -27,10 +27,11 @@ from costmodel.hardware import (
 )
 from costmodel.lower import lower
 from costmodel.memories import pe_resources
-from costmodel.schedule import schedule
+from costmodel.schedule import Step, schedule
 from costmodel.technology import load_table
-from costmodel.timing import ArrayShape
+from costmodel.timing import ArrayShape, Product, accesses
 from costmodel.trace import trace
+from costmodel.traffic import plan_groups
 from costmodel.widths import Typed, add_work, assign_widths, parse_policy, width_counts
 from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism
@@ -63,7 +64,8 @@ def test_nothing_is_lost_and_no_bound_is_beaten(name: str, target: str) -> None:
             assert step.buffer_bytes <= machine.tile_bytes
             assert step.kept_bytes <= machine.kept_bytes
             assert step.kept_bytes + step.buffer_bytes <= machine.buffer_bytes
-            assert step.pairs <= step.array_cycles * machine.array.pes or not step.array_work
+            assert step.array_pairs <= step.array_cycles * machine.array.pes
+            assert step.array_pairs <= step.pairs
         free = replace(machine, table="")  # cycles and bytes need no prices
         cost = price(model, schedule(model, free))
         assert cost.cycles == planned.cycles >= cost.roofline_cycles
@@ -89,6 +91,56 @@ def test_a_mac_array_leaves_distances_to_the_vector_unit() -> None:
     cores = [step for step in macs.steps if step.op == "attention core"]
     assert all(step.pairs and not step.array_work and step.array_cycles == 0 for step in cores)
     assert add_work(w for s in macs.steps for w in (*s.array_work, *s.vector_work)) == width_counts(model)
+
+
+def test_pes_take_in_only_what_they_can() -> None:
+    """Scores by distances on the vector unit, values by products on the array: half of a core's pairs."""
+    model, machine = typed("l1-softmax", "w8a8"), load_target("edge-asic:kinds=mac")
+    cost = price(model, schedule(model, machine))
+    products = [n for n in model.graph.nodes if n.op == "matmul"]
+    taken = sum(n.attrs["B"] * n.attrs["M"] * n.attrs["N"] * n.attrs["K"] for n in products)
+    multiplied = sum(w.n for step in cost.schedule.steps for w in step.array_work if w.op == "mul")
+    assert sum(step.array_pairs for step in cost.schedule.steps) == taken == multiplied
+    assert cost.utilisation == taken / (machine.array.pes * cost.cycles)
+    for step in cost.schedule.steps:
+        if step.op == "attention core":
+            assert step.pairs == 2 * step.array_pairs > 0
+
+
+def test_a_core_reads_what_lies_in_the_buffer_beside_its_operands() -> None:
+    """T5's bias of positions: made once, kept on chip, read by the cores of every layer."""
+    loaded = load_model("t5-small", seq=6)
+    model = assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("bf16"))
+    target = load_target("server-asic")
+    planned = schedule(model, target)
+    plan = plan_groups(model)
+    seen = 0
+    for group, reads in zip(plan.groups, plan.reads, strict=True):
+        if group.kind != "core":
+            continue
+        (step,) = (s for s in planned.steps if s.nodes == tuple(group.nodes))
+        first, second = group.products
+        operands = {plan.source[i] for n in (first, second) for i in model.graph.nodes[n].inputs[:2]}
+        beside = [v for v in reads if v in planned.kept and v not in operands]
+        alone = core_reads(model, target, step)
+        kept = sum(8 * model.graph.values[v].distinct_bytes for v in beside)
+        assert step.buffer_read_bits == alone + kept
+        seen += len(beside)
+    assert seen > 1
+
+
+def core_reads(model: Typed, target: Accelerator, step: Step) -> int:
+    """Bits that a core reads from the buffer for its own two products, fold by fold."""
+    first, second = (model.graph.nodes[n] for n in step.nodes if model.graph.nodes[n].op == "matmul")
+    rows, bits = int(step.tile.split()[0]), 0
+    for node in (first, second):
+        B, M, N, K = (node.attrs[dim] for dim in ("B", "M", "N", "K"))
+        for start in range(0, M, rows):
+            shape = Product(min(rows, M - start), N, K)
+            words = accesses(shape, target.array, target.dataflow, "array")
+            bits += B * (words.ifmap_reads + words.filter_reads) * 16
+            bits += B * (words.ofmap_reads + shape.M * N) * 32
+    return bits
 
 
 def test_energy_adds_up_in_every_direction() -> None:

@@ -75,7 +75,7 @@ def spans(dim: int, size: int) -> list[range]:
 # What passes that follow each other take
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(PRODUCTS, ARRAYS, st.sampled_from(DATAFLOWS), st.sampled_from(CONVENTIONS))
 def test_steady_and_tail_are_the_whole(product, array, dataflow, convention) -> None:
     steady = steady_cycles(product, array, dataflow, convention)
@@ -85,7 +85,7 @@ def test_steady_and_tail_are_the_whole(product, array, dataflow, convention) -> 
         assert tail == 0
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(PRODUCTS, ARRAYS, st.sampled_from(["os", "ws"]), st.integers(1, 3))
 def test_passes_along_whole_columns_of_folds_are_one_product(product, array, dataflow, folds) -> None:
     """Cut along N in whole folds, steady cycles add up to those of the uncut product."""
@@ -95,7 +95,7 @@ def test_passes_along_whole_columns_of_folds_are_one_product(product, array, dat
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(PRODUCTS, ARRAYS, st.sampled_from(DATAFLOWS), st.booleans(), st.integers(1, 4))
 def test_steady_parts_and_the_last_tail_are_the_whole(product, array, dataflow, across, folds) -> None:
     """Cut across the columns of folds (os, ws: along N; is: along M) or down them (os: along M; ws, is: along
@@ -119,7 +119,7 @@ def test_steady_parts_and_the_last_tail_are_the_whole(product, array, dataflow, 
         assert abs(chained - cycles(product, array, dataflow, "array")) < array.C
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(PRODUCTS, ARRAYS, st.sampled_from(DATAFLOWS), SMALL)
 def test_a_cut_stream_costs_more(product, array, dataflow, size) -> None:
     """Cut along what streams through (os: K, ws: M, is: N), each part pays its folds anew."""

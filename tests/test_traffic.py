@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from costmodel.canonical import canonicalise
+from costmodel.count import compulsory_bytes
 from costmodel.lower import lower
 from costmodel.ops import KIND_OF
 from costmodel.trace import trace
@@ -28,6 +30,11 @@ def typed(model: str, name: str) -> Typed:
 @cache
 def plan(name: str, fuse: bool = True, fuse_core: bool = True, model: str = "distilbert") -> Plan:
     return plan_groups(typed(model, name), fuse, fuse_core)
+
+
+def own(module: torch.nn.Module, widths: str, *inputs: torch.Tensor) -> Plan:
+    graph = canonicalise(lower(trace(module.to("meta"), tuple(i.to("meta") for i in inputs))))
+    return plan_groups(assign_widths(graph, parse_policy(widths)))
 
 
 CASES = [("distilbert", name) for name in MECHANISMS] + [("gpt2", "dot"), ("bert-base", "inhibitor")]
@@ -76,6 +83,20 @@ def test_a_layer_of_distilbert_is_seven_groups(name: str) -> None:
             assert [v.numel for v in written] == [2 * 6 * 32]
 
 
+@pytest.mark.parametrize("model", ["distilbert", "gpt2", "t5-small", "deberta-v3-base", "whisper-tiny"])
+def test_the_second_product_of_a_core_takes_what_the_first_made(model: str) -> None:
+    """DeBERTa makes three products of scores: only the last of them is one pass with that of values."""
+    loaded = load_model(model, native="eager" if model == "deberta-v3-base" else None, seq=6)
+    graph = canonicalise(lower(trace(loaded.module, loaded.inputs)))
+    found = plan_groups(assign_widths(graph, parse_policy("bf16")))
+    cores = [group for group in found.groups if group.kind == "core"]
+    assert cores
+    for group in cores:
+        first, second = group.products
+        made = {found.source[i] for n in group.nodes if first <= n < second for i in graph.nodes[n].outputs}
+        assert not made.isdisjoint(found.source[i] for i in graph.nodes[second].inputs[:2])
+
+
 @pytest.mark.parametrize("name", list(MECHANISMS))
 def test_fusion_only_saves(name: str) -> None:
     """What crosses between groups shrinks with fusion, and weights are read once in either."""
@@ -114,3 +135,49 @@ def test_of_a_table_only_what_is_looked_up_is_read() -> None:
     # Of 30 522 words and 512 positions: 2 rows of 6 words, 6 positions for both; ids and 512 positions
     # of 64 bits; the norm.
     assert sorted(bits.values()) == sorted([8 * 2 * 6 * 32, 8 * 6 * 32, 64 * 2 * 6, 64 * 512, 16 * 32, 16 * 32])
+
+
+class Twice(torch.nn.Module):
+    """Two lookups in one table, and a part of a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(100, 32)
+        self.register_buffer("places", torch.zeros(1, 64, dtype=torch.long))
+
+    def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        return self.table(first) + self.table(second) + self.table(self.places[:, :8])
+
+
+def test_each_lookup_picks_its_own_rows() -> None:
+    found = own(Twice(), "w8a8", torch.zeros(1, 8, dtype=torch.long), torch.ones(1, 8, dtype=torch.long))
+    assert len(found.groups) == 1
+    bits = outside_bits(found, 0, ())
+    by_kind: dict[str, int] = {}
+    for value, n in bits.items():
+        kind = found.graph.values[value].kind
+        by_kind[kind] = by_kind.get(kind, 0) + n // 8
+    assert by_kind == {"input": 2 * 8 * 8, "param": 3 * 8 * 32, "buffer": 64 * 8}
+    written = sum(found.graph.values[i].distinct_bytes for i in found.graph.outputs)
+    assert sum(by_kind.values()) + written == compulsory_bytes(found.graph)
+
+
+class Halves(torch.nn.Module):
+    """A product whose halves two others take, and one of them also a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(16, 32, bias=False), torch.nn.Linear(16, 16, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = self.first(x).chunk(2, -1)
+        return torch.softmax(self.second(torch.nn.functional.gelu(left)) + right, -1)
+
+
+def test_of_an_activation_only_the_part_that_is_used_is_read() -> None:
+    found = own(Halves(), "bf16", torch.zeros(4, 16))
+    whole = next(v for v in found.born if found.graph.values[v].shape == (4, 32))
+    readers = [g for g, reads in enumerate(found.reads) if whole in reads]
+    halves = [outside_bits(found, g, ())[whole] for g in readers]
+    assert halves
+    assert all(2 * half == value_bits(found.graph, whole) for half in halves)
