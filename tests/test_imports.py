@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 ORDER = {
     "costmodel": [
         *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
-        *("widths", "rows", "tables", "scaling", "technology", "memories", "elements"),
+        *("policy", "width_rules", "widths", "rows", "tables", "scaling", "technology", "memories", "elements"),
         *("timing", "tile", "hardware"),
         *(
             "traffic",

@@ -31,7 +31,11 @@ def test_commands_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comm
 
 
 def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    machines, block = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    exec(compile(machines, "README.md", "exec"), {})
+    cycles = [int(n) for n in capsys.readouterr().out.strip("[]\n").split()]
+    assert cycles == sorted(cycles, reverse=True)
+    assert len(cycles) == 3
     exec(compile(block, "README.md", "exec"), {})
     assert "torch.Size([1, 8, 768])" in capsys.readouterr().out
 

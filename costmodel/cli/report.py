@@ -91,15 +91,14 @@ def add_machine(
     for column, each in zip(columns, typed, strict=True):
         column["widths"] = machine_report.widths_record(each)
         column["widths"]["energy_pj"] = machine_report.arithmetic_record(each, tables)
-    grids = [machine_report.width_grid(columns)]
     if machine is None:
-        return grids, machine_report.width_notes(columns)
+        return [machine_report.width_grid(columns)], machine_report.width_notes(columns)
     planned = [schedule(each, machine, timing) for each in typed]
     for column, each, plan in zip(columns, typed, planned, strict=True):
         column["machine"] = machine_report.machine_record(each, plan)
     rows = machine_report.verdict_over_tables(typed, planned)
     record["machine_verdict"] = rows
-    grids += machine_report.machine_grids(columns)
+    grids = machine_report.machine_grids(columns)
     notes = machine_report.machine_notes(columns, rows, machine)
     if rows:
         grids.append(machine_report.verdict_grid(columns, rows))

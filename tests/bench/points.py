@@ -1,0 +1,120 @@
+"""Speed of the compiled form and of the tile search. `--write` puts the figures into POINTS.md.
+
+Ratios are those of one run: the compiled form beside the scheduled cost of the same points, medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from costmodel.canonical import canonicalise
+from costmodel.compiled import compile_program, evaluate
+from costmodel.cost import price
+from costmodel.hardware import load_target
+from costmodel.lower import lower
+from costmodel.schedule import schedule
+from costmodel.technology import load_table
+from costmodel.tile import Operands, Site, best_tile
+from costmodel.timing import ArrayShape, Product
+from costmodel.trace import trace
+from costmodel.widths import assign_widths, parse_policy
+from models.load import load_model
+from models.mechanisms import Mechanism
+
+POINTS, RUNS = 100_000, 5
+
+
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def random_machines(number: int) -> dict[str, Any]:
+    """Parameters of random machines around edge and server designs."""
+    rng = np.random.default_rng(0)
+    return {
+        "rows": rng.choice([16, 32, 64, 128], number),
+        "columns": rng.choice([16, 32, 64, 128], number),
+        "dataflow": rng.integers(0, 3, number),
+        "lanes": rng.choice([16, 64, 256], number),
+        "buffer_bytes": rng.integers(256, 16384, number) * 1024,
+        "bandwidth_mb_s": rng.integers(1000, 600_000, number),
+        "clock_mhz": rng.choice([150, 500, 1000], number),
+        "buffer_read_pj": rng.uniform(1, 10, number),
+        "buffer_write_pj": rng.uniform(1, 10, number),
+        "dram_pj": rng.uniform(30, 300, number),
+    }
+
+
+def measure() -> list[str]:
+    lines = ["| what | median of 5 |", "|---|---|"]
+    target, table = load_target("edge-asic"), load_table("horowitz45")
+    machines = random_machines(POINTS)
+    for name in ("dot", "inhibitor"):
+        loaded = load_model("distilbert", mechanism=Mechanism(name), batch=1, seq=128, sizes={})
+        typed = assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("w8a8"))
+        program = compile_program(typed, target, table)
+        evaluate(program, {key: column[:10] for key, column in machines.items()})
+        seconds = statistics.median(cpu_seconds(lambda p=program: evaluate(p, machines)) for _ in range(RUNS))
+        best_tile.cache_clear()
+        one = statistics.median(
+            cpu_seconds(
+                lambda t=typed: price(t, schedule(t, load_target(f"edge-asic:lanes={time.time_ns() % 97 + 1}")))
+            )
+            for _ in range(RUNS)
+        )
+        lines.append(f"| compiled form of distilbert, {name}: points a CPU-second | {POINTS / seconds:,.0f} |")
+        lines.append(
+            f"| the scheduled cost of one point beside it: times as long | {one / (seconds / POINTS):,.0f} |"
+        )
+    times = []
+    for M, N, K in ((512, 768, 768), (512, 3072, 768), (512, 768, 3072), (512, 512, 64), (512, 64, 512)):
+        for kib in (32, 128, 1024):
+            for objective in ("cycles", "bytes"):
+                site = Site(ArrayShape(32, 32), "ws", "array", kib * 1024, 12_800, 500)
+                product, operands = Product(M, N, K), Operands(8, 8, 32, 8)
+                runs = []
+                for _ in range(RUNS):
+                    best_tile.cache_clear()
+                    runs.append(cpu_seconds(partial(best_tile, product, 1, operands, site, objective)))
+                times.append(statistics.median(runs))
+    lines.append(
+        f"| best tile of a DistilBERT product at S=512, slowest of {len(times)}: ms | {1e3 * max(times):.1f} |"
+    )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    lines = measure()
+    print("\n".join(lines))
+    if parser.parse_args().write:
+        versions = ", ".join(f"{name} {version(name)}" for name in ("numba", "numpy"))
+        head = [
+            "# Speed of the compiled form and of the tile search",
+            "",
+            f"`python -m tests.bench.points --write`, {datetime.date.today()}, "
+            f"Python {platform.python_version()}, {versions}; a shared machine, one core, CPU seconds.",
+            "Random arrays, dataflows, lanes, buffers,",
+            "bandwidths, clocks and prices; every point is the whole of DistilBERT-base at S=128, w8a8.",
+            "",
+        ]
+        path = Path(__file__).parent / "POINTS.md"
+        path.write_text("\n".join([*head, *lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
