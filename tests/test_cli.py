@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -281,6 +282,98 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("kind", ["mac", "l1", "clip", "relu"])
+def test_gemm_on_a_target(cli, kind: str) -> None:
+    """Bytes and energy of one product, against the tile search and the table's rows."""
+    ran = cli("gemm", "128", "768", "768", "--kind", kind, "--on", "edge-asic", "--format", "json")
+    record = json.loads(ran.out)
+    assert {"cycles", "sram_ifmap_reads", "sram_filter_reads", "sram_ofmap_writes", "utilisation"} <= record.keys()
+    moved = record["moved_bytes"]
+    assert moved["dram_read"] + moved["dram_write"] >= record["lower_bound_bytes"]
+    terms, outputs = 128 * 768 * 768, 128 * 768
+    sums = 0.1 * (terms - outputs)  # int32 adds of Horowitz
+    pairs = {"mac": 0.2, "l1": 0.03 + 0.03, "clip": 2 * 0.03, "relu": 2 * (0.03 + (0.05 - 0.03) / 8)}[kind]
+    assert record["energy_pj"]["array"][0] == pytest.approx(pairs * terms + sums)
+    assert record["energy_pj"]["total"][0] == pytest.approx(
+        sum(record["energy_pj"][part][0] for part in ("array", "vector", "buffer", "dram"))
+    )
+    assert record["step_cycles"] > record["cycles"] * 0.9
+    assert "pJ" not in cli("gemm", "8", "8", "8", "--on", "xc7z020").out
+    assert "No energy is published for this target." in cli("gemm", "8", "8", "8", "--on", "xc7z020").out
+
+
+def test_report_on_a_target(cli) -> None:
+    args = ("report", "distilbert", "--seq", "64", "--on", "edge-asic", "--widths", "w8a8")
+    record = json.loads(cli(*args, "--format", "json").out)
+    for column in record["columns"]:
+        machine = column["machine"]
+        assert machine["cycles"] == sum(step["cycles"] for step in machine["steps"])
+        for key, total in machine["bytes"].items():
+            assert total == pytest.approx(
+                sum(step["bytes"][key] for step in machine["steps"]), abs=len(machine["steps"])
+            )
+        total = machine["energy_pj"]["total"][0]
+        assert total == pytest.approx(sum(step["energy_pj"][0] for step in machine["steps"]))
+        assert total == pytest.approx(sum(e[0] for e in machine["energy_by_layer_pj"].values()))
+        assert machine["energy_delay_js"] == pytest.approx(total * 1e-12 * machine["seconds"])
+        assert machine["cycles"] >= machine["roofline_cycles"]
+        assert column["widths"]["counts"]["mul"]["int8"] > 0
+    tables = {row["table"]: row for row in record["machine_verdict"]}
+    assert set(tables) == {"aladdin40", "horowitz45", "jouppi7", "nangate45", "seneca22"}
+    assert tables["jouppi7"]["model_with_memory"] is None  # another node than the target's
+    assert tables["horowitz45"]["core_arithmetic"]["nominal"] < 1
+    assert "seneca22 has no row" in tables["seneca22"]["missing"]
+    assert set(record["break_even_seq"]) == {"inhibitor"}
+    ran = cli(*args)
+    for text in (
+        "On edge-asic the attention core of dot takes",
+        "no other attention can save more than that",
+        "Break-even in S, cycles of the model, inhibitor against dot:",
+        "Interpolated widths (horowitz45): ",
+        "Registers, clocks, wires, leakage and idle PEs are not modelled.",
+        "verdict over tables",
+    ):
+        assert text in ran.out
+
+
+def test_report_at_widths_without_a_target(cli) -> None:
+    ran = cli("report", "distilbert", "--seq", "8", "--widths", "w8a8:acc=20")
+    assert "operations by width, w8a8:acc=20" in ran.out
+    assert "interpolated: " in ran.out
+    record = json.loads(
+        cli("report", "distilbert", "--seq", "8", "--widths", "w8a8:acc=20", "--format", "json").out
+    )
+    found = record["columns"][0]["widths"]["may_overflow"]
+    assert {"op": "matmul", "exact_bits": 25, "accumulator_bits": 20} in found
+
+
+def test_an_fpga_prints_resources_and_no_energy(cli) -> None:
+    ran = cli("report", "distilbert", "--seq", "8", "--on", "xc7z020")
+    assert re.search(r"DSP\s+210\s+220", ran.out)
+    assert "No energy of arithmetic or buffers is published for this target: none is given." in ran.out
+    record = json.loads(cli("report", "distilbert", "--seq", "8", "--on", "xc7z020", "--format", "json").out)
+    assert record["columns"][0]["machine"]["energy_pj"]["total"] is None
+    assert record["columns"][0]["machine"]["resources"]["bram36"] == [128, 140]
+
+
+def test_targets(cli) -> None:
+    assert "tpu-v4i-accelforge" in cli("targets").out
+    record = json.loads(cli("targets", "xc7z020", "--format", "json").out)["targets"][0]
+    arrays = {(row["kinds"], row["dsp"]): row["pes"] for row in record["largest_arrays"]}
+    assert arrays["mac", True] == 220
+    assert arrays["l1+clip", False] > 4 * arrays["mac", False]  # without multipliers
+    for form in ("csv", "md"):
+        assert "edge-asic" in cli("targets", "--format", form).out
+
+
+def test_formula_on_a_target(cli) -> None:
+    record = json.loads(cli("formula", "distilbert", "--on", "edge-asic", "--format", "json").out)
+    assert set(record["formulas"]) == {"cycles", "moved_bytes", "buffer_bytes", "energy_pj"}
+    assert "ceiling" in record["formulas"]["cycles"]
+    ran = cli("formula", "distilbert", "--of", "cycles", "--on", "tpu-v1-like", "--break-even", "S")
+    assert "dot has less cycles from S=" in ran.out
+
+
 MISTAKES = {
     "count distlbert": "unknown model 'distlbert', neither a preset, a directory nor reachable on the hub; did",
     "count {models}/pickled": "{models}/pickled/pytorch_model.bin is a pickle, which can run code",
@@ -342,6 +435,25 @@ MISTAKES = {
     "gemm 8 8 8 --array 0x4": "an array of 0x4 has no PE",
     "gemm 8 8 8 --dataflow rs": "Invalid value for '--dataflow'",
     "gemm 8 8": "Missing argument 'K'",
+    "gemm 8 8 8 --on mars": "unknown target 'mars'; known: edge-asic, server-asic",
+    "gemm 8 8 8 --on edge-asic:buffer_kib=0": "target 'edge-asic:buffer_kib=0': buffer_kib = '0' is not a",
+    "gemm 8 8 8 --on xc7z020 --array 64x64": "target xc7z020 takes 307104 lut of 37240 usable on XC7Z020",
+    "gemm 4096 4096 4096 --on edge-asic:buffer_kib=1": "no tile of a product 4096x4096x4096 fits 512 bytes of",
+    "targets mars": "unknown target 'mars'; known: edge-asic",
+    "targets ./none.toml": "cannot read target ./none.toml: No such file or directory",
+    "targets edge-asic:wings=2": "target 'edge-asic:wings=2': 'wings=2' is not FIELD=VALUE with a field of array",
+    "targets edge-asic:dataflow=up": "target edge-asic:dataflow=up: unknown dataflow 'up'; known: os",
+    "targets edge-asic:table=jouppi7": "target edge-asic:table=jouppi7 is of 45 nm, its prices of 7, 45 nm; name",
+    "report distilbert --on mars": "unknown target 'mars'",
+    "report distilbert --widths w8": "unknown widths 'w8'; known: fp32",
+    "report distilbert --widths w8a8:acc=2": "widths 'w8a8:acc=2': 'acc=2' is neither acc=BITS",
+    "report distilbert --widths w8a8 --as-run": "--widths and --on price the mathematics; they do not",
+    "report distilbert --on edge-asic --widths bf16": "table horowitz45 has no row for",
+    "report distilbert --on edge-asic:buffer_kib=1": "no tile of a product 128x768x768 fits 512 bytes of buffer",
+    "formula distilbert --of cycles": "cycles are those of a machine: name one with --on",
+    "formula distilbert --of mul --on edge-asic": "mul does not depend on a target; with --on ask for cycles",
+    "formula distilbert --of energy_pj --on xc7z020": "no energy_pj is published for target xc7z020",
+    "formula distilbert --of cycles --on edge-asic --break-even d": "on a target break-even points are searched",
     "frobnicate": "No such command 'frobnicate'",
     "count": "Missing argument 'MODEL'",
 }
