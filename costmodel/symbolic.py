@@ -25,7 +25,7 @@ from costmodel.hardware import Accelerator, memory_prices
 from costmodel.ops import KIND_OF, PARAMETERS, count_op
 from costmodel.schedule import schedule
 from costmodel.technology import Table, load_table
-from costmodel.traced import combine, form_of
+from costmodel.traced import Traced, combine, form_of
 from costmodel.widths import Policy, Typed, assign_widths
 
 # h is half a head's width d (rotary positions halve it), r the heads of a group: H = G r.
@@ -112,10 +112,31 @@ def evaluate(counts: Counts, sizes: Mapping[str, int]) -> Counts:
     return Counts(*(int(value) for value in values))
 
 
-def energy_pj(counts: Counts, table: Table, dtype: str) -> Any:
-    """Nominal energy of the arithmetic, in symbols."""
-    terms = ((getattr(counts, op), op) for op in ARITHMETIC)
-    return sympy.expand(sum(n * sympy.Float(table.price(op, dtype).nominal_pj) for n, op in terms if n != 0))
+def energy_pj(counts: Counts, table: Table | None, dtype: str) -> Any:
+    """Nominal energy of the arithmetic in symbols; without a table prices are symbols too, `e_mul_float32`."""
+    energy = 0
+    for op in ARITHMETIC:
+        n = getattr(counts, op)
+        if n != 0:
+            price = price_symbol(op, dtype) if table is None else sympy.Float(table.price(op, dtype).nominal_pj)
+            energy += n * price
+    return sympy.expand(energy)
+
+
+def price_symbol(*names: str) -> Any:
+    """The symbol of a price: pJ an operation of some type, or pJ a byte at a level."""
+    return sympy.Symbol("_".join(("e", *names)), positive=True)
+
+
+def graph_at(graph: Graph, sizes: Mapping[str, int], grouped: bool) -> Graph:
+    """A graph traced at `prime_sizes`, at other sizes, without a trace."""
+    traced = traced_graph(graph, sizes, grouped)
+    values = tuple(replace(v, shape=tuple(int(n) for n in v.shape)) for v in traced.values)
+    nodes = tuple(
+        replace(n, attrs={name: int(a) if isinstance(a, Traced) else a for name, a in n.attrs.items()})
+        for n in traced.nodes
+    )
+    return replace(traced, values=values, nodes=nodes)
 
 
 def traced_graph(graph: Graph, sizes: Mapping[str, int], grouped: bool) -> Graph:
@@ -151,6 +172,7 @@ def machine_forms(
     policy: Policy,
     target: Accelerator,
     convention: str,
+    symbolic_prices: bool = False,
 ) -> dict[str, Any]:
     """Cycles, moved bytes and energy on a target in B, S, d, H, G, F, L: the piece around some sizes.
 
@@ -161,31 +183,31 @@ def machine_forms(
         `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, and `energy_pj` where the target has prices.
     """
     one, two = (
-        quantities(assign_widths(traced_graph(graph, sizes, grouped), policy), target, convention)
+        quantities(assign_widths(traced_graph(graph, sizes, grouped), policy), target, convention, symbolic_prices)
         for graph in graphs
     )
     return {name: sympy.expand(one[name] + (L - 1) * (two[name] - one[name])) for name in one}
 
 
-def quantities(typed: Typed, target: Accelerator, convention: str) -> dict[str, Any]:
-    """Forms of one schedule."""
+def quantities(typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool) -> dict[str, Any]:
+    """Forms of one schedule. With symbolic prices there is an energy for every target."""
     steps = schedule(typed, target, convention).steps
-    moved = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
+    dram = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
     reads, writes = (
         sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in ("read", "write")
     )
-    found = {"cycles": sum(form_of(s.cycles) for s in steps), "moved_bytes": moved, "buffer_bytes": reads + writes}
+    found = {"cycles": sum(form_of(s.cycles) for s in steps), "moved_bytes": dram, "buffer_bytes": reads + writes}
     memories = memory_prices(target)
-    if target.table and memories is not None:
-        table = load_table(target.table)
-        work = sum(
-            form_of(w.n) * sympy.Float(price_one(table, w.op, w.type).nominal_pj)
-            for s in steps
-            for w in (*s.array_work, *s.vector_work)
-        )
-        prices = (memories.buffer_read, memories.buffer_write, memories.dram)
-        costs = zip((reads, writes, moved), prices, strict=True)
-        found["energy_pj"] = work + sum(form * sympy.Float(energy.nominal_pj) for form, energy in costs)
+    table = load_table(target.table) if target.table else None
+    levels = {"buffer_read": reads, "buffer_write": writes, "dram": dram}
+    works = [(w, form_of(w.n)) for s in steps for w in (*s.array_work, *s.vector_work)]
+    if symbolic_prices:
+        energy = sum(form * price_symbol(w.op, str(w.type)) for w, form in works)
+        found["energy_pj"] = energy + sum(form * price_symbol(name) for name, form in levels.items())
+    elif table is not None and memories is not None:
+        energy = sum(form * sympy.Float(price_one(table, w.op, w.type).nominal_pj) for w, form in works)
+        costs = [form * sympy.Float(getattr(memories, name).nominal_pj) for name, form in levels.items()]
+        found["energy_pj"] = energy + sum(costs)
     return found
 
 

@@ -371,7 +371,27 @@ def test_formula_on_a_target(cli) -> None:
     assert set(record["formulas"]) == {"cycles", "moved_bytes", "buffer_bytes", "energy_pj"}
     assert "ceiling" in record["formulas"]["cycles"]
     ran = cli("formula", "distilbert", "--of", "cycles", "--on", "tpu-v1-like", "--break-even", "S")
-    assert "dot has less cycles from S=" in ran.out
+    assert re.search(r"inhibitor has less cycles at S=2, dot from S=\d+ on", ran.out)
+    ran = cli("formula", "distilbert", "--of", "energy_pj", "--on", "edge-asic", "--break-even", "d")
+    assert "inhibitor has less energy_pj at d=" in ran.out
+    record = json.loads(
+        cli("formula", "distilbert", "--prices", "symbols", "--of", "energy_pj", "--format", "json").out
+    )
+    assert "e_mul_float32" in record["formulas"]["energy_pj"]
+    args = (
+        "formula",
+        "distilbert",
+        "--prices",
+        "symbols",
+        "--of",
+        "energy_pj",
+        "--on",
+        "xc7z020",
+        "--format",
+        "json",
+    )
+    form = json.loads(cli(*args).out)["formulas"]["energy_pj"]
+    assert all(name in form for name in ("e_mul_int8", "e_add_int32", "e_dram", "e_buffer_read"))
 
 
 MISTAKES = {
@@ -453,7 +473,7 @@ MISTAKES = {
     "formula distilbert --of cycles": "cycles are those of a machine: name one with --on",
     "formula distilbert --of mul --on edge-asic": "mul does not depend on a target; with --on ask for cycles",
     "formula distilbert --of energy_pj --on xc7z020": "no energy_pj is published for target xc7z020",
-    "formula distilbert --of cycles --on edge-asic --break-even d": "on a target break-even points are searched",
+    "formula distilbert --of moved_bytes --on edge-asic --break-even S": "on a target break-even",
     "frobnicate": "No such command 'frobnicate'",
     "count": "Missing argument 'MODEL'",
 }

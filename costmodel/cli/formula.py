@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from costmodel import cache, render
-from costmodel.cli.common import Request, check_output, check_sizes, output_options, quiet_imports, show
+from costmodel.cli.common import check_output, check_sizes, output_options, quiet_imports, show
 from costmodel.counts import ARITHMETIC, FIELDS, Counts
 from costmodel.errors import CostModelError
 from costmodel.hardware import Accelerator, load_target
@@ -22,6 +23,7 @@ from models.presets import PRESETS, resolve_seq, size_names
 ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
 QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
 BREAK_EVEN = ("B", "S", "d", "H", "F")
+RANGE = tuple(2**n for n in range(1, 13))  # within which break-even points on a target are looked for
 
 
 @click.command("formula")
@@ -34,6 +36,7 @@ BREAK_EVEN = ("B", "S", "d", "H", "F")
 @click.option("--on", "target", help="A target: forms of cycles, moved_bytes, buffer_bytes, energy_pj.")
 @click.option("--widths", default="w8a8", show_default=True, help="Number types, with --on.")
 @click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
+@click.option("--prices", type=click.Choice(("numbers", "symbols")), default="numbers", show_default=True)
 @click.option("--seq", type=int, help="S, where it is not solved for.  [default: 128]")
 @click.option("--batch", type=int, default=1, show_default=True, help="B, where it is not solved for.")
 @output_options
@@ -47,6 +50,7 @@ def command(
     target: str | None,
     widths: str,
     timing: str,
+    prices: str,
     seq: int | None,
     batch: int,
     format_: str,
@@ -68,11 +72,12 @@ def command(
     if target is None and of in ON_TARGET[:-1]:
         raise CostModelError(f"{of} are those of a machine: name one with --on, see costmodel targets")
     if target is not None:
-        machine = Machine(load_target(target), parse_policy(widths), timing)
+        machine = Machine(load_target(target), parse_policy(widths), timing, prices == "symbols")
         record |= on_target(model, attention, against, of, symbol, machine, batch, seq)
     elif symbol is None:
         names = (of,) if of else (*FIELDS, "flops")
-        record["formulas"] = {n: str(quantity(n, forms(model, attention), table)) for n in names}
+        shown = None if prices == "symbols" else table
+        record["formulas"] = {n: str(quantity(n, forms(model, attention), shown)) for n in names}
     else:
         record |= solve(model, attention, against, of or "flops", symbol, table, own_sizes(model, batch, seq))
     rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
@@ -87,6 +92,7 @@ class Machine:
     target: Accelerator
     policy: Policy
     timing: str
+    symbolic_prices: bool
 
 
 def on_target(
@@ -102,15 +108,17 @@ def on_target(
     """The piece of the forms around the model's own sizes, or where two mechanisms cost the same."""
     if of is not None and of not in ON_TARGET:
         raise CostModelError(f"{of} does not depend on a target; with --on ask for {', '.join(ON_TARGET)}")
-    if symbol is not None:
-        return target_break_even(model, attention, against, of or "cycles", symbol, machine, batch)
     sizes = own_sizes(model, batch, seq)
+    if symbol is not None:
+        return target_break_even(model, attention, against, of or "cycles", symbol, machine, sizes)
     names = size_names(model)
     mechanism = parse_mechanism(attention)
     from costmodel.symbolic import machine_forms
 
     graphs = (prime_graph(model, names, mechanism, 1), prime_graph(model, names, mechanism, 2))
-    found = machine_forms(graphs, "G" in names, sizes, machine.policy, machine.target, machine.timing)
+    found = machine_forms(
+        graphs, "G" in names, sizes, machine.policy, machine.target, machine.timing, machine.symbolic_prices
+    )
     if of is not None and of not in found:
         raise CostModelError(f"no {of} is published for target {machine.target.name}")
     given = ", ".join(f"{n}={v}" for n, v in sizes.items() if n != "L")
@@ -124,33 +132,62 @@ def on_target(
 
 
 def target_break_even(
-    model: str, attention: str, against: str, of: str, symbol: str, machine: Machine, batch: int
+    model: str,
+    attention: str,
+    against: str,
+    of: str,
+    symbol: str,
+    machine: Machine,
+    sizes: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Lengths at which the cheaper of two mechanisms changes."""
-    from costmodel.cli.report import break_even
+    """Values of a symbol at which the cheaper of two mechanisms changes, all others given.
 
-    if symbol != "S" or of not in ("cycles", "energy_pj"):
-        raise CostModelError("on a target break-even points are searched for in S, of cycles or energy_pj")
-    request = Request(model, batch, None, "float32", "meta", False, False)
-    names = [attention, against]
-    found = break_even(request, names, machine.policy, machine.target, machine.timing)[against]
-    if of not in found:
-        raise CostModelError(f"no {of} is published for target {machine.target.name}")
-    low, high = found["lengths"]
-    cheaper, turns = found[of]["cheaper_at_first"], []
-    for at in found[of]["at"]:
-        cheaper = not cheaper
-        turns.append(f"{against if cheaper else attention} has less {of} from S={at} on")
-    first = against if found[of]["cheaper_at_first"] else attention
-    verdict = "; ".join(turns) or f"{first} has less {of} at every S"
+    A schedule is no polynomial: whole numbers are tried, powers of two first, then between two of them
+    where the cheaper one changes.
+    """
+    from costmodel.machine_report import break_even_seq, cycles_and_energy
+    from costmodel.schedule import schedule
+    from costmodel.symbolic import graph_at
+    from costmodel.widths import assign_widths
+
+    if of not in ("cycles", "energy_pj"):
+        raise CostModelError("on a target break-even points are those of cycles or energy_pj")
+    names, longest = size_names(model), PRESETS[model].max_positions if symbol == "S" else None
+    values = [v for v in RANGE if longest is None or v <= longest]
+    graphs = {a: prime_graph(model, names, parse_mechanism(a), sizes["L"]) for a in (attention, against)}
+
+    def cost(name: str, value: int) -> float:
+        changed = dict(sizes) | {symbol: value}
+        if symbol == "H" and "G" not in names:
+            changed["G"] = value
+        typed = assign_widths(graph_at(graphs[name], changed, "G" in names), machine.policy)
+        found = cycles_and_energy(typed, schedule(typed, machine.target, machine.timing))[of == "energy_pj"]
+        if found is None:
+            raise CostModelError(f"no {of} is published for target {machine.target.name}")
+        return found
+
+    @functools.cache
+    def difference(value: int) -> float:
+        return cost(against, value) - cost(attention, value)
+
+    points = break_even_seq(difference, values)
+    less = difference(values[0]) < 0
+    verdict = f"{against if less else attention} has less {of} at {symbol}={values[0]}"
+    for at in points:
+        less = not less
+        verdict += f", {against if less else attention} from {symbol}={at} on"
+    verdict += "" if points else f" and up to {values[-1]}"
+    others = {n: v for n, v in sizes.items() if n != symbol and (n != "G" or "G" in names)}
+    given = ", ".join(f"{n}={v}" for n, v in others.items())
     return {
         "against": against,
         "of": of,
-        "symbol": "S",
+        "symbol": symbol,
         "target": machine.target.name,
         "widths": machine.policy.name,
-        "break_even": found[of]["at"],
-        "verdict": f"{verdict} (on {machine.target.name}, S from {low} to {high}).",
+        "sizes": others,
+        "break_even": points,
+        "verdict": f"{verdict} (on {machine.target.name}, {given}).",
     }
 
 
@@ -212,8 +249,8 @@ def solve(
     }
 
 
-def quantity(name: str, counts: Counts, table: str) -> Any:
-    """One quantity of a form."""
+def quantity(name: str, counts: Counts, table: str | None) -> Any:
+    """One quantity of a form; without a table prices are symbols."""
     from costmodel.symbolic import energy_pj
     from costmodel.technology import load_table
 
@@ -222,7 +259,7 @@ def quantity(name: str, counts: Counts, table: str) -> Any:
     if name == "operand_bytes":
         return counts.read_bytes + counts.write_bytes
     if name == "energy_pj":
-        return energy_pj(counts, load_table(table), "float32")
+        return energy_pj(counts, None if table is None else load_table(table), "float32")
     return getattr(counts, name)
 
 
