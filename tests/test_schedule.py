@@ -36,7 +36,7 @@ from costmodel.widths import Typed, add_work, assign_widths, parse_policy, width
 from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism
 
-WIDTHS = ("w8a8", "w4a8", "w8a16", "fp32")
+WIDTHS = ("w8a8", "w4a8", "w8a16", "bf16", "fp32")
 
 
 @cache
@@ -91,6 +91,21 @@ def test_a_mac_array_leaves_distances_to_the_vector_unit() -> None:
     cores = [step for step in macs.steps if step.op == "attention core"]
     assert all(step.pairs and not step.array_work and step.array_cycles == 0 for step in cores)
     assert add_work(w for s in macs.steps for w in (*s.array_work, *s.vector_work)) == width_counts(model)
+
+
+def test_the_longest_chain_of_distilbert_waits_for_one_projection() -> None:
+    """q, k and v do not wait for each other; everything else does."""
+    model = typed("dot", "w8a8")
+    planned = schedule(model, load_target("edge-asic"))
+    chain, projections = 0, {}
+    for step in planned.steps:
+        name = step.module.rpartition(".")[2]
+        if name in ("q_lin", "k_lin", "v_lin"):
+            projections.setdefault(step.module.rpartition(".")[0], []).append(step.cycles)
+        else:
+            chain += step.cycles
+    assert [len(cycles) for cycles in projections.values()] == [3, 3]
+    assert critical_path_cycles(planned, model) == chain + sum(max(cycles) for cycles in projections.values())
 
 
 def test_pes_take_in_only_what_they_can() -> None:
