@@ -58,10 +58,19 @@ class Typing:
         if held is not None:
             self.set(node.outputs[0], held, kind)
 
+    def known(self, node: Node, i: int) -> Range:
+        """The range of an operand that an op before it has given."""
+        held = self.ranges[i]
+        if held is None:
+            raise UnknownOp(
+                f"%{i}, an operand of op {node.op!r} in {node.module or 'the model'}, has no integer range; "
+                "use --widths fp32 or bf16, or teach its maker in costmodel/width_rules.py"
+            )
+        return held
+
     def requantise(self, node: Node, i: int, kind: Int, scale: int, low: int | None = None) -> int:
         """The value in another type on another scale: an int of `kind`, or of its part from `low` on."""
-        held = self.ranges[i]
-        assert held is not None, f"%{i} of {node.op} has no range"
+        held = self.known(node, i)
         full = range_of(kind, scale)
         if held.scale == scale and held.low >= full.low and held.high <= full.high:
             return i
@@ -82,8 +91,7 @@ class Typing:
 
     def narrow(self, node: Node, i: int, scale: int | None = None) -> int:
         """The operand at the width of activations, on its own scale if none is given."""
-        held = self.ranges[i]
-        assert held is not None, f"%{i} of {node.op} has no range"
+        held = self.known(node, i)
         kind = self.policy.of(node.op).activation
         assert isinstance(kind, Int)
         full = range_of(kind, 0)
@@ -125,7 +133,7 @@ class Typing:
     # Rules
 
     def type_node(self, node: Node) -> None:
-        if node.op == "index" or (KIND_OF.get(node.op) == "movement" and not self.has_floats(node)):
+        if node.op in ("index", "fill") or (KIND_OF.get(node.op) == "movement" and not self.has_floats(node)):
             self.constants.update(node.outputs)
             self.emit(node)
         elif all(i in self.constants for i in node.inputs) and node.op != "gather":
@@ -428,7 +436,11 @@ def joined(state: Typing, node: Node) -> None:
 
 
 def view(state: Typing, node: Node) -> None:
-    state.emit(node, (), state.operand(node.inputs[0]))
+    """A view, or several, as of a split."""
+    held = state.operand(node.inputs[0])
+    state.emit(node, (), held)
+    for i in node.outputs[1:]:
+        state.set(i, held)
 
 
 RULES: dict[str, Callable[[Typing, Node], None]] = {

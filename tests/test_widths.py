@@ -19,6 +19,7 @@ from costmodel.trace import trace
 from costmodel.widths import Typed, add_work, assign_widths, parse_policy, range_of, type_of, width_counts
 from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism
+from models.presets import size_names
 
 SIZES = {"dim": 64, "n_heads": 1, "hidden_dim": 32, "n_layers": 1}
 
@@ -177,3 +178,21 @@ def test_an_op_without_a_width_rule_is_an_error() -> None:
     graph = canonicalise(lower(trace(Model(), (torch.zeros(3, 4, device="meta"),))))
     with pytest.raises(UnknownOp, match="'cumsum' has no rule for integer widths"):
         assign_widths(graph, parse_policy("w8a8"))
+
+
+@pytest.mark.parametrize(
+    "model", ["bert-base", "gpt2", "gpt-neox-20b", "llama-3-8b", "mamba-130m", "mixtral-8x7b"]
+)
+def test_other_architectures_are_typed_or_refused_by_name(model: str) -> None:
+    layers = {size_names(model)["L"]: 1} if model not in ("mamba-130m", "mixtral-8x7b", "gpt-neox-20b") else {}
+    layers = layers or {"num_hidden_layers": 1}
+    loaded = load_model(model, mechanism=None, batch=1, seq=4, sizes=layers)
+    graph = canonicalise(lower(trace(loaded.module, loaded.inputs)))
+    if model == "mixtral-8x7b":
+        with pytest.raises(UnknownOp, match=r"op 'topk' in .*has no rule for integer widths"):
+            assign_widths(graph, parse_policy("w8a8"))
+        return
+    found = assign_widths(graph, parse_policy("w8a8"))
+    for node in found.graph.nodes:
+        if KIND_OF[node.op] == "product":
+            assert all(found.ranges[i] is not None for i in (*node.inputs[:2], *node.outputs))
