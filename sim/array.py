@@ -3,8 +3,12 @@
 Small sizes only: every register of every PE moves in every cycle, in plain Python integers. Operands
 are handed to the edges as the skew demands; what leaves the bottom is collected with its cycle.
 
-PE kinds: `mac` adds a b, `l1` adds |a - b|, `clip` adds clip(b, -a, a) for a >= 0. A pair with a
-missing operand (a bubble, None) adds nothing.
+PE kinds: `mac` adds a b, `l1` adds |a - b|, `clip` adds clip(b, -a, a) for a >= 0, `relu` adds
+max(b - a, 0). A pair with a missing operand (a bubble, None) adds nothing.
+
+Accumulators have a type, and wrap or saturate after each term (`exact` refuses). Under `os` a PE adds its
+terms in the order of K. Under `ws` and `is` a sum grows from row to row, in the order of K within a fold;
+the folds of K are added in the buffer, in accumulators of the same type.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from costmodel.dtypes import Int
 from costmodel.timing import ArrayShape, Product, folds_of
+from sim.fixed import fit
 
 Matrix = list[list[int]]
 Register = int | None
@@ -22,7 +28,10 @@ TERMS: dict[str, Callable[[int, int], int]] = {
     "mac": lambda a, b: a * b,
     "l1": lambda a, b: abs(a - b),
     "clip": lambda a, b: max(-a, min(a, b)),
+    "relu": lambda a, b: max(b - a, 0),
 }
+WIDE = Int(64)
+Fit = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -35,22 +44,34 @@ class Stepped:
     first_output_cycle: int  # when the first result left the array, counted from 1
 
 
-def run(a: Matrix, b: Matrix, array: ArrayShape, dataflow: str, kind: str) -> Stepped:
-    """a [M,K], b [K,N] -> [M,N], sums of the PE kind's terms over K.
+def run(
+    a: Matrix,
+    b: Matrix,
+    array: ArrayShape,
+    dataflow: str,
+    kind: str,
+    accumulator: Int = WIDE,
+    mode: str = "exact",
+) -> Stepped:
+    """a [M,K], b [K,N] -> [M,N], sums of the PE kind's terms over K in accumulators of a type.
 
     Raises:
-        CostModelError: unknown dataflow.
+        CostModelError: unknown dataflow, or in mode `exact` a sum that does not fit.
     """
+
+    def held_in(total: int) -> int:
+        return fit(total, accumulator, mode)
+
     product = Product(len(a), len(b[0]), len(b))
     folds_of(product, array, dataflow)
     if dataflow == "os":
-        return run_os(a, b, product, array, TERMS[kind])
+        return run_os(a, b, product, array, TERMS[kind], held_in)
     term = TERMS[kind]
     if dataflow == "ws":
-        return run_stationary(a, b, product, array, term)
+        return run_stationary(a, b, product, array, term, held_in)
     # Input stationary is weight stationary of the transposed product, operands exchanged.
     turned = Product(product.N, product.M, product.K)
-    stepped = run_stationary(transpose(b), transpose(a), turned, array, lambda x, y: term(y, x))
+    stepped = run_stationary(transpose(b), transpose(a), turned, array, lambda x, y: term(y, x), held_in)
     return Stepped(transpose(stepped.result), stepped.cycles, stepped.steps, stepped.first_output_cycle)
 
 
@@ -76,7 +97,9 @@ def move_down(registers: list[list[Any]]) -> list[Any]:
     return bottom
 
 
-def run_os(a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int]) -> Stepped:
+def run_os(
+    a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int], held_in: Fit
+) -> Stepped:
     """Outputs stay. Folds follow each other at T + r' - 1 cycles."""
     R, C, T = array.R, array.C, product.K
     folds = [(rows, columns) for columns in spans(product.N, C) for rows in spans(product.M, R)]
@@ -129,14 +152,14 @@ def run_os(a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Call
                         assert y is not None, "the skew brings both operands together"
                         old = held[r][c]
                         assert old is None or old[1:] == (i, j), "the accumulator still holds another output"
-                        held[r][c] = ((old[0] if old else 0) + term(x, y), i, j)
+                        held[r][c] = (held_in((old[0] if old else 0) + term(x, y)), i, j)
                         steps += 1
         cycle += 1
     return Stepped(result, cycle, steps, first)
 
 
 def run_stationary(
-    a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int]
+    a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int], held_in: Fit
 ) -> Stepped:
     """b stays, one fold of R x C of it at a time; rows of a stream through, sums move down.
 
@@ -168,7 +191,7 @@ def run_stationary(
         for out in move_down(moving_down):
             if out is not None:
                 value, i, j = out
-                result[i][j] += value
+                result[i][j] = held_in(result[i][j] + value)
                 left_to_come -= 1
                 first = first or cycle + 1
         move_right(moving_right)
@@ -191,7 +214,7 @@ def run_stationary(
                     if r < len(deep):
                         assert x is not None, "the skew brings both operands together"
                         assert y is not None, "the stationary operand has shifted in"
-                        total += term(x, y)
+                        total = held_in(total + term(x, y))
                         steps += 1
                     moving_down[r][c] = (total, i, j)
         cycle += 1

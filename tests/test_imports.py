@@ -36,7 +36,7 @@ ORDER = {
         ),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
-    "sim": ["array"],
+    "sim": ["fixed", "kernels", "array"],
 }
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
 
