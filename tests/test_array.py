@@ -1,0 +1,85 @@
+"""The stepped array against numpy: every size up to 8x8, all dataflows and kinds of PE, wrap and saturate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costmodel.dtypes import Int
+from costmodel.errors import CostModelError
+from costmodel.timing import DATAFLOWS, ArrayShape, Product, cycles
+from sim import fixed, kernels
+from sim.array import TERMS, run
+
+
+def operands(product: Product, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    a = rng.integers(0 if kind == "clip" else -128, 128, (product.M, product.K))
+    return a, rng.integers(-128, 128, (product.K, product.N))
+
+
+def folded(a: np.ndarray, b: np.ndarray, kind: str, depth: int, accumulator: Int, mode: str) -> np.ndarray:
+    """Sums of `depth` terms in order, by the kernel, and these sums added in order in the same accumulators."""
+    total = None
+    for k in range(0, a.shape[1], depth):
+        part = kernels.product(a[:, k : k + depth], b[k : k + depth], kind, accumulator, mode)
+        total = (
+            part if total is None else np.vectorize(lambda x: fixed.fit(int(x), accumulator, mode))(total + part)
+        )
+    assert total is not None
+    return total
+
+
+def check(product: Product, shape: ArrayShape, dataflow: str, kind: str, bits: int, mode: str, seed: int) -> None:
+    a, b = operands(product, kind, seed)
+    accumulator = Int(bits)
+    stepped = run(a.tolist(), b.tolist(), shape, dataflow, kind, accumulator, mode)
+    depth = product.K if dataflow == "os" else shape.R
+    assert np.array_equal(np.array(stepped.result), folded(a, b, kind, depth, accumulator, mode))
+    assert stepped.cycles == cycles(product, shape, dataflow, "array")
+    assert stepped.steps == product.steps
+
+
+@pytest.mark.parametrize("mode", ["wrap", "saturate"])
+@pytest.mark.parametrize("kind", list(TERMS))
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_every_array_up_to_8x8(dataflow: str, kind: str, mode: str) -> None:
+    rng = np.random.default_rng(1)
+    for rows in range(1, 9):
+        for columns in range(1, 9):
+            M, N, K = (int(n) for n in rng.integers(1, 21, 3))
+            bits = int(rng.choice([9, 12, 16, 24]))
+            check(Product(M, N, K), ArrayShape(rows, columns), dataflow, kind, bits, mode, rows * 8 + columns)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    product=st.builds(Product, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
+    shape=st.builds(ArrayShape, st.integers(1, 8), st.integers(1, 8)),
+    dataflow=st.sampled_from(DATAFLOWS),
+    kind=st.sampled_from(list(TERMS)),
+    bits=st.integers(8, 26),
+    mode=st.sampled_from(["wrap", "saturate"]),
+    seed=st.integers(0, 10_000),
+)
+def test_any_size(product, shape, dataflow, kind, bits, mode, seed) -> None:
+    check(product, shape, dataflow, kind, bits, mode, seed)
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_a_sum_that_does_not_fit_is_refused(dataflow: str) -> None:
+    a, b = [[100, 100, 100]], [[1], [1], [1]]
+    assert run(a, b, ArrayShape(2, 2), dataflow, "mac", Int(8), "saturate").result == [[127]]
+    assert run(a, b, ArrayShape(2, 2), dataflow, "mac", Int(8), "wrap").result == [[44]]
+    assert run(a, b, ArrayShape(2, 2), dataflow, "mac", Int(16), "exact").result == [[300]]
+    with pytest.raises(CostModelError, match="does not fit int8"):
+        run(a, b, ArrayShape(2, 2), dataflow, "mac", Int(8), "exact")
+
+
+def test_where_a_sum_is_cut_into_folds_matters_when_it_saturates() -> None:
+    """Under os one accumulator takes all terms; under ws a fold of two rows is summed alone, then added."""
+    a, b = [[100, 100, -100, -100]], [[1], [1], [1], [1]]
+    assert run(a, b, ArrayShape(2, 1), "os", "mac", Int(8), "saturate").result == [[-73]]
+    assert run(a, b, ArrayShape(2, 1), "ws", "mac", Int(8), "saturate").result == [[-1]]
