@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from costmodel.canonical import canonicalise
 from costmodel.cost import PARTS, critical_path_cycles, moved_bytes, price, with_table
 from costmodel.count import compulsory_bytes
+from costmodel.dtypes import parse
 from costmodel.errors import BadTarget, CostModelError, DoesNotFit
 from costmodel.hardware import (
     Accelerator,
@@ -27,11 +28,12 @@ from costmodel.hardware import (
 )
 from costmodel.lower import lower
 from costmodel.memories import pe_resources
+from costmodel.ops import KIND_OF
 from costmodel.schedule import Step, schedule
 from costmodel.technology import load_table
 from costmodel.timing import ArrayShape, Product, accesses
 from costmodel.trace import trace
-from costmodel.traffic import plan_groups
+from costmodel.traffic import plan_groups, sources_of
 from costmodel.widths import Typed, add_work, assign_widths, parse_policy, width_counts
 from models.load import load_model
 from models.mechanisms import MECHANISMS, Mechanism
@@ -91,6 +93,96 @@ def test_a_mac_array_leaves_distances_to_the_vector_unit() -> None:
     cores = [step for step in macs.steps if step.op == "attention core"]
     assert all(step.pairs and not step.array_work and step.array_cycles == 0 for step in cores)
     assert add_work(w for s in macs.steps for w in (*s.array_work, *s.vector_work)) == width_counts(model)
+
+
+def outside(model: Typed, step: Step, operands: tuple[int, ...] = ()) -> tuple[dict[int, int], dict[int, int]]:
+    """What the nodes of a step read that others made, beside some operands, and what others read of theirs."""
+    graph, source = model.graph, sources_of(model.graph)
+    made = {source[i] for n in step.nodes for i in graph.nodes[n].outputs}
+    reads: dict[int, int] = {}
+    for n in step.nodes:
+        for place, i in enumerate(graph.nodes[n].inputs):
+            rows = graph.nodes[n].op == "gather" and place == 0
+            of = graph.nodes[n].outputs[0] if rows else source[i]
+            if source[i] not in made and source[i] not in operands:
+                reads[source[i]] = 8 * graph.values[of].distinct_bytes
+    others = {
+        source[i]
+        for n, node in enumerate(graph.nodes)
+        if n not in step.nodes and KIND_OF[node.op] != "free"
+        for i in node.inputs
+    }
+    returned = {source[i] for i in graph.outputs}
+    return reads, {v: 8 * graph.values[v].distinct_bytes for v in made & (others | returned)}
+
+
+@pytest.mark.parametrize("target", ["edge-asic", "edge-asic:buffer_kib=24", "xc7z020", "tpu-v1-like"])
+@pytest.mark.parametrize("widths", ["w4a8", "bf16"])
+def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: str) -> None:
+    """From nodes alone, whatever groups and cuts there are; of a product pass by pass."""
+    machine, model = load_target(target), typed("dot", widths)
+    planned, graph = schedule(model, machine), model.graph
+    seen = set()
+    for step in planned.steps:
+        if step.kind == "core":
+            continue
+        products = [n for n in step.nodes if KIND_OF[graph.nodes[n].op] == "product"]
+        source, array_reads, array_writes, streamed = sources_of(graph), 0, 0, 0
+        operands: tuple[int, ...] = ()
+        if products:
+            node = graph.nodes[products[0]]
+            operands = tuple(source[i] for i in node.inputs[:2])
+            B, M, N, K = (node.attrs[dim] for dim in ("B", "M", "N", "K"))
+            M *= B  # all rows of a batch pass the same weights
+            sizes, stay = step.tile.split(", ")
+            mt, nt, kt = (int(size) for size in sizes.split("x"))
+            a, b = (parse(graph.values[i].dtype).bits for i in node.inputs[:2])
+            for i in range(0, M, mt):
+                for j in range(0, N, nt):
+                    for h in range(0, K, kt):
+                        shape = Product(min(mt, M - i), min(nt, N - j), min(kt, K - h))
+                        words = accesses(shape, machine.array, machine.dataflow, "array")
+                        outputs = shape.M * shape.N
+                        # Sums of passes before, and the last ones to be requantised.
+                        sums = words.ofmap_reads + outputs * (h > 0) + outputs * (h + kt >= K)
+                        array_reads += words.ifmap_reads * a + words.filter_reads * b + sums * 32
+                        array_writes += words.ofmap_writes * 32
+                        if operands[0] not in planned.kept and (stay != "a stays" or j == 0):
+                            streamed += shape.M * shape.K * a
+                        if stay != "b stays" or i == 0:
+                            streamed += shape.K * shape.N * b
+            assert stay == "out stays" or kt == K  # no sums travel
+        reads, writes = outside(model, step, operands)
+        kept_in = sum(bits for v, bits in reads.items() if v in planned.kept)
+        beside = sum(reads.values()) - kept_in
+        kept_out = sum(bits for v, bits in writes.items() if v in planned.kept)
+        away = sum(writes.values()) - kept_out
+        assert step.read_bits == streamed + beside
+        assert step.write_bits == away
+        if products:
+            assert step.buffer_read_bits == array_reads + beside + kept_in
+            assert step.buffer_write_bits == array_writes + streamed + beside + kept_out
+        else:
+            assert step.buffer_read_bits == beside + kept_in + away
+            assert step.buffer_write_bits == beside + away + kept_out
+        slow = {"exp", "erf", "tanh", "log", "trig", "div", "sqrt"}
+        lanes = sum(w.n * (machine.slow_cycles if w.op in slow else 1) for w in step.vector_work)
+        assert step.vector_cycles == (lanes + machine.lanes - 1) // machine.lanes
+        seen |= {bool(products), kept_in > 0, kept_out > 0}
+    assert seen == {True, False}
+    if (target, widths) == ("xc7z020", "w4a8"):  # a norm that is cheaper on its own
+        assert any(step.op == "layer_norm" for step in planned.steps)
+
+
+def test_heads_that_share_k_and_v_read_them_once() -> None:
+    """Qwen2: 28 heads on 4 of k and v, which stay in the buffer while seven heads pass them."""
+    loaded = load_model("qwen2-7b", seq=16, sizes={"num_hidden_layers": 1})
+    model = assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("bf16"))
+    planned = schedule(model, load_target("server-asic"), keep=False)
+    (core,) = (step for step in planned.steps if step.kind == "core")
+    assert core.tile.endswith("keys held")
+    assert core.write_bits == 16 * 28 * 16 * 128
+    assert core.read_bits == 16 * (28 + 4 + 4) * 16 * 128
 
 
 def test_the_longest_chain_of_distilbert_waits_for_one_projection() -> None:

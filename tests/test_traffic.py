@@ -181,3 +181,40 @@ def test_of_an_activation_only_the_part_that_is_used_is_read() -> None:
     halves = [outside_bits(found, g, ())[whole] for g in readers]
     assert halves
     assert all(2 * half == value_bits(found.graph, whole) for half in halves)
+
+
+def test_a_value_stays_as_soon_as_it_fits_to_the_byte() -> None:
+    found = plan("inhibitor")
+    sizes = {v: found.graph.values[v].distinct_bytes for v in found.last}
+    for v in sizes:
+        moments = range(found.born[v], found.last[v] + 1)
+        need = max(sum(sizes[w] for w in sizes if found.born[w] <= g <= found.last[w]) for g in moments)
+        assert v in kept_values(found, need)
+        assert v not in kept_values(found, need - 1)
+
+
+class Returned(torch.nn.Module):
+    """A value that is returned and read by another product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(16, 16), torch.nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.first(x)
+        return y, self.second(y)
+
+
+def test_what_is_returned_leaves_the_chip() -> None:
+    found = own(Returned(), "bf16", torch.zeros(4, 16))
+    assert [group.kind for group in found.groups] == ["product", "product"]
+    assert found.source[found.graph.outputs[0]] in found.reads[1]
+    assert kept_values(found, 1 << 30) == frozenset()
+    assert all(len(writes) == 1 for writes in found.writes)
+
+
+def test_lookups_never_read_more_than_the_table() -> None:
+    """Three times 80 rows of a table of 100."""
+    found = own(Twice(), "w8a8", torch.zeros(10, 8, dtype=torch.long), torch.ones(10, 8, dtype=torch.long))
+    (table,) = (v for v in found.reads[0] if found.graph.values[v].kind == "param")
+    assert outside_bits(found, 0, ())[table] == 8 * 100 * 32
