@@ -15,24 +15,16 @@ from typing import Any
 import numpy as np
 
 from costmodel.cost import price_work
-from costmodel.errors import BadTarget
+from costmodel.errors import BadTarget, CostModelError
 from costmodel.hardware import Accelerator
-from costmodel.kernels import NEVER, run_points
+from costmodel.kernels import CORE, FIELDS, MOST_VALUES, NEVER, PRODUCT, VECTOR, run_points
 from costmodel.schedule import PE_KIND, SLOW, Builder, shape_of, site_of
 from costmodel.technology import Table
 from costmodel.traffic import Group, outside_bits, plan_groups, value_bits
 from costmodel.widths import Typed, Work
 
 Array = np.ndarray[Any, Any]
-VECTOR, PRODUCT, CORE = 0, 1, 2
 CODES = {"os": 0, "ws": 1, "is": 2}
-# Columns of a step. `*_need`: bytes of buffer for activations from which on the value stays on chip.
-FIELDS = (
-    *("kind", "B", "M", "N", "K", "D", "a_bits", "b_bits", "v_bits", "between_bits", "acc_bits", "out_bits"),
-    *("a_need", "b_need", "v_need", "out_need", "first_on", "second_on", "bypass", "shared"),
-    *("ops", "cut", "cut_bits", "head_ops", "rest_ops"),
-)
-F = {name: i for i, name in enumerate(FIELDS)}
 PARAMETERS = ("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz")
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
 
@@ -82,6 +74,8 @@ def compile_plan(typed: Typed, target: Accelerator, table: Table | None, fuse_co
         for key in rows
     ]
     widest = max(max(len(key[1]), len(key[2]), 1) for key in rows)
+    if widest > MOST_VALUES:
+        raise CostModelError(f"a step with {widest} operands cannot be compiled; {MOST_VALUES} are the most")
     return Program(
         steps=np.array([key[0] for key in rows], np.int64),
         reads=padded([key[1] for key in rows], widest),

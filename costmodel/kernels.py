@@ -11,6 +11,41 @@ import numpy as np
 from costmodel.tile import PARTS
 
 NEVER = 1 << 62  # a value that no buffer keeps
+# Columns of a step. `*_need`: bytes of buffer for activations from which on the value stays on chip.
+FIELDS = (
+    *("kind", "B", "M", "N", "K", "D", "a_bits", "b_bits", "v_bits", "between_bits", "acc_bits", "out_bits"),
+    *("a_need", "b_need", "v_need", "out_need", "first_on", "second_on", "bypass", "shared"),
+    *("ops", "cut", "cut_bits", "head_ops", "rest_ops"),
+)
+(
+    F_KIND,
+    F_B,
+    F_M,
+    F_N,
+    F_K,
+    F_D,
+    F_A_BITS,
+    F_B_BITS,
+    F_V_BITS,
+    F_BETWEEN_BITS,
+    F_ACC_BITS,
+    F_OUT_BITS,
+    F_A_NEED,
+    F_B_NEED,
+    F_V_NEED,
+    F_OUT_NEED,
+    F_FIRST_ON,
+    F_SECOND_ON,
+    F_BYPASS,
+    F_SHARED,
+    F_OPS,
+    F_CUT,
+    F_CUT_BITS,
+    F_HEAD_OPS,
+    F_REST_OPS,
+) = range(len(FIELDS))
+VECTOR, PRODUCT, CORE = 0, 1, 2
+MOST_VALUES = 29  # that a step reads or writes: two bits each, of 63
 
 _PARTS = np.array(PARTS, np.int64)
 njit = numba.njit(cache=True, error_model="numpy")
@@ -18,7 +53,8 @@ njit = numba.njit(cache=True, error_model="numpy")
 
 @njit
 def ceil_div(a, b):
-    return -(-a // b)
+    """Of a >= 0 and b > 0, rounded up; unsigned division is the faster one."""
+    return np.int64(np.uint64(a + b - 1) // np.uint64(b))
 
 
 @njit
@@ -100,9 +136,9 @@ def search(
     where its bytes cannot be the fewest any more. Of the third dim the smallest tile is best, for it shortens
     the ends; only where it is the streaming dim of the array do its cuts cost cycles, and all are tried.
     """
-    B, M, N, K = p[1], p[2], p[3], p[4]
-    ab, bb, cb = p[6], p[7], p[10]
-    on, bypass = p[16], p[18]
+    B, M, N, K = p[F_B], p[F_M], p[F_N], p[F_K]
+    ab, bb, cb = p[F_A_BITS], p[F_B_BITS], p[F_ACC_BITS]
+    on, bypass = p[F_FIRST_ON], p[F_BYPASS]
     um, un, uk = (R, C, R) if flow != 2 else (C, R, R)
     wm, wn, wk = ceil_div(M, um), ceil_div(N, un), ceil_div(K, uk)
     ms, ns, ks = number[wm], number[wn], number[wk]
@@ -222,9 +258,9 @@ def search(
 @njit
 def search_core(p, qm, km, vm, om, vector, tile_bytes, R, C, flow, bandwidth, clock, units, parts, number, best):
     """The best block of rows of a fused core; `best` as in `search`."""
-    B, M, N, d, D = p[1], p[2], p[3], p[4], p[5]
-    qb, kb, vb, zb, cb, ob = p[6], p[7], p[8], p[9], p[10], p[11]
-    on1, on2, shared = p[16], p[17], p[19]
+    B, M, N, d, D = p[F_B], p[F_M], p[F_N], p[F_K], p[F_D]
+    qb, kb, vb, zb, cb, ob = p[F_A_BITS], p[F_B_BITS], p[F_V_BITS], p[F_BETWEEN_BITS], p[F_ACC_BITS], p[F_OUT_BITS]
+    on1, on2, shared = p[F_FIRST_ON], p[F_SECOND_ON], p[F_SHARED]
     um = R if flow != 2 else C
     wm = ceil_div(M, um)
     speed = 8 * bandwidth
@@ -290,9 +326,98 @@ def core_buffer(flow, M, N, d, D, B, rows, R, C, qb, kb, vb, zb, cb):
 
 
 @njit
+def step_cost(
+    p, reads, writes, kept, tile_bytes, R, C, flow, lanes, bandwidth, clock, units, parts, number, best, other
+):  # fmt: skip
+    """Cycles of one step, 0 where nothing fits. `best[4:]`: bits read, written, read and written in the buffer."""
+    speed = 8 * bandwidth
+    beside = kept_in = behind = 0
+    for e in range(reads.shape[0]):
+        bits = reads[e, 0]
+        if reads[e, 1] <= kept:
+            if reads[e, 2] == 0:
+                kept_in += bits
+        elif reads[e, 2]:
+            behind += bits
+        else:
+            beside += bits
+    kept_behind = 0
+    away = stay = 0
+    for e in range(reads.shape[0]):
+        if writes[e, 1] <= kept:
+            stay += writes[e, 0]
+        else:
+            away += writes[e, 0]
+    if p[F_KIND] == VECTOR:
+        vector = ceil_div(p[F_OPS], lanes)
+        dma = ceil_div((beside + away) * clock, speed)
+        took = max(max(vector, dma), 1)
+        best[4], best[5] = beside, away
+        best[6], best[7] = beside + kept_in + away, beside + away + stay
+    elif p[F_KIND] == PRODUCT:
+        am, bm, om = p[F_A_NEED] > kept, p[F_B_NEED] > kept, away > 0
+        if p[F_CUT]:
+            # With the norm behind it: what only the norm reads joins in.
+            for e in range(reads.shape[0]):
+                if reads[e, 2] and reads[e, 1] <= kept:
+                    kept_behind += reads[e, 0]
+            vector = ceil_div(p[F_OPS], lanes)
+            whole = search(
+                p, p[F_OUT_BITS], am, bm, om, beside + behind, vector, True, tile_bytes, R, C, flow,
+                bandwidth, clock, units, parts, number, other,
+            )  # fmt: skip
+            cut_bits = ceil_div(p[F_CUT_BITS], p[F_B] * p[F_M] * p[F_N])
+            cut = search(
+                p, cut_bits, am, bm, True, beside, ceil_div(p[F_HEAD_OPS], lanes), False, tile_bytes, R, C, flow,
+                bandwidth, clock, units, parts, number, best,
+            )  # fmt: skip
+            if not cut:
+                return 0
+            rest_reads = p[F_CUT_BITS] + behind
+            rest = max(max(ceil_div(p[F_REST_OPS], lanes), ceil_div((rest_reads + away) * clock, speed)), 1)
+            split_cycles = best[2] + rest
+            split_bits = best[4] + best[5] + rest_reads + away
+            together = whole and (
+                other[2] < split_cycles or (other[2] == split_cycles and other[4] + other[5] <= split_bits)
+            )
+            if together:
+                for e in range(8):
+                    best[e] = other[e]
+                took = best[2]
+                best[6] += kept_in + kept_behind
+            else:
+                took = split_cycles
+                best[4] += rest_reads
+                best[5] += away
+                best[6] += kept_in + rest_reads + away
+                best[7] += rest_reads + away + stay
+        else:
+            vector = ceil_div(p[F_OPS], lanes)
+            if not search(
+                p, p[F_OUT_BITS], am, bm, om, beside, vector, False, tile_bytes, R, C, flow,
+                bandwidth, clock, units, parts, number, best,
+            ):  # fmt: skip
+                return 0
+            took = best[2]
+            best[6] += kept_in
+    else:
+        vector = ceil_div(p[F_OPS], lanes)
+        if not search_core(
+            p, p[F_A_NEED] > kept, p[F_B_NEED] > kept, p[F_V_NEED] > kept, away > 0, vector, tile_bytes, R, C,
+            flow, bandwidth, clock, units, parts, number, best,
+        ):  # fmt: skip
+            return 0
+        took = best[2] + ceil_div(beside * clock, speed)
+        best[4] += beside
+        best[6] += beside + kept_in
+        best[7] += beside
+    return took
+
+
+@njit
 def run_points(steps, reads, writes, times, core, same_as, machine, prices, out, memory_pj):
     count, values = reads.shape[0], reads.shape[1]
-    largest = max(steps[:, 2].max(), max(steps[:, 3].max(), steps[:, 4].max()))
+    largest = max(steps[:, F_M].max(), max(steps[:, F_N].max(), steps[:, F_K].max()))
     smallest = min(machine[:, 0].min(), machine[:, 1].min())
     units, parts, number = split_tables(ceil_div(largest, smallest))
     best, other = np.zeros(8, np.int64), np.zeros(8, np.int64)
@@ -301,14 +426,12 @@ def run_points(steps, reads, writes, times, core, same_as, machine, prices, out,
     for point in range(machine.shape[0]):
         R, C, flow, lanes, buffer, bandwidth, clock = machine[point]
         kept = buffer // 2
-        tile_bytes = buffer - kept
-        speed = 8 * bandwidth
         known_kept[:] = -1
         cycles = read = write = buffer_read = buffer_write = core_cycles = 0
         fits = True
         for s in range(count):
             p, form = steps[s], same_as[s]
-            mask = (p[12] <= kept) + 2 * (p[13] <= kept) + 4 * (p[14] <= kept)
+            mask = (p[F_A_NEED] <= kept) + 2 * (p[F_B_NEED] <= kept) + 4 * (p[F_V_NEED] <= kept)
             bit = 8
             for e in range(values):
                 mask += bit * (reads[s, e, 1] <= kept) + 2 * bit * (writes[s, e, 1] <= kept)
@@ -317,100 +440,18 @@ def run_points(steps, reads, writes, times, core, same_as, machine, prices, out,
                 for e in range(8):
                     best[e] = known[form, e]
                 took = known[form, 8]
-                cycles += took * times[s]
-                core_cycles += took * times[s] * core[s]
-                read += best[4] * times[s]
-                write += best[5] * times[s]
-                buffer_read += best[6] * times[s]
-                buffer_write += best[7] * times[s]
-                continue
-            beside = kept_in = behind = 0
-            for e in range(values):
-                bits = reads[s, e, 0]
-                if reads[s, e, 1] <= kept:
-                    if reads[s, e, 2] == 0:
-                        kept_in += bits
-                elif reads[s, e, 2]:
-                    behind += bits
-                else:
-                    beside += bits
-            kept_behind = 0
-            away = stay = 0
-            for e in range(values):
-                if writes[s, e, 1] <= kept:
-                    stay += writes[s, e, 0]
-                else:
-                    away += writes[s, e, 0]
-            if p[0] == 0:
-                vector = ceil_div(p[20], lanes)
-                dma = ceil_div((beside + away) * clock, speed)
-                took = max(max(vector, dma), 1)
-                best[4], best[5] = beside, away
-                best[6], best[7] = beside + kept_in + away, beside + away + stay
-            elif p[0] == 1:
-                am, bm, om = p[12] > kept, p[13] > kept, away > 0
-                if p[21]:
-                    # With the norm behind it: what only the norm reads joins in.
-                    for e in range(values):
-                        if reads[s, e, 2] and reads[s, e, 1] <= kept:
-                            kept_behind += reads[s, e, 0]
-                    vector = ceil_div(p[20], lanes)
-                    whole = search(
-                        p, p[11], am, bm, om, beside + behind, vector, True, tile_bytes, R, C, flow,
-                        bandwidth, clock, units, parts, number, other,
-                    )  # fmt: skip
-                    cut_bits = ceil_div(p[22], p[1] * p[2] * p[3])
-                    cut = search(
-                        p, cut_bits, am, bm, True, beside, ceil_div(p[23], lanes), False, tile_bytes, R, C, flow,
-                        bandwidth, clock, units, parts, number, best,
-                    )  # fmt: skip
-                    if not cut:
-                        fits = False
-                        break
-                    rest_reads = p[22] + behind
-                    rest = max(max(ceil_div(p[24], lanes), ceil_div((rest_reads + away) * clock, speed)), 1)
-                    split_cycles = best[2] + rest
-                    split_bits = best[4] + best[5] + rest_reads + away
-                    together = whole and (
-                        other[2] < split_cycles or (other[2] == split_cycles and other[4] + other[5] <= split_bits)
-                    )
-                    if together:
-                        for e in range(8):
-                            best[e] = other[e]
-                        took = best[2]
-                        best[6] += kept_in + kept_behind
-                    else:
-                        took = split_cycles
-                        best[4] += rest_reads
-                        best[5] += away
-                        best[6] += kept_in + rest_reads + away
-                        best[7] += rest_reads + away + stay
-                else:
-                    vector = ceil_div(p[20], lanes)
-                    if not search(
-                        p, p[11], am, bm, om, beside, vector, False, tile_bytes, R, C, flow,
-                        bandwidth, clock, units, parts, number, best,
-                    ):  # fmt: skip
-                        fits = False
-                        break
-                    took = best[2]
-                    best[6] += kept_in
             else:
-                vector = ceil_div(p[20], lanes)
-                if not search_core(
-                    p, p[12] > kept, p[13] > kept, p[14] > kept, away > 0, vector, tile_bytes, R, C, flow,
-                    bandwidth, clock, units, parts, number, best,
-                ):  # fmt: skip
+                took = step_cost(
+                    p, reads[s], writes[s], kept, buffer - kept, R, C, flow, lanes, bandwidth, clock,
+                    units, parts, number, best, other,
+                )  # fmt: skip
+                if took == 0:
                     fits = False
                     break
-                took = best[2] + ceil_div(beside * clock, speed)
-                best[4] += beside
-                best[6] += beside + kept_in
-                best[7] += beside
-            known_kept[form] = mask
-            for e in range(8):
-                known[form, e] = best[e]
-            known[form, 8] = took
+                known_kept[form] = mask
+                for e in range(8):
+                    known[form, e] = best[e]
+                known[form, 8] = took
             cycles += took * times[s]
             core_cycles += took * times[s] * core[s]
             read += best[4] * times[s]
