@@ -31,7 +31,7 @@ from costmodel.memories import pe_resources
 from costmodel.ops import KIND_OF
 from costmodel.schedule import Step, schedule
 from costmodel.technology import load_table
-from costmodel.timing import ArrayShape, Product, accesses
+from costmodel.timing import ArrayShape, Product, accesses, steady_cycles
 from costmodel.trace import trace
 from costmodel.traffic import plan_groups, sources_of
 from costmodel.widths import Typed, add_work, assign_widths, parse_policy, width_counts
@@ -118,10 +118,11 @@ def outside(model: Typed, step: Step, operands: tuple[int, ...] = ()) -> tuple[d
 
 @pytest.mark.parametrize("target", ["edge-asic", "edge-asic:buffer_kib=24", "xc7z020", "tpu-v1-like"])
 @pytest.mark.parametrize("widths", ["w4a8", "bf16"])
-def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: str) -> None:
+@pytest.mark.parametrize("fuse", [True, False])
+def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: str, fuse: bool) -> None:
     """From nodes alone, whatever groups and cuts there are; of a product pass by pass."""
     machine, model = load_target(target), typed("dot", widths)
-    planned, graph = schedule(model, machine), model.graph
+    planned, graph = schedule(model, machine, fuse=fuse), model.graph
     seen = set()
     for step in planned.steps:
         if step.kind == "core":
@@ -133,7 +134,8 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
             node = graph.nodes[products[0]]
             operands = tuple(source[i] for i in node.inputs[:2])
             B, M, N, K = (node.attrs[dim] for dim in ("B", "M", "N", "K"))
-            M *= B  # all rows of a batch pass the same weights
+            if graph.values[operands[1]].kind == "param":
+                B, M = 1, B * M  # all rows of a batch pass the same weights
             sizes, stay = step.tile.split(", ")
             mt, nt, kt = (int(size) for size in sizes.split("x"))
             a, b = (parse(graph.values[i].dtype).bits for i in node.inputs[:2])
@@ -149,9 +151,10 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
                         array_writes += words.ofmap_writes * 32
                         if operands[0] not in planned.kept and (stay != "a stays" or j == 0):
                             streamed += shape.M * shape.K * a
-                        if stay != "b stays" or i == 0:
+                        if operands[1] not in planned.kept and (stay != "b stays" or i == 0):
                             streamed += shape.K * shape.N * b
             assert stay == "out stays" or kt == K  # no sums travel
+            array_reads, array_writes, streamed = B * array_reads, B * array_writes, B * streamed
         reads, writes = outside(model, step, operands)
         kept_in = sum(bits for v, bits in reads.items() if v in planned.kept)
         beside = sum(reads.values()) - kept_in
@@ -170,7 +173,7 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
         assert step.vector_cycles == (lanes + machine.lanes - 1) // machine.lanes
         seen |= {bool(products), kept_in > 0, kept_out > 0}
     assert seen == {True, False}
-    if (target, widths) == ("xc7z020", "w4a8"):  # a norm that is cheaper on its own
+    if (target, widths, fuse) == ("xc7z020", "w4a8", True):  # a norm that is cheaper on its own
         assert any(step.op == "layer_norm" for step in planned.steps)
 
 
@@ -183,6 +186,23 @@ def test_heads_that_share_k_and_v_read_them_once() -> None:
     assert core.tile.endswith("keys held")
     assert core.write_bits == 16 * 28 * 16 * 128
     assert core.read_bits == 16 * (28 + 4 + 4) * 16 * 128
+
+
+class Shared(torch.nn.Module):
+    """Eight times rows against one and the same second operand."""
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return q @ k
+
+
+def test_rows_of_all_heads_pass_one_shared_operand() -> None:
+    q, k = torch.empty(1, 8, 16, 32, device="meta"), torch.empty(1, 1, 32, 24, device="meta")
+    model = assign_widths(canonicalise(lower(trace(Shared(), (q, k)))), parse_policy("bf16"))
+    machine = load_target("edge-asic")
+    (step,) = schedule(model, machine).steps
+    assert step.tile == "32x24x32, b stays"
+    assert step.read_bits == 16 * (8 * 16 * 32 + 32 * 24)
+    assert step.array_cycles == steady_cycles(Product(128, 24, 32), machine.array, "os", "array")
 
 
 def test_the_longest_chain_of_distilbert_waits_for_one_projection() -> None:
