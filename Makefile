@@ -27,7 +27,7 @@ report: $(STAMP) ## what the inhibitor changes in DistilBERT, at S=128, in count
 	$(BIN)/costmodel report distilbert --attention dot --attention inhibitor --seq 128 --widths w8a8 --on edge-asic
 
 test: $(STAMP) ## all tests
-	$(PYTEST) -n 2
+	$(PYTEST) -n 2 --dist worksteal
 
 check: $(STAMP) ## format, lint, types, import direction, quick tests: before every commit
 	$(BIN)/ruff format --check .
