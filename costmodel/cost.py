@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from costmodel.count import compulsory_bytes, layer_of
 from costmodel.dtypes import Float, Int
-from costmodel.hardware import Accelerator, memory_prices
+from costmodel.hardware import memory_prices
 from costmodel.schedule import Schedule, Step
 from costmodel.technology import Energy, Table, add_up, load_table
 from costmodel.widths import Typed, Work, add_work
@@ -182,10 +182,3 @@ def moved_bytes(steps: Iterable[Step]) -> dict[str, int]:
         "buffer_read": sum(s.buffer_read_bits for s in steps) // 8,
         "buffer_write": sum(s.buffer_write_bits for s in steps) // 8,
     }
-
-
-def with_table(target: Accelerator, table: str) -> Accelerator:
-    """The same machine under another table: a comparison of tables, which may mix nodes and says so."""
-    from dataclasses import replace
-
-    return replace(target, table=table)

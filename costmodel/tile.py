@@ -240,9 +240,9 @@ def best_tile(
     # Numbers may remember how they were made (`traced.py`): the search needs only what they are.
     plain = Product(int(product.M), int(product.N), int(product.K))
     numbers = replace(operands, extra_bits=int(operands.extra_bits), vector_cycles=int(operands.vector_cycles))
-    # No cut makes the array faster than the product as a whole.
+    # No cut makes the array faster than the product as a whole; SCALE-Sim drops a cycle a pass.
     least = numbers.vector_cycles
-    if operands.on_array:
+    if operands.on_array and site.convention != "scalesim":
         least = max(least, int(B) * steady_cycles(plain, site.array, site.dataflow, site.convention))
     best: tuple[tuple[int, ...], TileCost] | None = None
     smallest = None

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodel.canonical import canonicalise
-from costmodel.cost import PARTS, critical_path_cycles, moved_bytes, price, with_table
+from costmodel.cost import PARTS, critical_path_cycles, moved_bytes, price
 from costmodel.count import compulsory_bytes
 from costmodel.dtypes import parse
 from costmodel.errors import BadTarget, CostModelError, DoesNotFit
@@ -290,7 +290,6 @@ def test_energy_adds_up_in_every_direction() -> None:
     assert cost.energy.nominal_pj == pytest.approx(expected, rel=1e-9)
     assert "mul int25" in "".join(cost.interpolated) or "mul int22" in cost.interpolated
     assert cost.energy.low_pj <= cost.energy.nominal_pj <= cost.energy.high_pj
-    assert with_table(machine, "jouppi7").table == "jouppi7"
 
 
 def test_a_table_without_a_row_is_an_error() -> None:
