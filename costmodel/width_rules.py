@@ -15,6 +15,8 @@ from costmodel.ops import ELEMENTWISE, KIND_OF, count_op
 from costmodel.policy import Overflow, Policy, Range, Work, range_of, type_of
 
 EXP_BITS, NORM_BITS, BIAS_BITS, INVERSE_BITS = 16, 16, 32, 32
+CENTRED_BITS = 22  # of a norm
+BRANCH_BITS = 8  # more than activations, of the branch of a residual
 # Functions of one variable, by table.
 # fmt: off
 TABLES = (
@@ -295,7 +297,7 @@ def add_or_sub(state: Typing, node: Node) -> None:
         kind = state.policy.activation
         assert isinstance(kind, Int)
         stream_scale = state.operand(stream).scale
-        wide = Int(2 * kind.bits)
+        wide = Int(kind.bits + BRANCH_BITS)
         moved = {i: i if i == stream else state.requantise(node, i, wide, stream_scale) for i in node.inputs}
         first, second = moved[first], moved[second]
         a, b = state.operand(first), state.operand(second)
@@ -378,7 +380,10 @@ def softmax(state: Typing, node: Node) -> None:
 
 
 def layer_norm(state: Typing, node: Node) -> None:
-    """Exact sums; (x - mean) times a reciprocal root of 16 bits, times weight, plus bias."""
+    """Exact sums; (x - mean) times a reciprocal root, times weight, plus bias: `sim.fixed.layer_norm`.
+
+    What is centred has 22 bits, or one more than the operand: the mean keeps what is missing as fraction.
+    """
     x, *parameters = node.inputs
     for i in parameters:
         state.weight(node, i, Int(NORM_BITS))
@@ -386,20 +391,20 @@ def layer_norm(state: Typing, node: Node) -> None:
     kind = state.policy.of(node.op).activation
     assert isinstance(kind, Int)
     counts = count_op(node.op, node.attrs)
-    centred = Int(held.type.bits + 1)
+    centred = Int(max(CENTRED_BITS, held.type.bits + 1))
     total = type_of(held.low * N, held.high * N)
     squares = Int(min(64, 2 * centred.bits + (N - 1).bit_length()))
-    norm = Int(max(NORM_BITS, centred.bits))
+    norm = Int(max(centred.bits, NORM_BITS + 1 + ((N - 1).bit_length() + 1) // 2))  # at most sqrt N
     has_mean = node.op == "layer_norm"
     scaled = counts.mul - P * (N + 1 + has_mean)  # by the reciprocal root, and by the weight
     shifted = counts.add - P * (N + has_mean * (2 * N - 1))  # of the bias
     work = (
-        Work("add", total, P * (N - 1) * has_mean),
-        Work("mul", total, P * has_mean),
+        Work("add", total, P * N * has_mean),  # one of them rounds the mean
+        Work("mul", Int(max(INVERSE_BITS, total.bits)), P * has_mean),
         Work("add", centred, P * N * has_mean),
         Work("mul", centred, P * N),
         Work("add", squares, P * N),
-        Work("mul", squares, P),
+        Work("mul", Int(INVERSE_BITS, signed=False), P),
         Work("sqrt", Int(INVERSE_BITS, signed=False), P),
         Work("div", Int(INVERSE_BITS, signed=False), P),
         Work("mul", norm, scaled),

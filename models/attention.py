@@ -78,10 +78,10 @@ def inhibited_values(v: Tensor, z: Tensor, *, signed: bool, implementation: str)
     return h.reshape(B, H, M, v.shape[-1])
 
 
-def key_counts(keep: Tensor | None, z: Tensor) -> Tensor | float:
-    """Number of keys of each query [..,M,1], at least 1, or simply N."""
+def key_counts(keep: Tensor | None, z: Tensor) -> Tensor:
+    """Number of keys of each query [..,M,1], at least 1; without a mask N, a constant that a trace can see."""
     if keep is None:
-        return float(z.shape[-1])
+        return torch.full((), float(z.shape[-1]), dtype=z.dtype, device=z.device)
     return keep.sum(-1, keepdim=True).clamp(min=1).to(z.dtype)
 
 

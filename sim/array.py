@@ -19,17 +19,11 @@ from typing import Any
 
 from costmodel.dtypes import Int
 from costmodel.timing import ArrayShape, Product, folds_of
-from sim.fixed import fit
+from sim.fixed import TERMS, fit
 
 Matrix = list[list[int]]
 Register = int | None
 
-TERMS: dict[str, Callable[[int, int], int]] = {
-    "mac": lambda a, b: a * b,
-    "l1": lambda a, b: abs(a - b),
-    "clip": lambda a, b: max(-a, min(a, b)),
-    "relu": lambda a, b: max(b - a, 0),
-}
 WIDE = Int(64)
 Fit = Callable[[int], int]
 

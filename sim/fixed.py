@@ -9,7 +9,9 @@ multiplication by a 31-bit integer and a rounding shift, see `multiplier_of`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from math import exp, frexp, isqrt
 
 from costmodel.dtypes import Int
@@ -19,8 +21,8 @@ MODES = ("wrap", "saturate", "exact")
 ROUNDINGS = ("half_even", "half_up", "half_away", "floor", "truncate")
 MULTIPLIER_BITS = 31
 EXP_BITS = 16  # of the entries of the exp table
-INVERSE_BITS = 32  # 2^32 / sum, of a softmax
-ROOT_BITS = 16  # fraction bits of the reciprocal root of a norm
+INVERSE_BITS = 32  # of the reciprocal of a softmax's sum
+NORMAL_BITS = 16  # fraction bits of a normalised value
 
 
 def limits(kind: Int) -> tuple[int, int]:
@@ -65,7 +67,7 @@ def round_shift(x: int, shift: int, rounding: str) -> int:
     if rounding == "truncate":
         return floor + (x < 0 and rest > 0)
     if rounding == "half_up":
-        return floor + (rest >= half)
+        return (x + half) >> shift
     if rounding == "half_away":
         return floor + (rest > half or (rest == half and x >= 0))
     if rounding == "half_even":
@@ -73,21 +75,23 @@ def round_shift(x: int, shift: int, rounding: str) -> int:
     raise CostModelError(f"unknown rounding {rounding!r}; known: {', '.join(ROUNDINGS)}")
 
 
-def multiplier_of(factor: float) -> tuple[int, int]:
-    """A positive factor as (m, shift): m / 2^shift, m of 31 bits. Error below 2^-31 of the factor.
+def multiplier_of(factor: float, bits: int = MULTIPLIER_BITS) -> tuple[int, int]:
+    """A factor as (m, shift): m / 2^shift, m of `bits` bits and the factor's sign. Error below 2^-bits of it.
 
     Raises:
-        CostModelError: the factor is not positive, not finite, or too far from 1 for 62-bit products.
+        CostModelError: the factor is not finite, or too far from 1 for 62-bit products.
     """
-    if not 0 < factor < float("inf"):
+    if factor == 0:
+        return 0, 0
+    if not abs(factor) < float("inf"):
         raise CostModelError(f"a scale of {factor} cannot be a fixed-point factor")
     mantissa, exponent = frexp(factor)
-    m = round(mantissa * (1 << MULTIPLIER_BITS))
-    shift = MULTIPLIER_BITS - exponent
-    if m == 1 << MULTIPLIER_BITS:
-        m, shift = m >> 1, shift - 1
+    m = round(mantissa * (1 << bits))
+    shift = bits - exponent
+    if abs(m) == 1 << bits:
+        m, shift = m // 2, shift - 1
     if not 0 <= shift <= 62:
-        raise CostModelError(f"a factor of {factor:g} is too far from 1 for a 31-bit multiplier")
+        raise CostModelError(f"a factor of {factor:g} is too far from 1 for a {bits}-bit multiplier")
     return m, shift
 
 
@@ -96,84 +100,167 @@ def requantise(x: int, multiplier: int, shift: int, kind: Int, rounding: str) ->
     return saturate(round_shift(x * multiplier, shift, rounding), kind)
 
 
-def accumulate(terms: Iterable[int], kind: Int, mode: str) -> int:
-    """The sum in an accumulator of a type, term by term: with wrap or saturate the order matters."""
-    total = 0
-    for term in terms:
-        total = fit(total + term, kind, mode)
+# What a PE of each kind adds for a pair of operands. Of `clip` and `relu` a is z, and b is v.
+TERMS: dict[str, Callable[[int, int], int]] = {
+    "mac": lambda a, b: a * b,
+    "l1": lambda a, b: abs(a - b),
+    "clip": lambda a, b: max(-a, min(b, a)),
+    "relu": lambda a, b: max(b - a, 0),
+}
+
+
+def sum_terms(
+    pe: str,
+    a: Sequence[int],
+    b: Sequence[int],
+    accumulator: Int,
+    mode: str,
+    start: int = 0,
+    fold: int | None = None,
+) -> int:
+    """start + the terms of a PE kind, one by one: with wrap or saturate the order matters.
+
+    With a fold, each `fold` terms are first summed from 0, as a column of that many PEs does whose
+    operands are stationary; the sums of folds are added in the buffer.
+    """
+    terms = [TERMS[pe](x, y) for x, y in zip(a, b, strict=True)]
+    total = fit(start, accumulator, mode)
+    for first in range(0, len(terms), fold or 1):
+        part = fit(terms[first], accumulator, mode) if fold else terms[first]
+        for term in terms[first + 1 : first + (fold or 1)]:
+            part = fit(part + term, accumulator, mode)
+        total = fit(total + part, accumulator, mode)
     return total
 
 
-def dot(a: Sequence[int], b: Sequence[int], kind: Int, mode: str, start: int = 0) -> int:
-    """start + sum a b, in the order of the operands: a multiply-accumulate PE."""
-    return accumulate([start, *(x * y for x, y in zip(a, b, strict=True))], kind, mode)
+@dataclass(frozen=True)
+class ExpTable:
+    """exp(-k step) of 16 bits: for k below 256, and beyond 8 bits for multiples of 256 as well."""
+
+    near: tuple[int, ...]
+    far: tuple[int, ...] = ()
 
 
-def l1(a: Sequence[int], b: Sequence[int], kind: Int, mode: str) -> int:
-    """sum |a - b|."""
-    return accumulate((abs(x - y) for x, y in zip(a, b, strict=True)), kind, mode)
+def exp_table(step: float, bits: int) -> ExpTable:
+    """The table of differences k = 0 .. 2^bits - 1 between scores of that step."""
+    top = 2**EXP_BITS - 1
+    near = tuple(round(top * exp(-k * step)) for k in range(1 << min(bits, 8)))
+    return ExpTable(
+        near, tuple(round(top * exp(-256 * k * step)) for k in range(1 << (bits - 8))) if bits > 8 else ()
+    )
 
 
-def clip_sum(z: Sequence[int], v: Sequence[int], kind: Int, mode: str) -> int:
-    """sum clip(v, -z, z), z >= 0."""
-    return accumulate((max(-x, min(y, x)) for x, y in zip(z, v, strict=True)), kind, mode)
+def exp_of(k: int, table: ExpTable) -> int:
+    """exp(-k step): one lookup, or two and their product, rounded."""
+    if not table.far:
+        return table.near[k]
+    product = table.near[k & 255] * table.far[k >> 8]
+    return (product + (1 << (EXP_BITS - 1))) >> EXP_BITS
 
 
-def relu_sum(z: Sequence[int], v: Sequence[int], kind: Int, mode: str) -> int:
-    """sum max(v - z, 0)."""
-    return accumulate((max(y - x, 0) for x, y in zip(z, v, strict=True)), kind, mode)
-
-
-TERMS = {"mac": dot, "l1": l1, "clip": clip_sum, "relu": relu_sum}
-
-
-def exp_table(scale: float, bits: int) -> list[int]:
-    """exp(-k scale) of 16 bits for k = 0 .. 2^bits - 1: differences to the largest score."""
-    return [round((2**EXP_BITS - 1) * exp(-k * scale)) for k in range(1 << bits)]
-
-
-def softmax(row: Sequence[int], table: Sequence[int], bits: int) -> list[int]:
-    """Probabilities of bits - 1 bits, on the scale 2^-(bits - 1); what rounds to 1 is one step below.
+def softmax(row: Sequence[int], table: ExpTable, bits: int) -> list[int]:
+    """Probabilities of bits - 1 bits, on the scale 1 / (2^(bits - 1) - 1): 1 is the largest of them.
 
     One division a row, then a multiplication, an add to round and a shift an element.
     """
-    largest = max(row)
-    terms = [table[largest - x] for x in row]
-    inverse = (1 << INVERSE_BITS) // sum(terms)
+    largest = row[0]
+    for x in row[1:]:
+        largest = x if x > largest else largest
+    terms = [exp_of(largest - x, table) for x in row]
+    total = terms[0]
+    for e in terms[1:]:
+        total = total + e
     shift = INVERSE_BITS - (bits - 1)
-    return [min((e * inverse + (1 << (shift - 1))) >> shift, (1 << (bits - 1)) - 1) for e in terms]
+    inverse = (((1 << (bits - 1)) - 1) << shift) // total
+    return [(e * inverse + (1 << (shift - 1))) >> shift for e in terms]
 
 
-def layer_norm(
-    row: Sequence[int], weight: Sequence[int], bias: Sequence[int], shift: int, kind: Int, rounding: str
-) -> list[int]:
-    """(x - mean) / deviation times weight plus bias, exactly but for the root and the last rounding.
+def mean(row: Sequence[int], multiplier: int, shift: int) -> int:
+    """The sum times 1/n as a fixed-point factor, halves up."""
+    total = row[0]
+    for x in row[1:]:
+        total = total + x
+    return (total * multiplier + (1 << shift >> 1)) >> shift
 
-    With c = N x - sum x and q = sum c^2 the normalised value is c sqrt(N) / sqrt(q), which is free of the
-    scale of x. The root is an integer one, of 16 fraction bits; `weight` and `bias` are on scales that make
-    the result's real value (root weight + bias 2^16) / 2^shift steps of the output.
+
+@dataclass(frozen=True)
+class Norm:
+    """Constants of a layer norm over n elements.
+
+    `weight` and `bias` are on one scale, `eps` on that of the squares; the result is
+    (normal weight + bias 2^16) / 2^shift, normal being (x - mean) / deviation with 16 fraction bits.
     """
-    n, total = len(row), sum(row)
-    centred = [n * x - total for x in row]
-    squares = sum(c * c for c in centred)
-    if squares == 0:
-        return [saturate(round_shift(b << ROOT_BITS, shift, rounding), kind) for b in bias]
-    out = []
-    for c, w, b in zip(centred, weight, bias, strict=True):
-        root = isqrt((c * c * n << (2 * ROOT_BITS)) // squares)
-        normal = root if c >= 0 else -root
-        out.append(saturate(round_shift(normal * w + (b << ROOT_BITS), shift, rounding), kind))
-    return out
+
+    weight: tuple[int, ...]
+    bias: tuple[int, ...]
+    eps: int  # at least 1, so that no row divides by 0
+    fraction: int  # bits behind the point of the mean and what is centred
+    inverse_n: tuple[int, int]  # 1/n as a factor of 31 bits
+    shift: int
 
 
-def table_of(function: object, scale_in: float, scale_out: float, bits: int) -> list[int]:
-    """A function of `bits`-bit integers as a table, from the smallest on; halves to even, saturated."""
-    assert callable(function)
+def layer_norm(row: Sequence[int], norm: Norm, kind: Int, rounding: str) -> list[int]:
+    """Sums exact; a reciprocal root a row of 16 bits or so; then two multiplications an element.
+
+    Shifts are wiring, and the shifts that a row decides (where its leading bit is) a barrel shifter: they
+    are not counted.
+    """
+    m, s = norm.inverse_n
+    total = row[0]
+    for x in row[1:]:
+        total = total + x
+    middle = round_shift(total * m, s - norm.fraction, "half_up")
+    centred = [(x << norm.fraction) - middle for x in row]
+    squares = centred[0] * centred[0] + norm.eps
+    for c in centred[1:]:
+        squares = squares + c * c
+    drop = squares.bit_length() - 32  # of the squares 31 or 32 bits are left,
+    drop += (s - 31 - drop) % 2  # so many that the root's exponent is whole
+    variance = (round_shift(squares, drop, "floor") * m) >> 31
+    root = root_of(variance)  # deviation 2^half
+    half = (s - 31 - drop) // 2
+    inverse = (1 << 31) // root
+    normal = [round_shift(c * inverse, 31 - half - NORMAL_BITS, "floor") for c in centred]
+    wide = [x * w + (b << NORMAL_BITS) for x, w, b in zip(normal, norm.weight, norm.bias, strict=True)]
+    return [saturate(round_shift(x, norm.shift, rounding), kind) for x in wide]
+
+
+def root_of(x: int) -> int:
+    """The integer root, rounded down."""
+    return isqrt(x)
+
+
+@dataclass(frozen=True)
+class FunctionTable:
+    """A function of signed integers: every value, or beyond 8 bits a point every 2^low and the way to the next.
+
+    `base` holds a point times 2^low, and half of that to round.
+    """
+
+    base: tuple[int, ...]
+    slope: tuple[int, ...] = ()
+    low: int = 0
+
+
+def table_of(function: Callable[[float], float], scale_in: float, scale_out: float, bits: int) -> FunctionTable:
+    """A function of `bits`-bit integers, from the smallest on; halves to even, saturated."""
     kind = Int(bits)
-    low, high = limits(kind)
-    return [saturate(round(function(x * scale_in) / scale_out), kind) for x in range(low, high + 1)]
+    least, most = limits(kind)
+
+    def point(x: int) -> int:
+        return saturate(round(function(x * scale_in) / scale_out), kind)
+
+    if bits <= 8:
+        return FunctionTable(tuple(point(x) for x in range(least, most + 1)))
+    low = bits - 8
+    points = [point(x) for x in range(least, most + 2, 1 << low)]
+    base = tuple((y << low) + (1 << (low - 1)) for y in points[:-1])
+    return FunctionTable(base, tuple(b - a for a, b in pairwise(points)), low)
 
 
-def look_up(x: int, table: Sequence[int]) -> int:
-    """The entry of a signed index."""
-    return table[x + len(table) // 2]
+def look_up(x: int, table: FunctionTable) -> int:
+    """The entry of a signed index: one lookup; or two, a multiplication and an add on a line."""
+    if not table.slope:
+        return table.base[x + len(table.base) // 2]
+    place = (x >> table.low) + len(table.base) // 2
+    return (table.base[place] + table.slope[place] * (x & ((1 << table.low) - 1))) >> table.low

@@ -1,8 +1,8 @@
 """The integer kernels that run: numpy and numba, equal to the specifications in `fixed.py`.
 
-Products have two paths. Where interval analysis proves that no sum can leave its accumulator, sums may be
-taken in any order: a float BLAS product is exact while every partial sum stays below 2^24 (float32) or
-2^53 (float64). Where a sum might wrap or saturate, the order-exact loop runs, term by term as the array
+Sums of terms have two paths. Where interval analysis proves that no sum can leave its accumulator, terms
+may be taken in any order: a float BLAS product is exact while every partial sum stays within 2^24 (float32)
+or 2^53 (float64). Where a sum might wrap or saturate, the order-exact loop runs, term by term as the array
 adds.
 """
 
@@ -11,25 +11,35 @@ import numpy as np
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
-from sim.fixed import INVERSE_BITS, ROOT_BITS, ROUNDINGS, limits
+from sim.fixed import EXP_BITS, INVERSE_BITS, NORMAL_BITS, ROUNDINGS, ExpTable, FunctionTable, Norm, limits
 
-njit = numba.njit(cache=True)
+njit = numba.njit(cache=True, nogil=True)
 KINDS = {"mac": 0, "l1": 1, "clip": 2, "relu": 3}
 MODES = {"wrap": 0, "saturate": 1}
-FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
+FLOAT32_EXACT, FLOAT64_EXACT, INT32_EXACT = 1 << 24, 1 << 53, 1 << 31
+SHORT = 1 << 15
+
+
+# Sums of terms
+
+
+def magnitude(x):
+    """The largest |x|."""
+    return max(-int(x.min(initial=0)), int(x.max(initial=0)))
 
 
 def bound_of(a, b, kind):
     """The largest magnitude that a sum over the last dim of a, in any order, can have: interval analysis."""
-    high_a, high_b = (int(max(abs(int(x.min(initial=0))), abs(int(x.max(initial=0))))) for x in (a, b))
+    high_a, high_b = magnitude(a), magnitude(b)
     each = {"mac": high_a * high_b, "l1": high_a + high_b, "clip": min(high_a, high_b), "relu": high_a + high_b}
     return each[kind] * a.shape[-1]
 
 
-def product(a, b, kind, accumulator: Int, mode: str):
-    """Sums of the PE kind's terms: a [..,M,K], b [..,K,N] -> [..,M,N] int64.
+def product(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
+    """Sums of the PE kind's terms: a [..,M,K], b [..,K,N] -> [..,M,N], int32 where that holds them.
 
-    For `clip` and `relu` a is z and b is v.
+    For `clip` and `relu` a is z and b is v. `start` [N] is where each sum begins, a bias; `fold` as in
+    `fixed.sum_terms`.
 
     Raises:
         CostModelError: mode `exact` and a sum that might not fit, or an unknown kind or mode.
@@ -39,52 +49,124 @@ def product(a, b, kind, accumulator: Int, mode: str):
     a, b = np.asarray(a), np.asarray(b)
     low, high = limits(accumulator)
     bound = bound_of(a, b, kind)
-    negative = kind in ("mac", "clip")
-    safe = bound <= high and (not negative or -bound >= low)
+    first = 0 if start is None else magnitude(np.asarray(start))
+    negative = start is not None or kind in ("mac", "clip")
+    safe = bound + first <= high and (not negative or -bound - first >= low)
     if safe or mode == "exact":
         out = unordered(a, b, kind, bound)
+        if start is not None:
+            out = add_start(out, np.asarray(start), bound + first)
         if not safe and (out.max(initial=low) > high or out.min(initial=high) < low):
             raise CostModelError(f"a sum of {kind} terms does not fit {accumulator}")
         return out
     if mode not in MODES:
         raise CostModelError(f"unknown overflow mode {mode!r}; known: {', '.join(MODES)}, exact")
-    return in_order(a, b, kind, accumulator, mode)
+    return in_order(a, b, kind, accumulator, mode, start, fold)
+
+
+def add_start(sums, start, bound):
+    """The sums of terms and where they began, in a type that holds `bound`."""
+    return np.add(sums, start, dtype=np.int32 if bound < INT32_EXACT else np.int64, casting="unsafe")
 
 
 def unordered(a, b, kind, bound):
-    """Any order: BLAS for multiplications, a blocked loop for the rest."""
+    """Any order: BLAS for multiplications, loops over short integers for the rest. int32, or int64."""
+    out = np.int32 if bound < INT32_EXACT else np.int64
     if kind == "mac":
-        exact = np.float32 if bound < FLOAT32_EXACT else np.float64
         if bound >= FLOAT64_EXACT:
             return np.matmul(a.astype(np.int64), b.astype(np.int64))
-        return np.matmul(a.astype(exact), b.astype(exact)).astype(np.int64)
-    return batched(a, b, KINDS[kind], 0, 0, 0)
+        exact = np.float32 if bound <= FLOAT32_EXACT else np.float64
+        return np.matmul(a.astype(exact, copy=False), b.astype(exact, copy=False)).astype(out)
+    if bound >= INT32_EXACT or max(magnitude(a), magnitude(b)) >= SHORT:
+        return batched(a, b, kind, 0, 0, 0)
+    left, right, shape = flattened(a, b, np.int16)
+    sums = np.empty((left.shape[0], left.shape[1], right.shape[2]), np.int32)
+    {"l1": short_l1, "clip": short_clip, "relu": short_relu}[kind](left, right, sums)
+    return sums.reshape(shape)
 
 
-def in_order(a, b, kind, accumulator: Int, mode: str):
-    """Term by term in an accumulator that wraps or saturates."""
-    low, high = limits(accumulator)
-    return batched(a, b, KINDS[kind], low, high, 1 + MODES[mode])
-
-
-def batched(a, b, kind, low, high, mode):
+def flattened(a, b, kind):
+    """Leading dims as one, dense: a [B,M,K], b [B,K,N]; and the shape of the result."""
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    left = np.ascontiguousarray(np.broadcast_to(a, lead + a.shape[-2:]).reshape(-1, *a.shape[-2:]), np.int64)
+    left = np.broadcast_to(a, lead + a.shape[-2:]).reshape(-1, *a.shape[-2:])
     right = np.broadcast_to(b, lead + b.shape[-2:]).reshape(-1, *b.shape[-2:])
-    right = np.ascontiguousarray(right.transpose(0, 2, 1), np.int64)
-    out = np.empty((left.shape[0], left.shape[1], right.shape[1]), np.int64)
-    sums(left, right, kind, low, high, mode, out)
-    return out.reshape(*lead, *out.shape[1:])
+    shape = (*lead, a.shape[-2], b.shape[-1])
+    return np.ascontiguousarray(left, kind), np.ascontiguousarray(right, kind), shape
+
+
+# One loop a kind, without a branch inside: each is vectorised. The casts keep numba from 64-bit integers.
 
 
 @njit
-def sums(a, b, kind, low, high, mode, out):
-    """a [B,M,K], b [B,N,K]; mode 0 adds, 1 wraps, 2 saturates after each term."""
-    span = high - low + 1
+def short_l1(a, b, out):
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            out[s, i, :] = 0
+            for k in range(a.shape[2]):
+                x = np.int32(a[s, i, k])
+                for j in range(b.shape[2]):
+                    d = np.int32(x - np.int32(b[s, k, j]))
+                    e = np.int32(-d)
+                    out[s, i, j] = np.int32(out[s, i, j] + (d if d > e else e))
+
+
+@njit
+def short_clip(a, b, out):
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            out[s, i, :] = 0
+            for k in range(a.shape[2]):
+                x = np.int32(a[s, i, k])
+                low = np.int32(-x)
+                for j in range(b.shape[2]):
+                    y = np.int32(b[s, k, j])
+                    y = x if y > x else y
+                    out[s, i, j] = np.int32(out[s, i, j] + (low if y < low else y))
+
+
+@njit
+def short_relu(a, b, out):
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            out[s, i, :] = 0
+            for k in range(a.shape[2]):
+                x = np.int32(a[s, i, k])
+                for j in range(b.shape[2]):
+                    d = np.int32(np.int32(b[s, k, j]) - x)
+                    out[s, i, j] = np.int32(out[s, i, j] + (d if d > 0 else np.int32(0)))
+
+
+def in_order(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
+    """Term by term in an accumulator that wraps or saturates."""
+    low, high = limits(accumulator)
+    return batched(a, b, kind, low, high, 1 + MODES[mode], start, fold)
+
+
+def batched(a, b, kind, low, high, mode, start=None, fold=None):
+    left, right, shape = flattened(a, b, np.int64)
+    first = np.zeros(shape[-1], np.int64) if start is None else np.asarray(start, np.int64)
+    out = np.empty((left.shape[0], *shape[-2:]), np.int64)
+    sums(left, right.transpose(0, 2, 1).copy(), KINDS[kind], low, high, mode, first, fold or 0, out)
+    return out.reshape(shape)
+
+
+@njit
+def fitted(x, low, high, mode):
+    """Mode 0 leaves x alone, 1 wraps, 2 saturates."""
+    if mode == 1:
+        return (x - low) % (high - low + 1) + low
+    if mode == 2:
+        return min(max(x, low), high)
+    return x
+
+
+@njit
+def sums(a, b, kind, low, high, mode, start, fold, out):
+    """a [B,M,K], b [B,N,K]; sums fitted after each term; `fold` of 0 is none."""
     for s in range(a.shape[0]):
         for i in range(a.shape[1]):
             for j in range(b.shape[1]):
-                total = 0
+                total, part = fitted(start[j], low, high, mode), 0
                 for k in range(a.shape[2]):
                     x, y = a[s, i, k], b[s, j, k]
                     if kind == 0:
@@ -95,104 +177,228 @@ def sums(a, b, kind, low, high, mode, out):
                         term = max(-x, min(y, x))
                     else:
                         term = max(y - x, 0)
-                    total += term
-                    if mode == 1:
-                        total = (total - low) % span + low
-                    elif mode == 2:
-                        total = min(max(total, low), high)
+                    if fold == 0:
+                        total = fitted(total + term, low, high, mode)
+                        continue
+                    part = fitted(part + term, low, high, mode)
+                    if (k + 1) % fold == 0 or k + 1 == a.shape[2]:
+                        total = fitted(total + part, low, high, mode)
+                        part = 0
                 out[s, i, j] = total
 
 
-def requantise(x, multiplier, shift, kind: Int, rounding: str):
-    """x [..] times m / 2^shift, rounded and saturated; m and shift may be arrays that broadcast.
+# Requantising
 
-    The product of a 32-bit x and a 31-bit m takes 63 bits.
+
+def stored(kind: Int):
+    """The numpy type in which values of a type are kept."""
+    bits = kind.bits + (not kind.signed)
+    return np.dtype(np.int8 if bits <= 8 else np.int16 if bits <= 16 else np.int32 if bits <= 32 else np.int64)
+
+
+def requantise(x, multiplier, shift, kind: Int, rounding: str, by: str = "columns"):
+    """x [..,C] times m / 2^shift, rounded and saturated, in the type's own numpy type.
+
+    m and shift are one number, or [C], or with `by="rows"` one for each leading row of x [R,..].
+    The product of a 33-bit x and a 31-bit m takes 63 bits.
 
     Raises:
-        CostModelError: an x beyond 32 bits, or an unknown rounding.
+        CostModelError: an x beyond 33 bits, or an unknown rounding.
     """
     if rounding not in ROUNDINGS:
         raise CostModelError(f"unknown rounding {rounding!r}; known: {', '.join(ROUNDINGS)}")
-    x = np.asarray(x, np.int64)
-    if x.size and (x.max() >= 1 << 32 or x.min() < -(1 << 32)):
+    x = np.asarray(x)
+    m, s = np.atleast_1d(np.asarray(multiplier, np.int64)), np.atleast_1d(np.asarray(shift, np.int64))
+    rows = x.reshape(len(m), -1) if by == "rows" and len(m) > 1 else x.reshape(-1, x.shape[-1] if x.ndim else 1)
+    if x.dtype.itemsize > 4 and magnitude(x) > 1 << 32:
         raise CostModelError("a value beyond 32 bits cannot be requantised")
-    product = x * np.asarray(multiplier, np.int64)
     low, high = limits(kind)
-    return np.clip(round_shift(product, np.asarray(shift, np.int64), rounding), low, high)
+    out = np.empty(rows.shape, stored(kind))
+    down, across = (0, 0) if len(m) == 1 else (1, 0) if by == "rows" else (0, 1)
+    scale_rows(np.ascontiguousarray(rows), m, s, down, across, low, high, ROUNDINGS.index(rounding), out)
+    return out.reshape(x.shape)
+
+
+@njit
+def rounded(x, shift, rounding):
+    """x / 2^shift, 0 <= shift <= 62; `rounding` by its place in `fixed.ROUNDINGS`."""
+    if shift == 0:
+        return x
+    if rounding == 1:
+        return (x >> shift) + ((x >> (shift - 1)) & 1)
+    floor = x >> shift
+    rest, half = x - (floor << shift), np.int64(1) << (shift - 1)
+    if rounding == 3:
+        return floor
+    if rounding == 4:
+        return floor + (1 if x < 0 and rest > 0 else 0)
+    if rounding == 2:
+        return floor + (1 if rest > half or (rest == half and x >= 0) else 0)
+    return floor + (1 if rest > half or (rest == half and floor & 1) else 0)
+
+
+@njit
+def scale_rows(x, m, s, down, across, low, high, rounding, out):
+    for i in range(x.shape[0]):
+        if rounding == 1 and across == 0 and s[i * down] > 0:
+            f, t = m[i * down], s[i * down]
+            half = np.int64(1) << (t - 1)
+            for j in range(x.shape[1]):
+                out[i, j] = min(max((np.int64(x[i, j]) * f + half) >> t, low), high)
+            continue
+        for j in range(x.shape[1]):
+            at = i * down + j * across
+            out[i, j] = min(max(rounded(np.int64(x[i, j]) * m[at], s[at], rounding), low), high)
 
 
 def round_shift(x, shift, rounding):
     """x / 2^shift, 0 <= shift <= 62, on int64."""
-    floor = x >> shift
-    rest = x - (floor << shift)
-    half = np.where(shift > 0, np.left_shift(np.int64(1), np.maximum(shift - 1, 0)), np.int64(1) << 62)
-    if rounding == "floor":
-        return floor
-    if rounding == "truncate":
-        return floor + ((x < 0) & (rest > 0))
-    if rounding == "half_up":
-        return floor + (rest >= half)
-    if rounding == "half_away":
-        return floor + ((rest > half) | ((rest == half) & (x >= 0)))
-    return floor + ((rest > half) | ((rest == half) & (floor % 2 == 1)))
-
-
-def softmax(x, table, bits):
-    """Over the last dim of x [..,N]: probabilities on the scale 2^-(bits - 1), int64."""
     x = np.asarray(x, np.int64)
-    terms = np.asarray(table, np.int64)[x.max(-1, keepdims=True) - x]
-    inverse = (1 << INVERSE_BITS) // terms.sum(-1, keepdims=True)
-    shift = INVERSE_BITS - (bits - 1)
-    return np.minimum((terms * inverse + (1 << (shift - 1))) >> shift, (1 << (bits - 1)) - 1)
-
-
-def layer_norm(x, weight, bias, shift, kind: Int, rounding: str):
-    """Over the last dim of x [..,N]; see `fixed.layer_norm`.
-
-    Raises:
-        CostModelError: a row so long or wide that its squares take more than 62 bits.
-    """
-    x = np.asarray(x, np.int64)
-    n = x.shape[-1]
-    centred = n * x - x.sum(-1, keepdims=True)
-    largest = int(np.abs(centred).max(initial=0))
-    if largest * largest * n >= 1 << 62:
-        raise CostModelError(
-            f"a norm over {n} values of up to {largest // max(n, 1)} takes squares beyond 62 bits"
-        )
-    squares = (centred * centred).sum(-1, keepdims=True)
-    root = np.zeros_like(centred)
-    ratio_roots(centred.reshape(-1, n), squares.reshape(-1), n, root.reshape(-1, n))
-    wide = root * np.asarray(weight, np.int64) + (np.asarray(bias, np.int64) << ROOT_BITS)
-    low, high = limits(kind)
-    return np.clip(round_shift(wide, np.int64(shift), rounding), low, high)
+    out = np.empty(x.shape, np.int64).reshape(-1)
+    round_all(x.reshape(-1), int(shift), ROUNDINGS.index(rounding), out)
+    return out.reshape(x.shape)
 
 
 @njit
-def ratio_roots(centred, squares, n, out):
-    """sign(c) floor(sqrt(c^2 n 2^32 / q)), by long division: c^2 n / q is at most n - 1."""
-    for r in range(centred.shape[0]):
-        q = squares[r]
-        if q == 0:
-            continue
-        for i in range(centred.shape[1]):
-            c = centred[r, i]
-            quotient, rest = (c * c * n) // q, (c * c * n) % q
-            for _ in range(2 * ROOT_BITS):  # a bit of the quotient at a time; the rest stays below q
-                rest <<= 1
-                quotient <<= 1
-                if rest >= q:
-                    rest -= q
-                    quotient += 1
-            root = int(np.sqrt(np.float64(quotient)))
-            while root * root > quotient:
-                root -= 1
-            while (root + 1) * (root + 1) <= quotient:
-                root += 1
-            out[r, i] = root if c >= 0 else -root
+def round_all(x, shift, rounding, out):
+    for i in range(x.shape[0]):
+        out[i] = rounded(x[i], shift, rounding)
 
 
-def look_up(x, table):
-    """The entries of signed indices."""
-    table = np.asarray(table, np.int64)
-    return table[np.asarray(x, np.int64) + len(table) // 2]
+def multipliers_of(factors, bits: int):
+    """`fixed.multiplier_of` of an array of factors: m and shift.
+
+    Raises:
+        CostModelError: a factor that is not finite or too far from 1.
+    """
+    factors = np.asarray(factors, np.float64)
+    mantissa, exponent = np.frexp(factors)
+    m = np.rint(np.ldexp(mantissa, bits))
+    shift = bits - exponent
+    full = np.abs(m) == 1 << bits
+    m, shift = np.where(full, m / 2, m), np.where(full, shift - 1, shift)
+    shift = np.where(factors == 0, 0, shift)
+    wrong = ~np.isfinite(factors) | (shift < 0) | (shift > 62)
+    if wrong.any():
+        raise CostModelError(f"a factor of {factors[wrong].flat[0]:g} cannot be a {bits}-bit multiplier")
+    return m.astype(np.int64), shift.astype(np.int64)
+
+
+# Softmax, mean, norm, tables
+
+
+def softmax(x, table: ExpTable, bits: int, keep=None):
+    """Over the last dim of x [R,N]: probabilities on the scale 1 / (2^(bits - 1) - 1).
+
+    `keep` [R,N] is False where a key does not exist; a row without keys is 0.
+    """
+    x = np.ascontiguousarray(x)
+    rows = x.reshape(-1, x.shape[-1])
+    exists = np.ones((1, 1), np.bool_) if keep is None else np.ascontiguousarray(keep).reshape(rows.shape)
+    out = np.empty(rows.shape, stored(Int(bits)))
+    near, far = np.array(table.near, np.int64), np.array(table.far or (0,), np.int64)
+    softmax_rows(rows, exists, keep is not None, near, far, bool(table.far), bits, out)
+    return out.reshape(x.shape)
+
+
+@njit
+def softmax_rows(x, keep, masked, near, far, wide, bits, out):
+    terms = np.empty(x.shape[1], np.int64)
+    shift = INVERSE_BITS - (bits - 1)
+    top = ((np.int64(1) << (bits - 1)) - 1) << shift
+    half = np.int64(1) << (shift - 1)
+    for i in range(x.shape[0]):
+        largest = np.int64(-(1 << 40))
+        for j in range(x.shape[1]):
+            if (not masked or keep[i, j]) and x[i, j] > largest:
+                largest = np.int64(x[i, j])
+        total = np.int64(0)
+        for j in range(x.shape[1]):
+            terms[j] = 0
+            if not masked or keep[i, j]:
+                k = largest - x[i, j]
+                if wide:
+                    terms[j] = (near[k & 255] * far[k >> 8] + (1 << (EXP_BITS - 1))) >> EXP_BITS
+                else:
+                    terms[j] = near[k]
+            total += terms[j]
+        inverse = top // total if total else 0
+        for j in range(x.shape[1]):
+            out[i, j] = (terms[j] * inverse + half) >> shift
+
+
+def mean(x, multiplier, shift, keep=None):
+    """Over the last dim of x [..,N]: the sum times m / 2^shift, halves up; m and shift may be arrays [..]."""
+    kept = np.asarray(x, np.int64) if keep is None else np.where(keep, x, 0).astype(np.int64)
+    shift = np.asarray(shift, np.int64)
+    return (kept.sum(-1) * multiplier + (np.int64(1) << shift >> 1)) >> shift
+
+
+def layer_norm(x, norm: Norm, kind: Int, rounding: str):
+    """Over the last dim of x [..,N]; see `fixed.layer_norm`.
+
+    Raises:
+        CostModelError: a row so long or wide that its squares take more than 63 bits.
+    """
+    x = np.ascontiguousarray(x)
+    n = x.shape[-1]
+    spread = int(x.max(initial=0)) - int(x.min(initial=0)) << norm.fraction
+    if (spread + 1) ** 2 * n + norm.eps >= 1 << 63:
+        raise CostModelError(f"a norm over {n} values that differ by {spread} takes squares beyond 63 bits")
+    out = np.empty((x.size // n, n), stored(kind))
+    low, high = limits(kind)
+    weight, bias = np.array(norm.weight, np.int64), np.array(norm.bias, np.int64) << NORMAL_BITS
+    place = ROUNDINGS.index(rounding)
+    norm_rows(x.reshape(-1, n), weight, bias, norm.eps, norm.fraction, *norm.inverse_n, norm.shift, low, high, place, out)
+    return out.reshape(x.shape)
+
+
+@njit
+def shifted(x, right):
+    """x / 2^right, rounded down; a shift to the left where that is negative."""
+    return x >> right if right >= 0 else x << -right
+
+
+@njit
+def norm_rows(x, weight, bias, eps, fraction, m, s, shift, low, high, rounding, out):
+    for r in range(x.shape[0]):
+        total = np.int64(0)
+        for i in range(x.shape[1]):
+            total += x[r, i]
+        middle = rounded(total * m, s - fraction, 1)
+        squares = np.int64(eps)
+        for i in range(x.shape[1]):
+            c = (np.int64(x[r, i]) << fraction) - middle
+            squares += c * c
+        length, rest = 0, squares
+        while rest:
+            rest >>= 1
+            length += 1
+        drop = length - 32
+        drop += (s - 31 - drop) % 2
+        top = shifted(squares, drop)
+        variance = np.uint64(top) * np.uint64(m) >> np.uint64(31)
+        root = np.int64(np.sqrt(np.float64(variance)))  # below 2^32: a float64 root is right to one
+        while np.uint64(root) * np.uint64(root) > variance:
+            root -= 1
+        while np.uint64(root + 1) * np.uint64(root + 1) <= variance:
+            root += 1
+        half = (s - 31 - drop) // 2
+        inverse = (np.int64(1) << 31) // root
+        away = 31 - half - NORMAL_BITS
+        for i in range(x.shape[1]):
+            c = ((np.int64(x[r, i]) << fraction) - middle) * inverse
+            wide = shifted(c, away) * weight[i] + bias[i]
+            out[r, i] = min(max(rounded(wide, shift, rounding), low), high)
+
+
+def look_up(x, table: FunctionTable, bits: int):
+    """The function of signed indices of `bits` bits, as wide."""
+    x = np.asarray(x)
+    half = len(table.base) // 2
+    if not table.slope:
+        return np.array(table.base, stored(Int(bits)))[x.astype(np.intp) + half]
+    place = (x >> table.low).astype(np.intp) + half
+    base, slope = np.array(table.base, np.int64), np.array(table.slope, np.int64)
+    line = base[place] + slope[place] * (x & ((1 << table.low) - 1)).astype(np.int64)
+    return (line >> table.low).astype(stored(Int(bits)))
