@@ -6,6 +6,8 @@ or 2^53 (float64). Where a sum might wrap or saturate, the order-exact loop runs
 adds.
 """
 
+import math
+
 import numba
 import numpy as np
 
@@ -185,6 +187,38 @@ def sums(a, b, kind, low, high, mode, start, fold, out):
                         total = fitted(total + part, low, high, mode)
                         part = 0
                 out[s, i, j] = total
+
+
+# The same sums in float64, and GELU: what integers are compared with
+
+
+def float_sums(a, b, kind):
+    """a [..,M,K], b [..,K,N] -> [..,M,N] in float64, term by term."""
+    left, right, shape = flattened(a, b, np.float64)
+    out = np.zeros((left.shape[0], *shape[-2:]), np.float64)
+    float_loops(left, right, KINDS[kind], out)
+    return out.reshape(shape)
+
+
+@njit
+def float_loops(a, b, kind, out):
+    for s in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            for k in range(a.shape[2]):
+                x = a[s, i, k]
+                for j in range(b.shape[2]):
+                    y = b[s, k, j]
+                    if kind == 1:
+                        out[s, i, j] += abs(x - y)
+                    elif kind == 2:
+                        out[s, i, j] += max(-x, min(y, x))
+                    else:
+                        out[s, i, j] += max(y - x, 0.0)
+
+
+@numba.vectorize(["float64(float64)"], cache=True)
+def gelu(x):
+    return 0.5 * x * (1 + math.erf(x * 0.7071067811865476))
 
 
 # Requantising

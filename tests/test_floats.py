@@ -1,0 +1,47 @@
+"""The float64 graph is the model: every mechanism and option, with and without padding, against torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from costmodel.errors import CostModelError, UnknownOp
+from sim.floats import run_floats
+from tests.sim_models import SPELLINGS, model_of, padded_ids
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("head", [False, True])
+@pytest.mark.parametrize(("B", "S"), [(1, 7), (4, 12)])
+def test_the_graph_in_floats_is_the_model(spelling: str, head: bool, B: int, S: int) -> None:
+    model = model_of(spelling, head=head)
+    ids, keep = padded_ids(B, S)
+    got = run_floats(model.graph(B, S), model.weights, ids, keep, all_keys=model.all_keys)
+    want = model.forward(ids, None if keep.all() else keep)
+    if not head:
+        got, want = got[keep], want[keep]
+    assert np.abs(got - want).max() < 1e-9
+    assert np.std(want) > 0.05
+
+
+def test_wrong_masks_and_unknown_ops() -> None:
+    model = model_of("dot")
+    graph = model.graph(2, 5)
+    ids = np.zeros((2, 5), np.int64)
+    with pytest.raises(CostModelError, match=r"a mask \(2, 4\) does not belong to ids \(2, 5\)"):
+        run_floats(graph, model.weights, ids, np.ones((2, 4), bool))
+    with pytest.raises(CostModelError, match="row 1 has no token"):
+        run_floats(graph, model.weights, ids, np.array([[True] * 5, [False] * 5]))
+    import torch
+
+    from costmodel.canonical import canonicalise
+    from costmodel.lower import lower
+    from costmodel.trace import trace
+
+    class Scan(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cumsum(x, 0)
+
+    scan = canonicalise(lower(trace(Scan(), (torch.zeros(3, 4, device="meta"),))))
+    with pytest.raises(UnknownOp, match="'cumsum' in the model has no rule"):
+        run_floats(scan, {}, np.zeros((3, 4)))
