@@ -38,6 +38,7 @@ class Typing:
         self.work: list[tuple[Work, ...]] = []
         self.overflows: list[Overflow] = []
         self.narrowed: dict[tuple[int, Int, int], int] = {}
+        self.negated: set[int] = set()  # values on a negative scale
         kind = policy.activation
         for v in graph.values:
             if v.kind == "input" and "float" in v.dtype and isinstance(kind, Int):
@@ -86,7 +87,9 @@ class Typing:
             attrs = {"n": n, "args": (Ref(i),)}
             work = requantise_work(n, held.type.bits)
             self.emit(Node("requantise", (i,), (new.id,), attrs, node.module), work, full)
-            if low is not None or held.low >= 0:
+            if self.values[i].storage in self.negated:
+                self.set(new.id, Range(full.low, 0 if held.low >= 0 else full.high, scale), kind)
+            elif low is not None or held.low >= 0:
                 self.set(new.id, Range(max(0, full.low), full.high, scale), kind)
             self.narrowed[key] = new.id
         return self.narrowed[key]
@@ -99,12 +102,12 @@ class Typing:
         full = range_of(kind, 0)
         fits = held.low >= full.low and held.high <= full.high
         if scale is None:
-            scale = held.scale if fits else self.own_scale(i)
+            scale = held.scale if fits else narrow_scale(i)
         return self.requantise(node, i, kind, scale)
 
     def own_scale(self, i: int) -> int:
-        """A new scale, named by the value that it is made for; ranges of weights are negative names."""
-        return len(self.graph.values) + i
+        """The scale of what an op makes, by name; weights have negative names, tables of embeddings 0."""
+        return 2 * i + 1
 
     def weight(self, node: Node, i: int, kind: Int) -> int:
         """Give a weight its type when it is first used (views of it come before)."""
@@ -167,6 +170,16 @@ class Typing:
             held = self.ranges[i]
         assert held is not None
         return held
+
+
+def narrow_scale(i: int) -> int:
+    """The scale of value i at the width of activations, by name."""
+    return 2 * i + 2
+
+
+def value_of_scale(name: int) -> int:
+    """The value after which a scale of activations is named."""
+    return (name - 1) // 2
 
 
 def free_node(node: Node) -> Node:
@@ -317,6 +330,9 @@ def factor(state: Typing, node: Node) -> None:
     numbers = any(not isinstance(a, Ref) for a in node.attrs["args"])
     if len(moving) == 1 and (numbers or (constants and small)):
         held = state.operand(moving[0])
+        negative = sum(a < 0 for a in node.attrs["args"] if not isinstance(a, Ref)) % 2 == 1
+        if negative != (state.values[moving[0]].storage in state.negated):
+            state.negated.add(output.id)
         state.emit(free_node(node), (), Range(held.low, held.high, state.own_scale(output.id)))
         return
     if node.op == "div":

@@ -40,8 +40,8 @@ def bound_of(a, b, kind):
 def product(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
     """Sums of the PE kind's terms: a [..,M,K], b [..,K,N] -> [..,M,N], int32 where that holds them.
 
-    For `clip` and `relu` a is z and b is v. `start` [N] is where each sum begins, a bias; `fold` as in
-    `fixed.sum_terms`.
+    For `clip` and `relu` a is z and b is v. Sums begin at `start`, which broadcasts to the result: a bias;
+    `fold` as in `fixed.sum_terms`.
 
     Raises:
         CostModelError: mode `exact` and a sum that might not fit, or an unknown kind or mode.
@@ -146,9 +146,10 @@ def in_order(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
 
 def batched(a, b, kind, low, high, mode, start=None, fold=None):
     left, right, shape = flattened(a, b, np.int64)
-    first = np.zeros(shape[-1], np.int64) if start is None else np.asarray(start, np.int64)
-    out = np.empty((left.shape[0], *shape[-2:]), np.int64)
-    sums(left, right.transpose(0, 2, 1).copy(), KINDS[kind], low, high, mode, first, fold or 0, out)
+    out = np.zeros((left.shape[0], *shape[-2:]), np.int64)
+    if start is not None:
+        out.reshape(shape)[...] = start
+    sums(left, right.transpose(0, 2, 1).copy(), KINDS[kind], low, high, mode, fold or 0, out)
     return out.reshape(shape)
 
 
@@ -163,12 +164,12 @@ def fitted(x, low, high, mode):
 
 
 @njit
-def sums(a, b, kind, low, high, mode, start, fold, out):
-    """a [B,M,K], b [B,N,K]; sums fitted after each term; `fold` of 0 is none."""
+def sums(a, b, kind, low, high, mode, fold, out):
+    """a [B,M,K], b [B,N,K]; out holds where sums begin; fitted after each term; `fold` of 0 is none."""
     for s in range(a.shape[0]):
         for i in range(a.shape[1]):
             for j in range(b.shape[1]):
-                total, part = fitted(start[j], low, high, mode), 0
+                total, part = fitted(out[s, i, j], low, high, mode), 0
                 for k in range(a.shape[2]):
                     x, y = a[s, i, k], b[s, j, k]
                     if kind == 0:
@@ -368,8 +369,13 @@ def mean(x, multiplier, shift, keep=None):
     return (kept.sum(-1) * multiplier + (np.int64(1) << shift >> 1)) >> shift
 
 
-def layer_norm(x, norm: Norm, kind: Int, rounding: str):
-    """Over the last dim of x [..,N]; see `fixed.layer_norm`.
+def norm_constants(norm: Norm):
+    """Weight, and bias with as many fraction bits as their product has, as arrays."""
+    return np.array(norm.weight, np.int64), np.array(norm.bias, np.int64) << NORMAL_BITS
+
+
+def layer_norm(x, norm: Norm, kind: Int, rounding: str, constants=None):
+    """Over the last dim of x [..,N]; see `fixed.layer_norm`. `constants`: `norm_constants`, made before.
 
     Raises:
         CostModelError: a row so long or wide that its squares take more than 63 bits.
@@ -381,9 +387,10 @@ def layer_norm(x, norm: Norm, kind: Int, rounding: str):
         raise CostModelError(f"a norm over {n} values that differ by {spread} takes squares beyond 63 bits")
     out = np.empty((x.size // n, n), stored(kind))
     low, high = limits(kind)
-    weight, bias = np.array(norm.weight, np.int64), np.array(norm.bias, np.int64) << NORMAL_BITS
+    weight, bias = constants or norm_constants(norm)
     place = ROUNDINGS.index(rounding)
-    norm_rows(x.reshape(-1, n), weight, bias, norm.eps, norm.fraction, *norm.inverse_n, norm.shift, low, high, place, out)
+    rows = x.reshape(-1, n)
+    norm_rows(rows, weight, bias, norm.eps, norm.fraction, *norm.inverse_n, norm.shift, low, high, place, out)
     return out.reshape(x.shape)
 
 

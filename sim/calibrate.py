@@ -1,0 +1,217 @@
+"""Ranges from real sentences: what each activation's integers have to reach. Weights need no data.
+
+    max          the largest magnitude seen
+    percentile   the smallest magnitude that a share of all values stays within
+    mse          of 80 clipping points the one whose rounding and clipping errors are least, at some width
+
+Ranges are measured in float64 and rounded up to 16 significant bits, so that sums whose last places differ
+from machine to machine give the same ones: the same sentences give the same integers everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from math import ceil, frexp, isfinite, ldexp
+from typing import Any
+
+import numpy as np
+
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph
+from sim.floats import run_floats
+from sim.views import Array, value_names
+
+METHODS = ("max", "percentile", "mse")
+PERCENTILE = 99.99
+BINS = 4096
+SIGNIFICANT_BITS = 16
+FORMAT = 1
+
+GraphAt = Callable[[int, int], Graph]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The largest magnitude of each activation by name, and what it was measured on."""
+
+    weights: str  # digest of the weights
+    attention: str
+    method: str
+    bits: int  # of activations, for `mse`
+    percentile: float  # for `percentile`
+    sentences: int
+    tokens: int
+    ranges: dict[str, float]
+
+    def range_of(self, name: str) -> float:
+        """The range of a value.
+
+        Raises:
+            CostModelError: it was not measured.
+        """
+        if name not in self.ranges:
+            raise CostModelError(f"the calibration has no range of {name}; calibrate this model anew")
+        return self.ranges[name]
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
+
+
+def from_json(text: str, where: str) -> Calibration:
+    """Inverse of `to_json`.
+
+    Raises:
+        CostModelError: the text is no calibration.
+    """
+    try:
+        record: dict[str, Any] = json.loads(text)
+        if record.pop("format") != FORMAT:
+            raise ValueError("another format")
+        made = Calibration(**record)
+        good = all(isinstance(v, int | float) and isfinite(v) and v > 0 for v in made.ranges.values())
+        if not good or made.method not in METHODS:
+            raise ValueError("a range is not a positive number")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CostModelError(f"{where} is no calibration: {' '.join(str(error).split())[:120]}") from None
+    return made
+
+
+def check_model(calibration: Calibration, weights: str, attention: str, where: str) -> None:
+    """Refuse a calibration of another model.
+
+    Raises:
+        CostModelError: other weights, or another attention.
+    """
+    if calibration.weights != weights:
+        raise CostModelError(f"{where} was measured on other weights; calibrate this model anew")
+    if calibration.attention != attention:
+        raise CostModelError(f"{where} was measured with attention {calibration.attention}, not {attention}")
+
+
+def digest(weights: Mapping[str, Array]) -> str:
+    """What tells one set of weights from another.
+
+    Raises:
+        CostModelError: a weight is NaN or infinite.
+    """
+    found = sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise CostModelError(f"the weight {name} holds NaN or infinity; no integer stands for that")
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(memoryview(array).cast("B") if array.size else b"")
+    return found.hexdigest()
+
+
+def calibrate(
+    graph_at: GraphAt,
+    weights: Mapping[str, Array],
+    sentences: Sequence[Sequence[int]],
+    attention: str,
+    method: str = "max",
+    bits: int = 8,
+    percentile: float = PERCENTILE,
+    tick: Callable[[int], None] = lambda n: None,
+) -> Calibration:
+    """Measure the ranges of all activations on sentences of token ids.
+
+    Args:
+        graph_at: the canonical graph at B, S.
+        tick: called with the number of sentences that were done, twice as many where histograms are needed.
+
+    Raises:
+        CostModelError: no sentence, or an unknown method.
+    """
+    if method not in METHODS:
+        raise CostModelError(f"unknown calibration {method!r}; known: {', '.join(METHODS)}")
+    if not 0 < percentile <= 100:
+        raise CostModelError(f"a percentile of {percentile} is not above 0 and at most 100")
+    if not sentences or not all(len(s) for s in sentences):
+        raise CostModelError("a calibration needs sentences of at least one token")
+    identity = digest(weights)
+    largest: dict[str, float] = {}
+
+    def widest(name: str, x: Array) -> None:
+        largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+
+    watch(graph_at, weights, sentences, widest, tick)
+    ranges = largest
+    if method != "max":
+        histograms = {name: np.zeros(BINS, np.int64) for name in largest}
+
+        def fill(name: str, x: Array) -> None:
+            if largest[name] > 0:
+                place = np.minimum((np.abs(x) * (BINS / largest[name])).astype(np.int64), BINS - 1)
+                histograms[name] += np.bincount(place.reshape(-1), minlength=BINS)
+
+        watch(graph_at, weights, sentences, fill, tick)
+        choose = of_percentile(percentile) if method == "percentile" else least_error(bits)
+        ranges = {name: largest[name] * choose(histograms[name]) for name in largest}
+    return Calibration(
+        weights=identity,
+        attention=attention,
+        method=method,
+        bits=bits,
+        percentile=percentile,
+        sentences=len(sentences),
+        tokens=sum(len(s) for s in sentences),
+        ranges={name: rounded_up(r) if r > 0 else 1.0 for name, r in sorted(ranges.items())},
+    )
+
+
+def watch(
+    graph_at: GraphAt,
+    weights: Mapping[str, Array],
+    sentences: Sequence[Sequence[int]],
+    see: Callable[[str, Array], None],
+    tick: Callable[[int], None],
+) -> None:
+    """Run all sentences, those of one length together, so that there is no padding."""
+    by_length: dict[int, list[Sequence[int]]] = {}
+    for sentence in sentences:
+        by_length.setdefault(len(sentence), []).append(sentence)
+    for length, group in sorted(by_length.items()):
+        for rows in chunks(group, max(1, 1024 // length)):
+            graph = graph_at(len(rows), length)
+            names = value_names(graph)
+            run_floats(graph, weights, np.array(rows), watch=lambda i, x, names=names: see(names[i], x))
+            tick(len(rows))
+
+
+def chunks(items: list[Sequence[int]], size: int) -> Iterable[list[Sequence[int]]]:
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def of_percentile(percentile: float) -> Callable[[Array], float]:
+    """The share of the largest magnitude within which so many of the values stay."""
+
+    def choose(histogram: Array) -> float:
+        needed = ceil(percentile / 100 * int(histogram.sum()))
+        return (int(np.searchsorted(np.cumsum(histogram), needed)) + 1) / BINS
+
+    return choose
+
+
+def least_error(bits: int) -> Callable[[Array], float]:
+    """The clipping point of least mean square error: s^2/12 of rounding inside, the distance beyond."""
+
+    def choose(histogram: Array) -> float:
+        middle = (np.arange(BINS) + 0.5) / BINS
+        best = (np.inf, 1.0)
+        for share in np.arange(21, 101) / 100:
+            step = share / (2 ** (bits - 1) - 1)
+            errors = np.where(middle <= share, step * step / 12, (middle - share) ** 2)
+            best = min(best, (float(histogram @ errors), float(share)))
+        return best[1]
+
+    return choose
+
+
+def rounded_up(x: float) -> float:
+    """x with 16 significant bits, not below x but for what a sum's last places are worth."""
+    mantissa, exponent = frexp(x)
+    return ldexp(ceil(ldexp(mantissa, SIGNIFICANT_BITS) - 1e-6), exponent - SIGNIFICANT_BITS)

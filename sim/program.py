@@ -1,0 +1,244 @@
+"""A typed graph compiled for integers: scales become fixed-point factors and tables, once.
+
+A scale says what 1 stands for: a number, an array over channels or heads, or either times a power of the
+number of keys. `rules.py` has one rule an op, `run.py` runs a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from costmodel.dtypes import Int, parse
+from costmodel.errors import CostModelError, UnknownOp
+from costmodel.graph import Graph, Node
+from costmodel.policy import Range
+from costmodel.width_rules import value_of_scale
+from costmodel.widths import Typed
+from sim.calibrate import Calibration
+from sim.fixed import ROUNDINGS
+from sim.views import Array, is_weight, key_rows, mover, numbers_of, value_names
+from sim.weights import Matrix, Weights, top_of
+
+OVERFLOWS = ("saturate", "wrap", "exact")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What 1 stands for: a float64 array that broadcasts with the value, times n^power for n keys."""
+
+    real: Array
+    power: float = 0.0
+
+
+@dataclass
+class Batch:
+    """One run: values by id, which keys exist [B,S] (None: all), and how many of each row [B]."""
+
+    values: dict[int, Array]
+    keep: Array | None
+    keys: Array
+
+    def mask(self, ndim: int) -> Array | None:
+        """The mask of the last dim of an array [B,..,N]."""
+        if self.keep is None:
+            return None
+        B, N = self.keep.shape
+        return self.keep.reshape(B, *(1,) * (ndim - 2), N)
+
+    def existing(self, v: Array) -> Array:
+        """v [B,..,N,D], 0 where the key does not exist."""
+        mask = self.mask(v.ndim - 1)
+        return v if mask is None else np.where(mask[..., None], v, v.dtype.type(0))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A node that PEs can run: sums of one kind of term over K, in accumulators that begin at `start`."""
+
+    kind: str
+    accumulator: Int
+    operands: Callable[[Batch], tuple[Array, Array]]  # a [..,M,K], b [..,K,N]
+    start: Array | None = None  # [N]
+    matrix: Matrix | None = None  # b, where it is a weight
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One node: a function of the batch, or sums."""
+
+    node: int
+    reads: tuple[int, ...]
+    run: Callable[[Batch], Array] | None
+    sums: Sums | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A typed graph with its constants, ready to run."""
+
+    typed: Typed
+    instructions: tuple[Instruction, ...]
+    output: Scale
+    vocabulary: int
+    overflow: str
+    last_use: dict[int, int]  # value -> place of the last instruction that reads it
+
+    @property
+    def input(self) -> int:
+        return next(v.id for v in self.typed.graph.values if v.kind == "input")
+
+
+@dataclass
+class Compiler:
+    """What rules read and write: scales of values, scales by their name in the typed graph, constants."""
+
+    typed: Typed
+    weights: Weights
+    calibration: Calibration
+    overflow: str
+    rounding: str
+    all_keys: bool  # a mean over keys is over padding too (`center_over=all`)
+    names: dict[int, str]
+    per_key: frozenset[int]  # values whose last dim is keys
+    scales: dict[int, Scale] = field(default_factory=dict)
+    by_name: dict[int, Scale] = field(default_factory=dict)
+    constants: dict[int, Array] = field(default_factory=dict)
+    powers: dict[int, float] = field(default_factory=dict)  # value -> p, of n^p
+    shared: dict[int, tuple[int, ...]] = field(default_factory=dict)  # name of a scale -> values that share it
+    reads: dict[int, tuple[int, ...]] = field(default_factory=dict)  # value -> what makes it, if not the inputs
+
+    @property
+    def input(self) -> int:
+        return next(v.id for v in self.graph.values if v.kind == "input")
+
+    @property
+    def graph(self) -> Graph:
+        return self.typed.graph
+
+    def held(self, i: int) -> Range:
+        found = self.typed.ranges[i]
+        assert found is not None, "integer values carry ranges"
+        return found
+
+    def kind(self, i: int) -> Int:
+        """The type in which a value is kept."""
+        found = parse(self.graph.values[i].dtype)
+        assert isinstance(found, Int)
+        return found
+
+    def accumulator(self, node: Node) -> Int:
+        bits = self.typed.policy.of(node.op).accumulator_bits
+        exact = self.held(node.outputs[0]).type
+        return Int(bits) if bits else Int(exact.bits + (not exact.signed))
+
+    def is_constant(self, i: int) -> bool:
+        return i in self.constants or i in self.powers or is_weight(self.graph, i)
+
+    def constant(self, i: int) -> Array:
+        """A weight, or what was made of weights, as floats or indices."""
+        if i in self.constants:
+            return self.constants[i]
+        owner = self.graph.values[self.graph.values[i].storage]
+        return mover(owner, self.graph.values[i])(self.weights.named(owner.name))
+
+    def fold(self, node: Node) -> None:
+        """A view or a product of constants is a constant."""
+        o = node.outputs[0]
+        if node.op == "view":
+            self.constants[o] = mover(self.graph.values[node.inputs[0]], self.graph.values[o])(
+                self.constant(node.inputs[0])
+            )
+            return
+        sign = -1 if node.attrs["was"] == "div" else 1
+        factors = [self.constant(i).astype(np.float64) for i in node.inputs]
+        result = np.asarray(np.prod(numbers_of(node)) ** sign)
+        for place, factor in enumerate(factors):
+            result = result * (factor if place == 0 else factor**sign)
+        self.constants[o] = result
+
+    def add_power(self, node: Node, power: float | None) -> None:
+        """An index that is a power of the number of keys; no other is known."""
+        if power is None:
+            raise UnknownOp(f"an index of {node.attrs.get('was')!r} in {node.module} has no rule in sim/program.py")
+        self.powers[node.outputs[0]] = power
+
+    def behind(self, i: int) -> int:
+        """What a value shows in another order, if that has one scale, or one a column: else the value itself."""
+        owner = self.graph.values[self.graph.values[i].storage]
+        scale = self.scales.get(owner.id)
+        whole = scale is not None and owner.numel == self.graph.values[i].numel
+        return owner.id if whole and scale is not None and scale.real.size in (1, owner.shape[-1]) else i
+
+    def set(self, i: int, scale: Scale) -> None:
+        self.scales[i] = scale
+        self.by_name.setdefault(self.held(i).scale, scale)
+
+    def scale(self, i: int) -> Scale:
+        """The scale of a value; that of a view follows from what it is a view of."""
+        if i not in self.scales:
+            owner = self.graph.values[self.graph.values[i].storage]
+            whole = self.scales[owner.id]
+            real = whole.real
+            if real.size > 1:
+                spread = mover(owner, self.graph.values[i])(np.broadcast_to(real, owner.shape))
+                real = compressed(spread)
+            self.scales[i] = Scale(real, whole.power)
+        return self.scales[i]
+
+    def calibrated(self, i: int, among: tuple[int, ...] = ()) -> Scale:
+        """The scale of value i that its range asks for, or that of `among` together; its name keeps it."""
+        name = self.held(i).scale
+        if name not in self.by_name:
+            origins = among or (value_of_scale(name),)
+            reach = max(self.calibration.range_of(self.name_of(j)) for j in origins)
+            self.by_name[name] = Scale(np.array(reach / top_of(self.kind(i))))
+        return self.by_name[name]
+
+    def name_of(self, i: int) -> str:
+        """The name under which a value was measured: that of what it is a view of."""
+        return self.names[self.graph.values[i].storage]
+
+
+def compressed(array: Array) -> Array:
+    """The array with every dim along which it does not vary cut down to 1."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        if (array == first).all():
+            array = first
+    return np.ascontiguousarray(array)
+
+
+def compiler_of(
+    typed: Typed, weights: Weights, calibration: Calibration, overflow: str, rounding: str, all_keys: bool
+) -> Compiler:
+    """A compiler with nothing compiled.
+
+    Raises:
+        CostModelError: float widths, an unknown overflow or rounding.
+    """
+    if typed.policy.is_float:
+        raise CostModelError(f"widths {typed.policy.name} are floats; the simulator runs integers, such as w8a8")
+    if overflow not in OVERFLOWS:
+        raise CostModelError(f"unknown overflow {overflow!r}; known: {', '.join(OVERFLOWS)}")
+    if rounding not in ROUNDINGS:
+        raise CostModelError(f"unknown rounding {rounding!r}; known: {', '.join(ROUNDINGS)}")
+    graph = typed.graph
+    state = Compiler(
+        typed,
+        weights,
+        calibration,
+        overflow,
+        rounding,
+        all_keys,
+        names=value_names(graph),
+        per_key=key_rows(graph),
+    )
+    makers = {o: node for node in graph.nodes for o in node.outputs}
+    for node in graph.nodes:
+        if node.op == "l1":  # q and k, as they were before they were requantised
+            before = (makers[i].inputs[0] if makers[i].op == "requantise" else i for i in node.inputs)
+            state.shared[state.held(node.outputs[0]).scale] = tuple(before)
+    return state

@@ -1,0 +1,91 @@
+"""Weights as integers: per output channel, in the form in which products run fast. Made once a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from costmodel.dtypes import Int
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph
+from sim.kernels import FLOAT32_EXACT
+from sim.views import Array, mover
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight [K,N] as integers on one scale a column, and as floats in pieces of K for exact products."""
+
+    integers: Array  # int8 or int16 [K,N]
+    scale: Array  # float64 [N]
+    column_sum: int  # the largest sum of magnitudes in a column
+    floats: Array  # the same numbers, float32 [K,N]
+
+
+@dataclass
+class Weights:
+    """A model's weights by name, and their integer forms as they are asked for."""
+
+    floats: Mapping[str, Array]
+    made: dict[tuple[str, Int], Matrix] = field(default_factory=dict)
+    tables: dict[tuple[str, Int], Array] = field(default_factory=dict)
+
+    def named(self, name: str) -> Array:
+        if name not in self.floats:
+            raise CostModelError(f"the model has no weight {name}; the graph is of another model")
+        return self.floats[name]
+
+    def table(self, graph: Graph, i: int, kind: Int, scale: float) -> Array:
+        """A table of embeddings [V,D] as integers on a given scale."""
+        name = graph.values[graph.values[i].storage].name
+        key = (name, kind)
+        if key not in self.tables:
+            integers = np.rint(self.named(name) / scale)
+            self.tables[key] = integers.astype(np.int8 if kind.bits <= 8 else np.int16)
+        return self.tables[key]
+
+    def matrix(self, graph: Graph, i: int, kind: Int) -> Matrix:
+        """The weight behind value i [K,N], which may be a transposed view of it."""
+        owner = graph.values[graph.values[i].storage]
+        key = (owner.name, kind)
+        if key not in self.made:
+            floats = self.named(owner.name)
+            self.made[key] = quantise_columns(mover(owner, graph.values[i])(floats), kind)
+        return self.made[key]
+
+
+def top_of(kind: Int) -> int:
+    """The largest number of a symmetric type: its lowest one is not used."""
+    return (1 << (kind.bits - 1)) - 1
+
+
+def quantise_columns(weight: Array, kind: Int) -> Matrix:
+    """[K,N] -> integers on the scale of each column's largest magnitude; halves to even."""
+    top = top_of(kind)
+    largest = np.abs(weight.astype(np.float64)).max(0)
+    scale = np.where(largest > 0, largest, 1.0) / top
+    integers = np.rint(weight / scale).astype(np.int8 if kind.bits <= 8 else np.int16)
+    column_sum = int(np.abs(integers.astype(np.int64)).sum(0).max(initial=0))
+    return Matrix(integers, scale, column_sum, np.ascontiguousarray(integers, np.float32))
+
+
+def exact_product(a: Array, matrix: Matrix, largest: int) -> Array:
+    """a [..,K] of magnitudes up to `largest` times a matrix -> int32 or int64 [..,N], exactly.
+
+    float32 holds every partial sum while it stays within 2^24: K is cut into pieces for which that is
+    proven. `bound` is known from the weights.
+    """
+    bound = largest * matrix.column_sum
+    pieces = -(-bound // FLOAT32_EXACT) if bound else 1
+    left = a.astype(np.float32, copy=False)
+    if pieces == 1:
+        return np.matmul(left, matrix.floats).astype(np.int32)
+    K = a.shape[-1]
+    pieces = min(K, -(-largest * int(np.abs(matrix.floats).max()) * K // FLOAT32_EXACT))
+    out = np.zeros((*a.shape[:-1], matrix.floats.shape[1]), np.int32 if bound < 1 << 31 else np.int64)
+    for piece in range(pieces):
+        rows = slice(K * piece // pieces, K * (piece + 1) // pieces)
+        out += np.matmul(left[..., rows], matrix.floats[rows]).astype(out.dtype)
+    return out
