@@ -147,7 +147,6 @@ def describe(builder: Builder, needs: dict[int, int], g: int, group: Group) -> A
         "bypass": int(builder.target.weights_bypass),
         "ops": ops_of(vector_nodes),
     }
-    total = sum(bits for bits, _, _ in writes)
     operand_values = [plan.source[first.a], plan.source[first.b]]
     if group.kind == "core":
         made = builder.made_by(tuple(group.nodes))
@@ -162,14 +161,12 @@ def describe(builder: Builder, needs: dict[int, int], g: int, group: Group) -> A
             "v_bits": builder.bits(held),
             "v_need": need(held),
             "between_bits": builder.bits(between),
-            "out_bits": -(-total // (first.B * first.product.M * D)),
             "second_on": int(on[1]),
             "shared": max(1, first.B * first.product.N * first.product.K // keys),
         }
         operand_values.append(plan.source[held])
     else:
-        outputs = first.B * first.product.M * first.product.N
-        fields |= {"kind": PRODUCT, "out_bits": -(-total // outputs)}
+        fields |= {"kind": PRODUCT}
     reads = []
     behind: set[int] = set()
     if group.cut is not None:

@@ -13,7 +13,7 @@ from costmodel.tile import PARTS
 NEVER = 1 << 62  # a value that no buffer keeps
 # Columns of a step. `*_need`: bytes of buffer for activations from which on the value stays on chip.
 FIELDS = (
-    *("kind", "B", "M", "N", "K", "D", "a_bits", "b_bits", "v_bits", "between_bits", "acc_bits", "out_bits"),
+    *("kind", "B", "M", "N", "K", "D", "a_bits", "b_bits", "v_bits", "between_bits", "acc_bits"),
     *("a_need", "b_need", "v_need", "out_need", "first_on", "second_on", "bypass", "shared"),
     *("ops", "cut", "cut_bits", "head_ops", "rest_ops"),
 )
@@ -29,7 +29,6 @@ FIELDS = (
     F_V_BITS,
     F_BETWEEN_BITS,
     F_ACC_BITS,
-    F_OUT_BITS,
     F_A_NEED,
     F_B_NEED,
     F_V_NEED,
@@ -256,10 +255,12 @@ def search(
 
 
 @njit
-def search_core(p, qm, km, vm, om, vector, tile_bytes, R, C, flow, bandwidth, clock, units, parts, number, best):
+def search_core(
+    p, ob, qm, km, vm, om, vector, tile_bytes, R, C, flow, bandwidth, clock, units, parts, number, best
+):
     """The best block of rows of a fused core; `best` as in `search`."""
     B, M, N, d, D = p[F_B], p[F_M], p[F_N], p[F_K], p[F_D]
-    qb, kb, vb, zb, cb, ob = p[F_A_BITS], p[F_B_BITS], p[F_V_BITS], p[F_BETWEEN_BITS], p[F_ACC_BITS], p[F_OUT_BITS]
+    qb, kb, vb, zb, cb = p[F_A_BITS], p[F_B_BITS], p[F_V_BITS], p[F_BETWEEN_BITS], p[F_ACC_BITS]
     on1, on2, shared = p[F_FIRST_ON], p[F_SECOND_ON], p[F_SHARED]
     um = R if flow != 2 else C
     wm = ceil_div(M, um)
@@ -356,6 +357,8 @@ def step_cost(
         best[6], best[7] = beside + kept_in + away, beside + away + stay
     elif p[F_KIND] == PRODUCT:
         am, bm, om = p[F_A_NEED] > kept, p[F_B_NEED] > kept, away > 0
+        ob = ceil_div(away if om else stay, p[F_B] * p[F_M] * p[F_N])
+        also = stay if om else 0  # results that stay while others leave
         if p[F_CUT]:
             # With the norm behind it: what only the norm reads joins in.
             for e in range(reads.shape[0]):
@@ -363,7 +366,7 @@ def step_cost(
                     kept_behind += reads[e, 0]
             vector = ceil_div(p[F_OPS], lanes)
             whole = search(
-                p, p[F_OUT_BITS], am, bm, om, beside + behind, vector, True, tile_bytes, R, C, flow,
+                p, ob, am, bm, om, beside + behind, vector, True, tile_bytes, R, C, flow,
                 bandwidth, clock, units, parts, number, other,
             )  # fmt: skip
             cut_bits = ceil_div(p[F_CUT_BITS], p[F_B] * p[F_M] * p[F_N])
@@ -385,6 +388,7 @@ def step_cost(
                     best[e] = other[e]
                 took = best[2]
                 best[6] += kept_in + kept_behind
+                best[7] += also
             else:
                 took = split_cycles
                 best[4] += rest_reads
@@ -394,23 +398,25 @@ def step_cost(
         else:
             vector = ceil_div(p[F_OPS], lanes)
             if not search(
-                p, p[F_OUT_BITS], am, bm, om, beside, vector, False, tile_bytes, R, C, flow,
+                p, ob, am, bm, om, beside, vector, False, tile_bytes, R, C, flow,
                 bandwidth, clock, units, parts, number, best,
             ):  # fmt: skip
                 return 0
             took = best[2]
             best[6] += kept_in
+            best[7] += also
     else:
         vector = ceil_div(p[F_OPS], lanes)
+        ob = ceil_div(away if away else stay, p[F_B] * p[F_M] * p[F_D])
         if not search_core(
-            p, p[F_A_NEED] > kept, p[F_B_NEED] > kept, p[F_V_NEED] > kept, away > 0, vector, tile_bytes, R, C,
+            p, ob, p[F_A_NEED] > kept, p[F_B_NEED] > kept, p[F_V_NEED] > kept, away > 0, vector, tile_bytes, R, C,
             flow, bandwidth, clock, units, parts, number, best,
         ):  # fmt: skip
             return 0
         took = best[2] + ceil_div(beside * clock, speed)
         best[4] += beside
         best[6] += beside + kept_in
-        best[7] += beside
+        best[7] += beside + (stay if away else 0)
     return took
 
 

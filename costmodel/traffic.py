@@ -18,7 +18,7 @@ from costmodel.ops import KIND_OF
 from costmodel.widths import Typed
 
 ROW_OPS = ("layer_norm", "rms_norm", "softmax", "log_softmax", "mean", "sum", "variance", "extremum")
-ALWAYS = ("requantise", "copy")  # what rides on a product even where nothing is fused
+ALWAYS = ("requantise", "copy")  # what rides on the maker of its operand even where nothing is fused
 
 
 @dataclass
@@ -104,7 +104,9 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
                 groups.append(group)
                 open_core = group if starts else None
             group.products.append(n)
-        elif found and found[-1].kind != "vector" and (fuse or node.op in ALWAYS) and only_reader(found[-1], n):
+        elif found and node.op in ALWAYS:
+            group = found[-1]  # whoever else reads the value, it is at hand
+        elif found and found[-1].kind != "vector" and fuse and only_reader(found[-1], n):
             group = found[-1]
         elif open_core is not None and inside[n]:
             group = open_core

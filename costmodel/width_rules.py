@@ -16,7 +16,7 @@ from costmodel.policy import Overflow, Policy, Range, Work, range_of, type_of
 
 EXP_BITS, NORM_BITS, BIAS_BITS, INVERSE_BITS = 16, 16, 32, 32
 CENTRED_BITS = 22  # of a norm
-BRANCH_BITS = 8  # more than activations, of the branch of a residual
+WIDER_BITS = 8  # more than operands of products have: the residual stream, results of functions
 # Functions of one variable, by table.
 # fmt: off
 TABLES = (
@@ -310,7 +310,7 @@ def add_or_sub(state: Typing, node: Node) -> None:
         kind = state.policy.activation
         assert isinstance(kind, Int)
         stream_scale = state.operand(stream).scale
-        wide = Int(kind.bits + BRANCH_BITS)
+        wide = Int(kind.bits + WIDER_BITS)
         moved = {i: i if i == stream else state.requantise(node, i, wide, stream_scale) for i in node.inputs}
         first, second = moved[first], moved[second]
         a, b = state.operand(first), state.operand(second)
@@ -366,11 +366,11 @@ def table_function(state: Typing, node: Node) -> None:
     x = state.narrow(node, node.inputs[0])
     kind = state.policy.of(node.op).activation
     assert isinstance(kind, Int)
-    n = node.attrs["n"]
-    work: tuple[Work, ...] = (Work("lookup", kind, n),)
+    n, wide = node.attrs["n"], Int(kind.bits + WIDER_BITS)
+    work: tuple[Work, ...] = (Work("lookup", wide, n),)
     if kind.bits > 8:  # a line between 256 points
-        work = (Work("lookup", kind, 2 * n), Work("mul", kind, n), Work("add", kind, n))
-    state.emit(state.rewire(node, (x,)), work, range_of(kind, state.own_scale(node.outputs[0])))
+        work = (Work("lookup", wide, 2 * n), Work("mul", wide, n), Work("add", wide, n))
+    state.emit(state.rewire(node, (x,)), work, range_of(wide, state.own_scale(node.outputs[0])), wide)
 
 
 def softmax(state: Typing, node: Node) -> None:
@@ -406,6 +406,7 @@ def layer_norm(state: Typing, node: Node) -> None:
     held, P, N = state.operand(x), node.attrs["P"], node.attrs["N"]
     kind = state.policy.of(node.op).activation
     assert isinstance(kind, Int)
+    wide = Int(kind.bits + WIDER_BITS)
     counts = count_op(node.op, node.attrs)
     centred = Int(max(CENTRED_BITS, held.type.bits + 1))
     total = type_of(held.low * N, held.high * N)
@@ -429,7 +430,7 @@ def layer_norm(state: Typing, node: Node) -> None:
         Work("add", norm, P * N),
         Work("cmp", norm, 2 * P * N),
     )
-    state.emit(node, work, range_of(kind, state.own_scale(node.outputs[0])))
+    state.emit(node, work, range_of(wide, state.own_scale(node.outputs[0])), wide)
 
 
 def keep(state: Typing, node: Node) -> None:

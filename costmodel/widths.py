@@ -9,11 +9,13 @@ Roles and their types, W and A of `wWaA`:
     weights, embedding tables    W bits; weights per output channel, tables on one common scale
     biases, norm weights         32 and 16 bits
     operands of products         A bits; q and k of a distance on one common scale, z on that of v
-    the branch of a residual     A + 8 bits on the scale of the stream: nothing saturates, the sum is exact
+    the residual stream          A + 8 bits: what a norm makes, and the branch that is added to it, on one
+                                 scale; their sum is exact
     softmax                      A bits in, probabilities of A - 1 bits out; exp by table to 16 bits, one
                                  reciprocal a row
-    layer norm                   exact sums, reciprocal root of 16 bits, 16 bits of fraction, A bits out
-    GELU and other functions     a table of 2^A entries; beyond 8 bits two tables of 256 and a line
+    layer norm                   exact sums, reciprocal root and fraction of 16 bits, A + 8 bits out
+    GELU and other functions     A bits in, A + 8 out: a table of 2^A entries; beyond 8 bits two of 256 and
+                                 a line
 
 `sim/run.py` executes a typed graph and checks every value against its range.
 """

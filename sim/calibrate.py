@@ -22,15 +22,29 @@ import numpy as np
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph
 from sim.floats import run_floats
-from sim.views import Array, value_names
+from sim.views import Array, is_weight, value_names
 
 METHODS = ("max", "percentile", "mse")
 PERCENTILE = 99.99
 BINS = 4096
 SIGNIFICANT_BITS = 16
 FORMAT = 1
+BALANCE = 0.8  # share of the difference between channels that weights bear, on a log scale
+MOST_EXPONENT = 12
 
 GraphAt = Callable[[int, int], Graph]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a product with weights reads: its channels are divided by powers of two, which the weights take in.
+
+    A channel that reaches far would else leave few steps to all others (as SmoothQuant, arXiv 2211.10438;
+    powers of two as in FQ-ViT, arXiv 2111.13824).
+    """
+
+    reach: float  # the largest magnitude, divided
+    exponents: tuple[int, ...]  # of each channel, 0 at most
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,17 @@ class Calibration:
     sentences: int
     tokens: int
     ranges: dict[str, float]
+    operands: dict[str, Operand]
+
+    def operand(self, name: str) -> Operand:
+        """What products with weights read.
+
+        Raises:
+            CostModelError: it was not measured.
+        """
+        if name not in self.operands:
+            raise CostModelError(f"the calibration has no channels of {name}; calibrate this model anew")
+        return self.operands[name]
 
     def range_of(self, name: str) -> float:
         """The range of a value.
@@ -70,8 +95,12 @@ def from_json(text: str, where: str) -> Calibration:
         record: dict[str, Any] = json.loads(text)
         if record.pop("format") != FORMAT:
             raise ValueError("another format")
-        made = Calibration(**record)
-        good = all(isinstance(v, int | float) and isfinite(v) and v > 0 for v in made.ranges.values())
+        operands = {
+            n: Operand(o["reach"], tuple(map(int, o["exponents"]))) for n, o in record.pop("operands").items()
+        }
+        made = Calibration(operands=operands, **record)
+        sizes = (*made.ranges.values(), *(o.reach for o in operands.values()))
+        good = all(isinstance(v, int | float) and isfinite(v) and v > 0 for v in sizes)
         if not good or made.method not in METHODS:
             raise ValueError("a range is not a positive number")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -133,24 +162,35 @@ def calibrate(
     if not sentences or not all(len(s) for s in sentences):
         raise CostModelError("a calibration needs sentences of at least one token")
     identity = digest(weights)
+    readers = weight_readers(graph_at(1, len(sentences[0])))
     largest: dict[str, float] = {}
+    channels: dict[str, Array] = {}
 
     def widest(name: str, x: Array) -> None:
-        largest[name] = max(largest.get(name, 0.0), float(np.abs(x).max()))
+        magnitude = np.abs(x)
+        largest[name] = max(largest.get(name, 0.0), float(magnitude.max()))
+        if name in readers:
+            each = magnitude.reshape(-1, channels_of(readers[name], weights)).max(0)
+            channels[name] = np.maximum(channels[name], each) if name in channels else each
 
     watch(graph_at, weights, sentences, widest, tick)
-    ranges = largest
+    exponents = {name: balance(channels[name], readers[name], weights) for name in channels}
+    divided = {name: channels[name] / np.exp2(exponents[name]) for name in channels}
+    tops = largest | {operand_key(name): float(each.max()) for name, each in divided.items()}
+    shares = dict.fromkeys(tops, 1.0)
     if method != "max":
-        histograms = {name: np.zeros(BINS, np.int64) for name in largest}
+        histograms = {name: np.zeros(BINS, np.int64) for name in tops}
 
         def fill(name: str, x: Array) -> None:
-            if largest[name] > 0:
-                place = np.minimum((np.abs(x) * (BINS / largest[name])).astype(np.int64), BINS - 1)
-                histograms[name] += np.bincount(place.reshape(-1), minlength=BINS)
+            add_to(histograms[name], x, tops[name])
+            if name in exponents:
+                each = x.reshape(-1, len(exponents[name])) / np.exp2(exponents[name])
+                add_to(histograms[operand_key(name)], each, tops[operand_key(name)])
 
         watch(graph_at, weights, sentences, fill, tick)
         choose = of_percentile(percentile) if method == "percentile" else least_error(bits)
-        ranges = {name: largest[name] * choose(histograms[name]) for name in largest}
+        shares = {name: choose(histogram) for name, histogram in histograms.items()}
+    reach = {name: rounded_up(top * shares[name]) if top > 0 else 1.0 for name, top in tops.items()}
     return Calibration(
         weights=identity,
         attention=attention,
@@ -159,8 +199,52 @@ def calibrate(
         percentile=percentile,
         sentences=len(sentences),
         tokens=sum(len(s) for s in sentences),
-        ranges={name: rounded_up(r) if r > 0 else 1.0 for name, r in sorted(ranges.items())},
+        ranges={name: reach[name] for name in sorted(largest)},
+        operands={
+            name: Operand(reach[operand_key(name)], tuple(int(e) for e in exponents[name]))
+            for name in sorted(exponents)
+        },
     )
+
+
+def operand_key(name: str) -> str:
+    return name + " by channel"
+
+
+def weight_readers(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Of each value that products with weights read the names of those weights [N,K]."""
+    names = value_names(graph)
+    found: dict[str, tuple[str, ...]] = {}
+    for node in graph.nodes:
+        if node.op == "matmul" and is_weight(graph, node.inputs[1]):
+            value, weight = (graph.values[graph.values[i].storage] for i in node.inputs[:2])
+            found[names[value.id]] = (*found.get(names[value.id], ()), weight.name)
+    return found
+
+
+def channels_of(names: tuple[str, ...], weights: Mapping[str, Array]) -> int:
+    return int(weights[names[0]].shape[1])
+
+
+def balance(reach: Array, names: tuple[str, ...], weights: Mapping[str, Array]) -> Array:
+    """Exponents of channels [K]: reach^a / weight^(1 - a) as a power of two, 0 for the largest.
+
+    With a = 1 all channels would fill the range, and the weights would bear all of the difference.
+    """
+    magnitude = np.max([np.abs(weights[name]).astype(np.float64).max(0) for name in names], axis=0)
+    if not reach.max() > 0 or not magnitude.max() > 0:
+        return np.zeros_like(reach)
+    small = 2.0**-20
+    factor = np.log2(np.maximum(reach, small * reach.max())) * BALANCE
+    factor -= np.log2(np.maximum(magnitude, small * magnitude.max())) * (1 - BALANCE)
+    exponents = np.rint(factor - factor.max())
+    return np.maximum(exponents, -MOST_EXPONENT)
+
+
+def add_to(histogram: Array, x: Array, top: float) -> None:
+    if top > 0:
+        place = np.minimum((np.abs(x) * (BINS / top)).astype(np.int64), BINS - 1)
+        histogram += np.bincount(place.reshape(-1), minlength=BINS)
 
 
 def watch(

@@ -242,10 +242,11 @@ class FunctionTable:
     low: int = 0
 
 
-def table_of(function: Callable[[float], float], scale_in: float, scale_out: float, bits: int) -> FunctionTable:
-    """A function of `bits`-bit integers, from the smallest on; halves to even, saturated."""
-    kind = Int(bits)
-    least, most = limits(kind)
+def table_of(
+    function: Callable[[float], float], scale_in: float, scale_out: float, bits: int, kind: Int
+) -> FunctionTable:
+    """A function of `bits`-bit integers, from the smallest on; halves to even, saturated to a type."""
+    least, most = limits(Int(bits))
 
     def point(x: int) -> int:
         return saturate(round(function(x * scale_in) / scale_out), kind)

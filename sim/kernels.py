@@ -433,13 +433,13 @@ def norm_rows(x, weight, bias, eps, fraction, m, s, shift, low, high, rounding, 
             out[r, i] = min(max(rounded(wide, shift, rounding), low), high)
 
 
-def look_up(x, table: FunctionTable, bits: int):
-    """The function of signed indices of `bits` bits, as wide."""
+def look_up(x, table: FunctionTable, kind: Int):
+    """The function of signed indices, in a type that holds it."""
     x = np.asarray(x)
     half = len(table.base) // 2
     if not table.slope:
-        return np.array(table.base, stored(Int(bits)))[x.astype(np.intp) + half]
+        return np.array(table.base, stored(kind))[x.astype(np.intp) + half]
     place = (x >> table.low).astype(np.intp) + half
     base, slope = np.array(table.base, np.int64), np.array(table.slope, np.int64)
     line = base[place] + slope[place] * (x & ((1 << table.low) - 1)).astype(np.int64)
-    return (line >> table.low).astype(stored(Int(bits)))
+    return (line >> table.low).astype(stored(kind))

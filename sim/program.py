@@ -23,6 +23,7 @@ from sim.views import Array, is_weight, key_rows, mover, numbers_of, value_names
 from sim.weights import Matrix, Weights, top_of
 
 OVERFLOWS = ("saturate", "wrap", "exact")
+MARGIN = 2.0
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ class Compiler:
     def add_power(self, node: Node, power: float | None) -> None:
         """An index that is a power of the number of keys; no other is known."""
         if power is None:
-            raise UnknownOp(f"an index of {node.attrs.get('was')!r} in {node.module} has no rule in sim/program.py")
+            raise UnknownOp(
+                f"an index of {node.attrs.get('was')!r} in {node.module} has no rule in sim/program.py"
+            )
         self.powers[node.outputs[0]] = power
 
     def behind(self, i: int) -> int:
@@ -188,14 +191,29 @@ class Compiler:
             self.scales[i] = Scale(real, whole.power)
         return self.scales[i]
 
-    def calibrated(self, i: int, among: tuple[int, ...] = ()) -> Scale:
-        """The scale of value i that its range asks for, or that of `among` together; its name keeps it."""
+    def calibrated(self, i: int) -> Scale:
+        """The scale that the range of value i asks for, or of the values that share it; its name keeps it.
+
+        What is wider than operands has room for twice what calibration saw.
+        """
         name = self.held(i).scale
         if name not in self.by_name:
-            origins = among or (value_of_scale(name),)
+            origins = self.shared.get(name, (value_of_scale(name),))
             reach = max(self.calibration.range_of(self.name_of(j)) for j in origins)
-            self.by_name[name] = Scale(np.array(reach / top_of(self.kind(i))))
+            kind, narrow = self.kind(i), self.typed.policy.activation
+            margin = MARGIN if kind.bits > narrow.bits else 1.0
+            self.by_name[name] = Scale(np.array(margin * reach / top_of(kind)))
         return self.by_name[name]
+
+    def feeds_weights(self, o: int) -> bool:
+        """Whether all that reads value o are products with weights."""
+        readers = [node for node in self.graph.nodes if o in node.inputs]
+        return all(n.op == "matmul" and n.inputs[0] == o and self.is_constant(n.inputs[1]) for n in readers)
+
+    def operand_scale(self, o: int) -> Scale:
+        """The scale of an operand of weights: a power of two apart a channel, which the weights take in."""
+        found = self.calibration.operand(self.name_of(value_of_scale(self.held(o).scale)))
+        return Scale(found.reach / top_of(self.kind(o)) * np.exp2(np.array(found.exponents, np.float64)))
 
     def name_of(self, i: int) -> str:
         """The name under which a value was measured: that of what it is a view of."""
@@ -237,8 +255,16 @@ def compiler_of(
         per_key=key_rows(graph),
     )
     makers = {o: node for node in graph.nodes for o in node.outputs}
+
+    def before(i: int) -> int:
+        """A value as it was before it was requantised."""
+        return makers[i].inputs[0] if i in makers and makers[i].op == "requantise" else i
+
     for node in graph.nodes:
-        if node.op == "l1":  # q and k, as they were before they were requantised
-            before = (makers[i].inputs[0] if makers[i].op == "requantise" else i for i in node.inputs)
-            state.shared[state.held(node.outputs[0]).scale] = tuple(before)
+        moving = [i for i in node.inputs if not is_weight(graph, i) and typed.ranges[i] is not None]
+        joined = node.op in ("add", "sub") and len(moving) == 2 and any(before(i) != i for i in moving)
+        if joined:  # the residual stream, and the branch
+            state.shared[state.held(moving[0]).scale] = (before(moving[0]), before(moving[1]))
+        elif node.op == "l1":
+            state.shared[state.held(node.outputs[0]).scale] = (before(node.inputs[0]), before(node.inputs[1]))
     return state

@@ -85,11 +85,10 @@ def matmul(state: Compiler, node: Node) -> Sums:
     if state.is_constant(b):
         kind = state.typed.policy.of(node.op).weight
         assert isinstance(kind, Int)
-        matrix = state.weights.matrix(state.graph, b, kind)
         scale = state.scale(a)
-        if scale.real.size > 1:
-            raise CostModelError(f"the operand of {node.module} has more than one scale")
-        real = scale.real * matrix.scale
+        base = float(scale.real.max())
+        matrix = state.weights.matrix(state.graph, b, kind, scale.real.reshape(-1) / base)
+        real = base * matrix.scale
         state.set(node.outputs[0], Scale(real, scale.power))
         start = None
         if bias:
@@ -149,11 +148,11 @@ def requantise(state: Compiler, node: Node) -> Run:
     """Onto the scale that the typed graph names: a known one, or one that calibration gives."""
     i, o = node.inputs[0], node.outputs[0]
     kind = state.kind(o)
-    state.scales[o] = target = state.calibrated(o, state.shared.get(state.held(o).scale, ()))
-    if target.power or target.real.size > 1:
-        raise CostModelError(f"op {node.op!r} in {node.module} would need more than one scale")
+    state.scales[o] = target = state.operand_scale(o) if state.feeds_weights(o) else state.calibrated(o)
+    if target.power:
+        raise CostModelError(f"op {node.op!r} in {node.module} would need a scale for each number of keys")
     bits = min(32, max(8, state.held(i).type.bits)) - 1
-    source, move = state.behind(i), None
+    source, move = state.behind(i) if target.real.size == 1 else i, None
     if source != i:  # before the view: one factor a column there
         move = mover(state.graph.values[source], state.graph.values[i])
     scale, shape, rounding = state.scale(source), state.graph.values[source].shape, state.rounding
@@ -240,9 +239,9 @@ def relu(state: Compiler, node: Node) -> Run:
 def gelu(state: Compiler, node: Node) -> Run:
     i, o = node.inputs[0], node.outputs[0]
     state.scales[o] = scale = state.calibrated(o)
-    bits = state.kind(o).bits
-    function = table_of(lambda x: 0.5 * x * (1 + erf(x / sqrt(2))), float(state.scale(i).real), float(scale.real), bits)
-    return lambda batch: np.asarray(kernels.look_up(batch.values[i], function, bits))
+    kind, steps = state.kind(o), (float(state.scale(i).real), float(scale.real))
+    function = table_of(lambda x: 0.5 * x * (1 + erf(x / sqrt(2))), *steps, state.kind(i).bits, kind)
+    return lambda batch: np.asarray(kernels.look_up(batch.values[i], function, kind))
 
 
 # Rows
@@ -299,7 +298,9 @@ def layer_norm(state: Compiler, node: Node) -> Run:
     largest = max(float(np.abs(weight).max()), float(np.abs(bias).max())) or 1.0
     shift = min(62, floor(log2(top_of(Int(NORM_BITS)) * float(out.real) / largest)) + NORMAL_BITS)
     if shift < 0:
-        raise CostModelError(f"weights of the norm in {node.module} reach {largest:g}: too much for {NORM_BITS} bits")
+        raise CostModelError(
+            f"weights of the norm in {node.module} reach {largest:g}: too much for {NORM_BITS} bits"
+        )
     step = float(out.real) * 2.0 ** (NORMAL_BITS - shift)
     fraction = max(0, CENTRED_BITS - 1 - state.held(i).type.bits)
     eps = N * node.attrs["eps"] / float(source.real) ** 2 * 4.0**fraction

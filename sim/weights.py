@@ -29,7 +29,7 @@ class Weights:
     """A model's weights by name, and their integer forms as they are asked for."""
 
     floats: Mapping[str, Array]
-    made: dict[tuple[str, Int], Matrix] = field(default_factory=dict)
+    made: dict[tuple[str, Int, bytes], Matrix] = field(default_factory=dict)
     tables: dict[tuple[str, Int], Array] = field(default_factory=dict)
 
     def named(self, name: str) -> Array:
@@ -46,13 +46,13 @@ class Weights:
             self.tables[key] = integers.astype(np.int8 if kind.bits <= 8 else np.int16)
         return self.tables[key]
 
-    def matrix(self, graph: Graph, i: int, kind: Int) -> Matrix:
-        """The weight behind value i [K,N], which may be a transposed view of it."""
+    def matrix(self, graph: Graph, i: int, kind: Int, factors: Array) -> Matrix:
+        """The weight behind value i [K,N], which may be a transposed view of it; its rows times `factors` [K]."""
         owner = graph.values[graph.values[i].storage]
-        key = (owner.name, kind)
+        key = (owner.name, kind, factors.tobytes())
         if key not in self.made:
-            floats = self.named(owner.name)
-            self.made[key] = quantise_columns(mover(owner, graph.values[i])(floats), kind)
+            rows = mover(owner, graph.values[i])(self.named(owner.name)).astype(np.float64)
+            self.made[key] = quantise_columns(rows * factors[:, None], kind)
         return self.made[key]
 
 
@@ -64,7 +64,7 @@ def top_of(kind: Int) -> int:
 def quantise_columns(weight: Array, kind: Int) -> Matrix:
     """[K,N] -> integers on the scale of each column's largest magnitude; halves to even."""
     top = top_of(kind)
-    largest = np.abs(weight.astype(np.float64)).max(0)
+    largest = np.abs(weight).max(0)
     scale = np.where(largest > 0, largest, 1.0) / top
     integers = np.rint(weight / scale).astype(np.int8 if kind.bits <= 8 else np.int16)
     column_sum = int(np.abs(integers.astype(np.int64)).sum(0).max(initial=0))

@@ -55,7 +55,13 @@ def model_of(
 ) -> Model:
     """A DistilBERT with weights large enough that every part matters."""
     config = DistilBertConfig(
-        vocab_size=50, max_position_embeddings=40, n_layers=layers, n_heads=heads, dim=dim, hidden_dim=ffn, num_labels=3
+        vocab_size=50,
+        max_position_embeddings=40,
+        n_layers=layers,
+        n_heads=heads,
+        dim=dim,
+        hidden_dim=ffn,
+        num_labels=3,
     )
     torch.manual_seed(0)
     kind = DistilBertForSequenceClassification if head else DistilBertModel

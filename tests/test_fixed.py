@@ -340,10 +340,11 @@ FUNCTIONS = {"gelu": lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))), "tanh
 @pytest.mark.parametrize("bits", [4, 8, 12, 16])
 def test_tables_of_every_number(name: str, bits: int) -> None:
     function, finer = FUNCTIONS[name], 2.0 ** (8 - bits)
-    table = fixed.table_of(function, 0.04 * finer, 0.05 * finer, bits)
+    kind = Int(bits)
+    table = fixed.table_of(function, 0.04 * finer, 0.05 * finer, bits, kind)
     low, high = limits(Int(bits))
     xs = np.arange(low, high + 1)
-    got = kernels.look_up(xs, table, bits)
+    got = kernels.look_up(xs, table, kind)
     assert got.tolist() == [fixed.look_up(int(x), table) for x in xs]
     assert len(table.base) == 2 ** min(bits, 8)
     real = np.clip([function(x * 0.04 * finer) / (0.05 * finer) for x in xs], low, high)
@@ -353,6 +354,13 @@ def test_tables_of_every_number(name: str, bits: int) -> None:
     smooth = real < 0.9 * high
     assert np.abs(got - real)[smooth].max() <= 0.51 + (bits > 8) + line
     assert (got[~smooth] > 0.7 * high).all()
+
+
+def test_a_table_may_be_wider_than_what_it_is_asked() -> None:
+    table = fixed.table_of(math.tanh, 0.02, 1 / 30000, 8, Int(16))
+    got = kernels.look_up(np.arange(-128, 128), table, Int(16))
+    assert got.dtype == np.int16
+    assert np.abs(got / 30000 - np.tanh(np.arange(-128, 128) * 0.02)).max() <= 0.51 / 30000
 
 
 # The specifications do what is counted: each is run on integers that tally what is done to them.
@@ -455,7 +463,7 @@ def test_specifications_do_what_is_counted(n: int, widths: str, monkeypatch: pyt
     assert ledger == work_of("mean", {"P": 1, "N": n}, [(1, n)], widths)
 
     ledger.clear()
-    table = fixed.table_of(math.tanh, 0.01, 0.01, bits)
+    table = fixed.table_of(math.tanh, 0.01, 0.01, bits, Int(bits))
     looked = (Looked([Tallied(x, ledger) for x in part], ledger) for part in (table.base, table.slope))
     function = fixed.FunctionTable(*looked, table.low)
     for x in row:

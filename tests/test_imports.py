@@ -36,7 +36,7 @@ ORDER = {
         ),
     ],
     "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
-    "sim": ["fixed", "kernels", "array"],
+    "sim": ["fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run", "array"],
 }
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
 

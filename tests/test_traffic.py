@@ -73,7 +73,7 @@ def test_a_layer_of_distilbert_is_seven_groups(name: str) -> None:
     kinds = [group.kind for group in found.groups]
     assert kinds == ["vector", *(3 * ["product", "product", "product", "core", *3 * ["product"]])]
     ops = [[found.graph.nodes[n].op for n in group.nodes] for group in found.groups]
-    assert ops[0] == ["gather", "gather", "add", "layer_norm"]
+    assert ops[0] == ["gather", "gather", "add", "layer_norm", "requantise"]
     assert all("layer_norm" in ops[g] and found.groups[g].cut for g in (5, 7, 12, 14, 19, 21))
     assert all("gelu" in ops[g] for g in (6, 13, 20))
     assert [group.core for group in found.groups] == [kind == "core" for kind in kinds]
