@@ -13,14 +13,7 @@ from costmodel.dtypes import Int, parse
 from costmodel.errors import DoesNotFit
 from costmodel.graph import Graph, Node
 from costmodel.hardware import Accelerator
-from costmodel.tile import (
-    CoreOperands,
-    Operands,
-    Site,
-    Tile,
-    best_core,
-    best_tile,
-)
+from costmodel.tile import CoreCost, CoreOperands, Operands, Site, Tile, TileCost, best_core, best_tile
 from costmodel.timing import Product
 from costmodel.traffic import Group, Plan, kept_values, outside_bits, plan_groups, value_bits
 from costmodel.widths import Typed, Work
@@ -56,6 +49,7 @@ class Step:
     array_work: tuple[Work, ...]
     vector_work: tuple[Work, ...]
     array_pairs: int = 0  # of these the pairs that PEs take in
+    chosen: TileCost | CoreCost | None = None  # the tile, or the block of rows of a core
 
     @property
     def stall_cycles(self) -> int:
@@ -312,6 +306,7 @@ class Builder:
             array_pairs=shape.B * shape.product.steps * on_array,
             array_work=array_work,
             vector_work=vector_work,
+            chosen=cost,
         )
 
     def core_step(self, g: int, group: Group) -> Step:
@@ -368,6 +363,7 @@ class Builder:
             array_pairs=B * (scores.product.steps * on_array[0] + values.product.steps * on_array[1]),
             array_work=array_work,
             vector_work=vector_work,
+            chosen=cost,
         )
 
 

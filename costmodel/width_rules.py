@@ -85,7 +85,7 @@ class Typing:
             self.ranges.append(None)
             n = old.distinct_numel
             attrs = {"n": n, "args": (Ref(i),)}
-            work = requantise_work(n, held.type.bits)
+            work = requantise_work(n, max(held.type.bits, kind.bits))
             self.emit(Node("requantise", (i,), (new.id,), attrs, node.module), work, full)
             if self.values[i].storage in self.negated:
                 self.set(new.id, Range(full.low, 0 if held.low >= 0 else full.high, scale), kind)
@@ -190,7 +190,8 @@ def free_node(node: Node) -> Node:
 def requantise_work(n: int, bits: int) -> tuple[Work, ...]:
     """A multiplication by a fixed-point factor, an add to round, two comparisons to saturate.
 
-    The shift by a constant is wiring. A factor has 32 bits, or the value's width if that is less.
+    The shift by a constant is wiring. `bits` is the wider of the value and the result; a factor has as many,
+    at least 8 and at most 32.
     """
     wide = Int(min(32, max(bits, 8)))
     return (Work("mul", wide, n), Work("add", wide, n), Work("cmp", wide, 2 * n))

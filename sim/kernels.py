@@ -49,21 +49,36 @@ def product(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
     if kind not in KINDS:
         raise CostModelError(f"unknown kind of PE {kind!r}; known: {', '.join(KINDS)}")
     a, b = np.asarray(a), np.asarray(b)
-    low, high = limits(accumulator)
     bound = bound_of(a, b, kind)
     first = 0 if start is None else magnitude(np.asarray(start))
-    negative = start is not None or kind in ("mac", "clip")
-    safe = bound + first <= high and (not negative or -bound - first >= low)
+    safe = fits(bound + first, accumulator, start is not None or kind in ("mac", "clip"))
     if safe or mode == "exact":
         out = unordered(a, b, kind, bound)
         if start is not None:
             out = add_start(out, np.asarray(start), bound + first)
-        if not safe and (out.max(initial=low) > high or out.min(initial=high) < low):
-            raise CostModelError(f"a sum of {kind} terms does not fit {accumulator}")
+        if not safe:
+            check_fits(out, accumulator, kind)
         return out
     if mode not in MODES:
         raise CostModelError(f"unknown overflow mode {mode!r}; known: {', '.join(MODES)}, exact")
     return in_order(a, b, kind, accumulator, mode, start, fold)
+
+
+def fits(bound, accumulator: Int, negative):
+    """Whether sums of magnitudes up to `bound` fit, of either sign or of none below 0."""
+    low, high = limits(accumulator)
+    return bound <= high and (not negative or -bound >= low)
+
+
+def check_fits(sums, accumulator: Int, kind):
+    """Refuse sums that an accumulator does not hold.
+
+    Raises:
+        CostModelError: one does not fit.
+    """
+    low, high = limits(accumulator)
+    if sums.max(initial=low) > high or sums.min(initial=high) < low:
+        raise CostModelError(f"a sum of {kind} terms does not fit {accumulator}")
 
 
 def add_start(sums, start, bound):

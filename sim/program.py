@@ -211,9 +211,27 @@ class Compiler:
         return all(n.op == "matmul" and n.inputs[0] == o and self.is_constant(n.inputs[1]) for n in readers)
 
     def operand_scale(self, o: int) -> Scale:
-        """The scale of an operand of weights: a power of two apart a channel, which the weights take in."""
+        """The scale of an operand of weights: a power of two apart a channel, which the weights take in.
+
+        As fine as calibration says, but no finer than that the bias, on the scale of the sum, fits beside it.
+        """
         found = self.calibration.operand(self.name_of(value_of_scale(self.held(o).scale)))
-        return Scale(found.reach / top_of(self.kind(o)) * np.exp2(np.array(found.exponents, np.float64)))
+        factors = np.exp2(np.array(found.exponents, np.float64))
+        step = found.reach / top_of(self.kind(o))
+        for node in self.graph.nodes:
+            if o in node.inputs and len(node.inputs) == 3:
+                kind = self.typed.policy.of(node.op).weight
+                assert isinstance(kind, Int)
+                matrix = self.weights.matrix(self.graph, node.inputs[1], kind, factors)
+                room = self.bias_room(node, matrix)
+                reach = float(np.abs(self.constant(node.inputs[2]) / matrix.scale).max())
+                step = max(step, reach / (room - 1))
+        return Scale(step * factors)
+
+    def bias_room(self, node: Node, matrix: Matrix) -> int:
+        """The largest bias that fits the type of a sum beside any terms."""
+        a, out = self.held(node.inputs[0]), self.held(node.outputs[0])
+        return min((1 << 31) - 1, out.high - max(a.high, -a.low) * matrix.column_sum)
 
     def name_of(self, i: int) -> str:
         """The name under which a value was measured: that of what it is a view of."""

@@ -92,10 +92,8 @@ def matmul(state: Compiler, node: Node) -> Sums:
         state.set(node.outputs[0], Scale(real, scale.power))
         start = None
         if bias:
-            held = state.held(node.outputs[0])
-            room = held.high - max(state.held(a).high, -state.held(a).low) * matrix.column_sum
-            bound = min(top_of(Int(BIAS_BITS)), room)
-            start = constant_integers(state, node, state.constant(bias[0]), Scale(real), max(0, bound))
+            room = max(0, state.bias_room(node, matrix))
+            start = constant_integers(state, node, state.constant(bias[0]), Scale(real), room)
             start = start.astype(stored(Int(BIAS_BITS)))
         return Sums("mac", accumulator, lambda batch: (batch.values[a], matrix.integers), start, matrix)
     left, right = state.scale(a), state.scale(b)
@@ -151,12 +149,14 @@ def requantise(state: Compiler, node: Node) -> Run:
     state.scales[o] = target = state.operand_scale(o) if state.feeds_weights(o) else state.calibrated(o)
     if target.power:
         raise CostModelError(f"op {node.op!r} in {node.module} would need a scale for each number of keys")
-    bits = min(32, max(8, state.held(i).type.bits)) - 1
+    bits = min(32, max(8, state.held(i).type.bits, kind.bits)) - 1
     source, move = state.behind(i) if target.real.size == 1 else i, None
     if source != i:  # before the view: one factor a column there
         move = mover(state.graph.values[source], state.graph.values[i])
     scale, shape, rounding = state.scale(source), state.graph.values[source].shape, state.rounding
-    ratio, by = laid_out(scale.real / target.real, shape)
+    # A factor beyond the largest number saturates whatever is not 0: no larger one is needed.
+    most = float(top_of(kind))
+    ratio, by = laid_out(np.clip(scale.real / target.real, -most, most), shape)
     state.reads[o] = (source,)
     if not scale.power:
         m, shift = kernels.multipliers_of(ratio, bits)
@@ -167,7 +167,8 @@ def requantise(state: Compiler, node: Node) -> Run:
 
         return run
     longest = state.graph.values[state.input].shape[-1]
-    table = [kernels.multipliers_of(ratio * float(n) ** scale.power, bits) for n in range(1, longest + 1)]
+    powers = (float(n) ** scale.power for n in range(1, longest + 1))
+    table = [kernels.multipliers_of(np.clip(ratio * power, -most, most), bits) for power in powers]
 
     def run_by_keys(batch: Batch) -> Array:
         x = batch.values[source]

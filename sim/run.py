@@ -112,8 +112,10 @@ def run_program(
     return batch.values[program.typed.graph.outputs[0]]
 
 
-def store(program: Program, place: int, batch: Batch, out: Array, watch: Watch | None = None) -> None:
-    """Check an instruction's value, keep it, forget what nobody reads any more."""
+def store(
+    program: Program, place: int, batch: Batch, out: Array, watch: Watch | None = None, forget: bool = True
+) -> None:
+    """Check an instruction's value, keep it, forget what nobody reads any more in the order of the graph."""
     graph, instruction = program.typed.graph, program.instructions[place]
     node = graph.nodes[instruction.node]
     i = node.outputs[0]
@@ -124,7 +126,7 @@ def store(program: Program, place: int, batch: Batch, out: Array, watch: Watch |
     batch.values[i] = out
     if watch is not None:
         watch(i, out)
-    for v in instruction.reads:
+    for v in instruction.reads if forget else ():
         if program.last_use[v] == place and v not in graph.outputs:
             batch.values.pop(v, None)
 
