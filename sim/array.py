@@ -14,7 +14,7 @@ the folds of K are added in the buffer, in accumulators of the same type.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from costmodel.dtypes import Int
@@ -36,6 +36,25 @@ class Stepped:
     cycles: int
     steps: int  # pairs of operands taken in
     first_output_cycle: int  # when the first result left the array, counted from 1
+    a_writes: int  # words of a that registers of PEs took
+    b_writes: int
+    sum_writes: int
+    toggled_bits: int  # at the ports of PEs, from one pair that a PE takes in to its next
+
+
+class Ports:
+    """The pairs that PEs last took in, and how many bits have changed."""
+
+    def __init__(self, bits: tuple[int, int]) -> None:
+        self.masks = [(1 << n) - 1 for n in bits]
+        self.last: dict[tuple[int, int], tuple[int, int]] = {}
+        self.toggled = 0
+
+    def take(self, r: int, c: int, x: int, y: int) -> None:
+        pair = (x & self.masks[0], y & self.masks[1])
+        if (r, c) in self.last:
+            self.toggled += sum((new ^ old).bit_count() for new, old in zip(pair, self.last[r, c], strict=True))
+        self.last[r, c] = pair
 
 
 def run(
@@ -46,8 +65,11 @@ def run(
     kind: str,
     accumulator: Int = WIDE,
     mode: str = "exact",
+    bits: tuple[int, int] = (8, 8),
 ) -> Stepped:
     """a [M,K], b [K,N] -> [M,N], sums of the PE kind's terms over K in accumulators of a type.
+
+    `bits` of an element of a and of b, as they stand at the ports.
 
     Raises:
         CostModelError: unknown dataflow, or in mode `exact` a sum that does not fit.
@@ -59,14 +81,17 @@ def run(
     product = Product(len(a), len(b[0]), len(b))
     folds_of(product, array, dataflow)
     if dataflow == "os":
-        return run_os(a, b, product, array, TERMS[kind], held_in)
+        return run_os(a, b, product, array, TERMS[kind], held_in, Ports(bits))
     term = TERMS[kind]
     if dataflow == "ws":
-        return run_stationary(a, b, product, array, term, held_in)
+        return run_stationary(a, b, product, array, term, held_in, Ports(bits))
     # Input stationary is weight stationary of the transposed product, operands exchanged.
     turned = Product(product.N, product.M, product.K)
-    stepped = run_stationary(transpose(b), transpose(a), turned, array, lambda x, y: term(y, x), held_in)
-    return Stepped(transpose(stepped.result), stepped.cycles, stepped.steps, stepped.first_output_cycle)
+    ports = Ports(bits[::-1])
+    stepped = run_stationary(transpose(b), transpose(a), turned, array, lambda x, y: term(y, x), held_in, ports)
+    return replace(
+        stepped, result=transpose(stepped.result), a_writes=stepped.b_writes, b_writes=stepped.a_writes
+    )
 
 
 def transpose(matrix: Matrix) -> Matrix:
@@ -92,7 +117,13 @@ def move_down(registers: list[list[Any]]) -> list[Any]:
 
 
 def run_os(
-    a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int], held_in: Fit
+    a: Matrix,
+    b: Matrix,
+    product: Product,
+    array: ArrayShape,
+    term: Callable[[int, int], int],
+    held_in: Fit,
+    ports: Ports,
 ) -> Stepped:
     """Outputs stay. Folds follow each other at T + r' - 1 cycles."""
     R, C, T = array.R, array.C, product.K
@@ -148,12 +179,20 @@ def run_os(
                         assert old is None or old[1:] == (i, j), "the accumulator still holds another output"
                         held[r][c] = (held_in((old[0] if old else 0) + term(x, y)), i, j)
                         steps += 1
+                        ports.take(r, c, x, y)
         cycle += 1
-    return Stepped(result, cycle, steps, first)
+    # Each pair came by two registers, and was added in a third.
+    return Stepped(result, cycle, steps, first, steps, steps, steps, ports.toggled)
 
 
 def run_stationary(
-    a: Matrix, b: Matrix, product: Product, array: ArrayShape, term: Callable[[int, int], int], held_in: Fit
+    a: Matrix,
+    b: Matrix,
+    product: Product,
+    array: ArrayShape,
+    term: Callable[[int, int], int],
+    held_in: Fit,
+    ports: Ports,
 ) -> Stepped:
     """b stays, one fold of R x C of it at a time; rows of a stream through, sums move down.
 
@@ -171,6 +210,7 @@ def run_stationary(
     moving_down: list[list[tuple[int, int, int] | None]] = [[None] * C for _ in range(R)]
     result = [[0] * product.N for _ in range(product.M)]
     left_to_come, cycle, steps, first = sum(T * len(columns) for _, columns in folds), 0, 0, 0
+    b_writes = sum_writes = 0
     while left_to_come:
         # 1. Stationary operands of the next fold shift in, column c one cycle after column c - 1.
         for n, (deep, columns) in enumerate(folds):
@@ -181,6 +221,7 @@ def run_stationary(
                         behind[r][c] = behind[r - 1][c]
                     row = R - 1 - into
                     behind[0][c] = b[deep[row]][j] if row < len(deep) else None
+                    b_writes += sum(row + r < len(deep) for r in range(into + 1))  # this fold's, row by row
         # 2. Sums and rows of a move on; what leaves the bottom is added in the buffer.
         for out in move_down(moving_down):
             if out is not None:
@@ -202,6 +243,7 @@ def run_stationary(
                         continue
                     if i == 0:
                         stationary[r][c] = behind[r][c]
+                        b_writes += r < len(deep)
                     above = moving_down[r][c]
                     total = above[0] if above is not None else 0
                     x, y = moving_right[r][c], stationary[r][c]
@@ -210,6 +252,8 @@ def run_stationary(
                         assert y is not None, "the stationary operand has shifted in"
                         total = held_in(total + term(x, y))
                         steps += 1
+                        ports.take(r, c, x, y)
                     moving_down[r][c] = (total, i, j)
+                    sum_writes += 1
         cycle += 1
-    return Stepped(result, cycle, steps, first)
+    return Stepped(result, cycle, steps, first, steps, b_writes, sum_writes, ports.toggled)

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
-from costmodel.timing import DATAFLOWS, ArrayShape, Product, cycles
-from sim import fixed, kernels
-from sim.array import TERMS, run
+from costmodel.timing import DATAFLOWS, ArrayShape, Product, accesses, cycles, steady_cycles
+from sim import kernels
+from sim.array import TERMS, Stepped, run
+from sim.walk import toggles, walk
 
 
 def operands(product: Product, kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -20,26 +21,31 @@ def operands(product: Product, kind: str, seed: int) -> tuple[np.ndarray, np.nda
     return a, rng.integers(-128, 128, (product.K, product.N))
 
 
-def folded(a: np.ndarray, b: np.ndarray, kind: str, depth: int, accumulator: Int, mode: str) -> np.ndarray:
-    """Sums of `depth` terms in order, by the kernel, and these sums added in order in the same accumulators."""
-    total = None
-    for k in range(0, a.shape[1], depth):
-        part = kernels.product(a[:, k : k + depth], b[k : k + depth], kind, accumulator, mode)
-        total = (
-            part if total is None else np.vectorize(lambda x: fixed.fit(int(x), accumulator, mode))(total + part)
-        )
-    assert total is not None
-    return total
-
-
 def check(product: Product, shape: ArrayShape, dataflow: str, kind: str, bits: int, mode: str, seed: int) -> None:
     a, b = operands(product, kind, seed)
     accumulator = Int(bits)
     stepped = run(a.tolist(), b.tolist(), shape, dataflow, kind, accumulator, mode)
-    depth = product.K if dataflow == "os" else shape.R
-    assert np.array_equal(np.array(stepped.result), folded(a, b, kind, depth, accumulator, mode))
+    fold = None if dataflow == "os" else shape.R
+    expected = kernels.in_order(a, b, kind, accumulator, mode, fold=fold)
+    assert np.array_equal(np.array(stepped.result), expected)
     assert stepped.cycles == cycles(product, shape, dataflow, "array")
     assert stepped.steps == product.steps
+    check_walk(product, shape, dataflow, stepped, a, b)
+
+
+def check_walk(
+    product: Product, shape: ArrayShape, dataflow: str, stepped: Stepped, a: np.ndarray, b: np.ndarray
+) -> None:
+    """What the machine finds fold by fold is what the closed forms and the registers say."""
+    way = walk(product, shape, dataflow)
+    assert way.cycles == stepped.cycles
+    assert way.steady_cycles == steady_cycles(product, shape, dataflow, "array")
+    words = accesses(product, shape, dataflow, "array")
+    assert (way.a_reads, way.b_reads) == (words.ifmap_reads, words.filter_reads)
+    assert (way.sum_reads, way.sum_writes) == (words.ofmap_reads, words.ofmap_writes)
+    taken = (stepped.a_writes, stepped.b_writes, stepped.sum_writes)
+    assert (way.a_writes, way.b_writes, way.sum_register_writes) == taken
+    assert toggles(a, b, shape, dataflow, (8, 8)) == stepped.toggled_bits
 
 
 @pytest.mark.parametrize("mode", ["wrap", "saturate"])
@@ -83,3 +89,17 @@ def test_where_a_sum_is_cut_into_folds_matters_when_it_saturates() -> None:
     a, b = [[100, 100, -100, -100]], [[1], [1], [1], [1]]
     assert run(a, b, ArrayShape(2, 1), "os", "mac", Int(8), "saturate").result == [[-73]]
     assert run(a, b, ArrayShape(2, 1), "ws", "mac", Int(8), "saturate").result == [[-1]]
+
+
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
+def test_toggles_of_operands_that_never_change_and_that_always_do(dataflow: str) -> None:
+    same = np.full((6, 6), 85), np.full((6, 6), -86)
+    shape = ArrayShape(3, 3)
+    assert toggles(*same, shape, dataflow, (8, 8)) == 0
+    # a of 0 and -1 in turn along K and M: all 8 bits of a change with every pair that a PE takes in, unless
+    # a stays: then only from fold to fold.
+    turned = -((np.arange(6)[:, None] + np.arange(6)) % 2)
+    pairs, first_pairs = 6**3, 9
+    found = toggles(turned, np.zeros((6, 6), int), shape, dataflow, (8, 8))
+    share = found / (8 * (pairs - first_pairs))
+    assert share < 0.1 if dataflow == "is" else 0.6 <= share <= 1
