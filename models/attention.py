@@ -81,7 +81,7 @@ def inhibited_values(v: Tensor, z: Tensor, *, signed: bool, implementation: str)
 def key_counts(keep: Tensor | None, z: Tensor) -> Tensor:
     """Number of keys of each query [..,M,1], at least 1; without a mask N, a constant that a trace can see."""
     if keep is None:
-        return torch.full((), float(z.shape[-1]), dtype=z.dtype, device=z.device)
+        return torch.full((), z.shape[-1], dtype=z.dtype, device=z.device)
     return keep.sum(-1, keepdim=True).clamp(min=1).to(z.dtype)
 
 

@@ -21,7 +21,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from models.attention import attention_modules, install
 from models.distilbert import load_minilm
@@ -54,6 +54,7 @@ def load_model(
     device: str = "meta",
     native: str | None = None,
     sizes: Mapping[str, int] | None = None,
+    head: bool = False,
 ) -> Loaded:
     """A model by name, with inputs.
 
@@ -64,6 +65,7 @@ def load_model(
         native: run the model's own attention in this implementation of transformers ("eager",
             "sdpa") instead of a mechanism of ours.
         sizes: of a preset's configuration, in place of its own.
+        head: a directory's classification head too, where it has one; and no weight may be missing.
 
     Raises:
         ModelError: no such model, unreadable or pickled weights, sizes beyond the model.
@@ -85,7 +87,7 @@ def load_model(
             module = build_preset(name, dtype, device, sizes or {})
             eats = preset.eats
         else:
-            module = load_directory_or_hub(name, dtype, device)
+            module = load_directory_or_hub(name, dtype, device, head)
             eats = eats_of(module)
             seq = seq or min(DEFAULT_SEQ, max_positions(module.config) or DEFAULT_SEQ)
             check_positions(name, module.config, seq)
@@ -116,7 +118,14 @@ def build_preset(name: str, dtype: str, device: str, sizes: Mapping[str, int]) -
     return model.to(getattr(torch, dtype))
 
 
-def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
+def class_of(config: PretrainedConfig, head: bool) -> Any:
+    """The automatic class for a configuration: with its classification head, if it is asked for and there is one."""
+    names = getattr(config, "architectures", None) or ()
+    wanted = head and any(str(n).endswith("ForSequenceClassification") for n in names)
+    return AutoModelForSequenceClassification if wanted else AutoModel
+
+
+def load_directory_or_hub(name: str, dtype: str, device: str, head: bool = False) -> Any:
     path = Path(name)
     if path.exists() or name.startswith((".", "/")):
         check_directory(path)
@@ -137,11 +146,17 @@ def load_directory_or_hub(name: str, dtype: str, device: str) -> Any:
     mechanism = saved_mechanism(name, config)
     try:
         if mechanism is not None:
-            return load_converted(path, config, mechanism, dtype, device)
+            return load_converted(path, config, mechanism, dtype, device, head)
+        kind = class_of(config, head)
         if device == "meta":
             with torch.device("meta"):
-                return AutoModel.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
-        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=getattr(torch, dtype), **offline)
+                return kind.from_config(config, trust_remote_code=False).to(getattr(torch, dtype))
+        model, found = kind.from_pretrained(
+            name, use_safetensors=True, dtype=getattr(torch, dtype), output_loading_info=True, **offline
+        )
+        missing = sorted(found["missing_keys"])
+        if head and missing:
+            raise ModelError(f"{name} lacks {len(missing)} weights, among them {missing[0]}")
     except ModelError:
         raise
     except Exception as error:  # sizes that do not fit each other, weights that cannot be read
@@ -172,11 +187,13 @@ def hub_answers() -> bool:
         return False
 
 
-def load_converted(path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str) -> Any:
+def load_converted(
+    path: Path, config: PretrainedConfig, mechanism: Mechanism, dtype: str, device: str, head: bool
+) -> Any:
     """A model saved by `save_pretrained` after `install`: the mechanism is built before weights load."""
     with torch.device("meta" if device == "meta" else "cpu"):
         config._attn_implementation = "eager"
-        model = AutoModel.from_config(config)
+        model = class_of(config, head).from_config(config)
     install(model, mechanism)
     if device != "meta":
         weights = sorted(path.glob("*.safetensors"))

@@ -89,9 +89,7 @@ def run(
     turned = Product(product.N, product.M, product.K)
     ports = Ports(bits[::-1])
     stepped = run_stationary(transpose(b), transpose(a), turned, array, lambda x, y: term(y, x), held_in, ports)
-    return replace(
-        stepped, result=transpose(stepped.result), a_writes=stepped.b_writes, b_writes=stepped.a_writes
-    )
+    return replace(stepped, result=transpose(stepped.result), a_writes=stepped.b_writes, b_writes=stepped.a_writes)
 
 
 def transpose(matrix: Matrix) -> Matrix:

@@ -132,7 +132,7 @@ def digest(weights: Mapping[str, Array]) -> str:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CostModelError(f"the weight {name} holds NaN or infinity; no integer stands for that")
         found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(memoryview(array).cast("B") if array.size else b"")
+        found.update(array.tobytes())
     return found.hexdigest()
 
 
@@ -262,7 +262,11 @@ def watch(
         for rows in chunks(group, max(1, 1024 // length)):
             graph = graph_at(len(rows), length)
             names = value_names(graph)
-            run_floats(graph, weights, np.array(rows), watch=lambda i, x, names=names: see(names[i], x))
+
+            def watched(i: int, x: Array, names: dict[int, str] = names) -> None:
+                see(names[i], x)
+
+            run_floats(graph, weights, np.array(rows), watch=watched)
             tick(len(rows))
 
 

@@ -9,7 +9,7 @@ multiplication by a 31-bit integer and a rounding shift, see `multiplier_of`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, frexp, isqrt

@@ -29,10 +29,9 @@ from sim.program import Batch, Instruction, Program, Sums
 from sim.run import start_batch, store, sum_up
 from sim.views import Array
 from sim.walk import toggles, walk
-from sim.weights import exact_product
 
 # Dims of passes, from the outermost loop to the innermost: what stays does not depend on that one.
-ORDER = {"out": "MNK", "a": "MKN", "b": "NKM"}
+ORDER = {"out": ("M", "N", "K"), "a": ("M", "K", "N"), "b": ("N", "K", "M")}
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,10 @@ class Executed:
     vector_cycles: int
     dma_cycles: int
     buffer_bytes: int
+    # What nothing hides: the loads before the first pass, the drain of the array and the store behind the last.
+    load_cycles: int
+    tail_cycles: int
+    store_cycles: int
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,20 @@ class Execution:
 
     output: Array
     steps: tuple[Executed, ...]
+    target: Accelerator
 
     @property
     def cycles(self) -> int:
         return sum(step.cycles for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / (self.target.clock_mhz * 1e6)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of PE cycles in which a PE takes a pair of operands in."""
+        return sum(step.events.pairs for step in self.steps) / (self.target.array.pes * self.cycles)
 
 
 @dataclass
@@ -99,7 +112,7 @@ def execute(
         done.append(machine.run_step(step))
         tick(done[-1])
     (output,) = program.typed.graph.outputs
-    return Execution(machine.value(output), tuple(done))
+    return Execution(machine.value(output), tuple(done), schedule.target)
 
 
 class Machine:
@@ -221,8 +234,19 @@ class Machine:
         else:
             dma = self.dma(events.dram_read_bits + events.dram_write_bits)
             cycles = max(array_cycles, dma, vector_cycles, 1)
-        cycles += self.dma(ends.first_load_bits) + ends.tail_cycles + self.dma(store_bits)
-        return Executed(step, events, cycles, array_cycles, vector_cycles, dma, buffer_bytes)
+        load, store = self.dma(ends.first_load_bits), self.dma(store_bits)
+        return Executed(
+            step=step,
+            events=events,
+            cycles=cycles + load + ends.tail_cycles + store,
+            array_cycles=array_cycles,
+            vector_cycles=vector_cycles,
+            dma_cycles=dma,
+            buffer_bytes=buffer_bytes,
+            load_cycles=load,
+            tail_cycles=ends.tail_cycles,
+            store_cycles=store,
+        )
 
     def is_product(self, n: int) -> bool:
         return self.graph.nodes[n].op in PE_KIND

@@ -86,6 +86,7 @@ class Program:
     vocabulary: int
     overflow: str
     last_use: dict[int, int]  # value -> place of the last instruction that reads it
+    scale_of: Callable[[int], Scale]  # of any value
 
     @property
     def input(self) -> int:

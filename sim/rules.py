@@ -172,7 +172,10 @@ def requantise(state: Compiler, node: Node) -> Run:
 
     def run_by_keys(batch: Batch) -> Array:
         x = batch.values[source]
-        rows = [kernels.requantise(x[b], *table[n - 1], kind, rounding, by) for b, n in enumerate(batch.keys)]
+        rows = []
+        for b, n in enumerate(batch.keys):
+            m, shift = table[n - 1]
+            rows.append(kernels.requantise(x[b], m, shift, kind, rounding, by))
         out = np.stack(rows)
         return np.asarray(out if move is None else move(out))
 
@@ -186,9 +189,9 @@ def laid_out(ratio: Array, shape: tuple[int, ...]) -> tuple[Array, str]:
     ratio = ratio.reshape((1,) * (len(shape) - ratio.ndim) + ratio.shape)
     if ratio.size == ratio.shape[-1]:
         return ratio.reshape(-1), "columns"
-    varying = max(axis for axis, n in enumerate(ratio.shape) if n > 1)
-    leading = (*(1,) * 0, *shape[: varying + 1])
-    return np.broadcast_to(ratio[(..., *(0,) * (len(shape) - varying - 1))], leading).reshape(-1), "rows"
+    varying = 1 + max(axis for axis, n in enumerate(ratio.shape) if n > 1)
+    leading = ratio.reshape(ratio.shape[:varying])
+    return np.broadcast_to(leading, shape[:varying]).reshape(-1), "rows"
 
 
 def scale_factor(state: Compiler, node: Node) -> Run:

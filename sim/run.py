@@ -64,7 +64,7 @@ def compile_program(
     last = {i: place for place, instruction in enumerate(instructions) for i in instruction.reads}
     vocabulary = next(graph.values[node.inputs[0]].shape[0] for node in graph.nodes if node.op == "gather")
     output = state.scale(graph.outputs[0])
-    return Program(typed, tuple(instructions), output, vocabulary, overflow, last)
+    return Program(typed, tuple(instructions), output, vocabulary, overflow, last, state.scale)
 
 
 def start_batch(program: Program, ids: Array, keep: Array | None) -> Batch:
@@ -129,6 +129,15 @@ def store(
     for v in instruction.reads if forget else ():
         if program.last_use[v] == place and v not in graph.outputs:
             batch.values.pop(v, None)
+
+
+def real_of(program: Program, i: int, integers: Array, keys: Array) -> Array:
+    """What the integers of value i stand for, as float64."""
+    scale = program.scale_of(i)
+    real = integers * scale.real
+    if scale.power:
+        real = real * (keys.astype(np.float64) ** scale.power).reshape(-1, *(1,) * (integers.ndim - 1))
+    return np.asarray(real)
 
 
 def check_range(x: Array, held: Range, node: Node) -> None:

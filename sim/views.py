@@ -93,10 +93,16 @@ def key_rows(graph: Graph) -> frozenset[int]:
     found: set[int] = set()
     for node in graph.nodes:
         inputs = [i for i in node.inputs if not is_weight(graph, i)]
-        if node.op == "l1" or (node.op == "matmul" and len(inputs) == 2 and inputs[0] not in found):
-            found.update(node.outputs)
-        elif node.op in PER_KEY and any(
-            i in found and graph.values[i].shape[-1] == graph.values[node.outputs[0]].shape[-1] for i in inputs
+        if (
+            node.op == "l1"
+            or (node.op == "matmul" and len(inputs) == 2 and inputs[0] not in found)
+            or (
+                node.op in PER_KEY
+                and any(
+                    i in found and graph.values[i].shape[-1] == graph.values[node.outputs[0]].shape[-1]
+                    for i in inputs
+                )
+            )
         ):
             found.update(node.outputs)
     return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -38,6 +39,7 @@ class Request:
     device: str
     as_run: bool
     allow_unknown: bool
+    head: bool = False  # a directory's classification head too
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,26 @@ def new_template(
     return made
 
 
+def graph_source(request: Request, attention: str | None, longest: int | None) -> Callable[[int, int], Graph]:
+    """The canonical graph of a model at any B, S. What is no preset is traced a few times, then instantiated."""
+    if request.model in PRESETS:
+        return lambda B, S: counted(replace(request, batch=B, seq=S), attention).graph
+    mechanism = None if attention is None else parse_mechanism(attention)
+    forms: dict[bool, dict[str, Any] | None] = {}
+
+    def graph_at(B: int, S: int) -> Graph:
+        if (B == 1) not in forms:
+            exact = traced(replace(request, batch=B), mechanism, S)[0]
+            forms[B == 1] = new_template(replace(request, batch=B), mechanism, S, exact, longest)
+        form = forms[B == 1]
+        if form is not None and template.covers(S, longest):
+            with contextlib.suppress(template.NoTemplate, BadGraph):
+                return canonicalise(lower(template.instantiate(form, B, S)))
+        return canonicalise(lower(traced(replace(request, batch=B), mechanism, S)[0]))
+
+    return graph_at
+
+
 def traced(request: Request, mechanism: Mechanism | None, seq: int | None) -> tuple[Graph, str, int | None]:
     """Load the model and trace it: the slow way, with torch."""
     quiet_imports()
@@ -204,6 +226,7 @@ def traced(request: Request, mechanism: Mechanism | None, seq: int | None) -> tu
         seq=seq,
         dtype=request.dtype,
         device=request.device,
+        head=request.head,
     )
     graph = trace(loaded.module, loaded.inputs, device=request.device, as_run=request.as_run)
     return graph, loaded.attention, loaded.seq
