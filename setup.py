@@ -7,7 +7,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["costmodel*", "sim*", "models*"]),
-    package_data={"costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml"]},
+    package_data={
+        "costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml"],
+        "models": ["sentences.txt"],
+    },
     install_requires=[
         "numpy>=2.0",
         "torch>=2.8",
@@ -19,6 +22,7 @@ setup(
         "rich>=13",
         "numba>=0.61",
         "safetensors>=0.4",
+        "tokenizers>=0.21",
     ],
     extras_require={
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"],

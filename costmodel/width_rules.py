@@ -16,6 +16,7 @@ from costmodel.policy import Overflow, Policy, Range, Work, range_of, type_of
 
 EXP_BITS, NORM_BITS, BIAS_BITS, INVERSE_BITS = 16, 16, 32, 32
 CENTRED_BITS = 22  # of a norm
+FACTOR_BITS = 16  # of the fixed-point factors of requantising, at least
 WIDER_BITS = 8  # more than operands of products have: the residual stream, results of functions
 # Functions of one variable, by table.
 # fmt: off
@@ -85,7 +86,7 @@ class Typing:
             self.ranges.append(None)
             n = old.distinct_numel
             attrs = {"n": n, "args": (Ref(i),)}
-            work = requantise_work(n, max(held.type.bits, kind.bits))
+            work = requantise_work(n, held.type.bits, kind.bits)
             self.emit(Node("requantise", (i,), (new.id,), attrs, node.module), work, full)
             if self.values[i].storage in self.negated:
                 self.set(new.id, Range(full.low, 0 if held.low >= 0 else full.high, scale), kind)
@@ -187,14 +188,19 @@ def free_node(node: Node) -> Node:
     return replace(node, op="scale", attrs={"was": node.op, **node.attrs})
 
 
-def requantise_work(n: int, bits: int) -> tuple[Work, ...]:
+def requantise_work(n: int, bits: int, result_bits: int = 8) -> tuple[Work, ...]:
     """A multiplication by a fixed-point factor, an add to round, two comparisons to saturate.
 
-    The shift by a constant is wiring. `bits` is the wider of the value and the result; a factor has as many,
-    at least 8 and at most 32.
+    The shift by a constant is wiring. A factor has 16 bits, or as many as the result if that is more; the work
+    is as wide as the wider of the value and the factor.
     """
-    wide = Int(min(32, max(bits, 8)))
+    wide = Int(max(bits, factor_bits(result_bits)))
     return (Work("mul", wide, n), Work("add", wide, n), Work("cmp", wide, 2 * n))
+
+
+def factor_bits(bits: int) -> int:
+    """Bits of a fixed-point factor whose product has so many that matter."""
+    return max(FACTOR_BITS, bits)
 
 
 def times(a: Range, b: Range) -> tuple[int, int]:
@@ -287,7 +293,8 @@ def mean_over(state: Typing, node: Node) -> None:
     """The exact sum, times 1/N, rounded to the scale of the operand."""
     held, N, counts = state.operand(node.inputs[0]), node.attrs["N"], count_op(node.op, node.attrs)
     summed = type_of(held.low * N, held.high * N)
-    work = (Work("add", summed, counts.add + counts.mul), Work("mul", summed, counts.mul))
+    factor = Int(max(summed.bits, factor_bits(held.type.bits)), summed.signed)
+    work = (Work("add", summed, counts.add + counts.mul), Work("mul", factor, counts.mul))
     state.emit(node, work, held)
 
 

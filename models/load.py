@@ -119,7 +119,7 @@ def build_preset(name: str, dtype: str, device: str, sizes: Mapping[str, int]) -
 
 
 def class_of(config: PretrainedConfig, head: bool) -> Any:
-    """The automatic class for a configuration: with its classification head, if it is asked for and there is one."""
+    """The automatic class for a configuration: with its classification head, if that is asked for and there."""
     names = getattr(config, "architectures", None) or ()
     wanted = head and any(str(n).endswith("ForSequenceClassification") for n in names)
     return AutoModelForSequenceClassification if wanted else AutoModel

@@ -23,6 +23,7 @@ from costmodel.errors import CostModelError
 from costmodel.graph import Graph
 from sim.floats import run_floats
 from sim.views import Array, is_weight, value_names
+from sim.weights import check_finite
 
 METHODS = ("max", "percentile", "mse")
 PERCENTILE = 99.99
@@ -129,8 +130,7 @@ def digest(weights: Mapping[str, Array]) -> str:
     found = sha256()
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise CostModelError(f"the weight {name} holds NaN or infinity; no integer stands for that")
+        check_finite(name, array)
         found.update(f"{name} {array.dtype} {array.shape}".encode())
         found.update(array.tobytes())
     return found.hexdigest()

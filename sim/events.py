@@ -19,7 +19,7 @@ from costmodel.widths import Typed, Work, type_of
 from sim.fixed import EXP_BITS, INVERSE_BITS
 
 Arithmetic = Counter[tuple[str, str]]  # (op, type) -> how often
-FACTOR_BITS = 32  # the widest fixed-point factor
+FACTOR_BITS = 16  # of a fixed-point factor, at least
 CENTRED_BITS = 22
 UNSIGNED_INVERSE = str(Int(INVERSE_BITS, signed=False))
 
@@ -146,8 +146,7 @@ class Site:
 
 def requantise(site: Site) -> Arithmetic:
     n = site.outputs
-    wider = max(site.exact(site.node.inputs[0]).bits, site.kind(site.node.outputs[0]).bits)
-    width = str(Int(min(FACTOR_BITS, max(8, wider))))
+    width = str(Int(max(FACTOR_BITS, site.exact(site.node.inputs[0]).bits, site.kind(site.node.outputs[0]).bits)))
     return Counter({("mul", width): n, ("add", width): n, ("cmp", width): 2 * n})
 
 
@@ -173,8 +172,9 @@ def table(site: Site) -> Arithmetic:
 def mean(site: Site) -> Arithmetic:
     """Over the last dim: n - 1 adds, a factor, an add to round."""
     rows, n = site.outputs, site.shape(site.node.inputs[0])[-1]
-    width = str(site.summed(n))
-    return Counter({("add", width): rows * n, ("mul", width): rows})
+    width = site.summed(n)
+    factor = Int(max(FACTOR_BITS, width.bits, site.exact(site.node.inputs[0]).bits), width.signed)
+    return Counter({("add", str(width)): rows * n, ("mul", str(factor)): rows})
 
 
 def key_sum(site: Site) -> Arithmetic:

@@ -250,18 +250,17 @@ def requantise(x, multiplier, shift, kind: Int, rounding: str, by: str = "column
     """x [..,C] times m / 2^shift, rounded and saturated, in the type's own numpy type.
 
     m and shift are one number, or [C], or with `by="rows"` one for each leading row of x [R,..].
-    The product of a 33-bit x and a 31-bit m takes 63 bits.
 
     Raises:
-        CostModelError: an x beyond 33 bits, or an unknown rounding.
+        CostModelError: x times m takes more than 63 bits, or an unknown rounding.
     """
     if rounding not in ROUNDINGS:
         raise CostModelError(f"unknown rounding {rounding!r}; known: {', '.join(ROUNDINGS)}")
     x = np.asarray(x)
     m, s = np.atleast_1d(np.asarray(multiplier, np.int64)), np.atleast_1d(np.asarray(shift, np.int64))
     rows = x.reshape(len(m), -1) if by == "rows" and len(m) > 1 else x.reshape(-1, x.shape[-1] if x.ndim else 1)
-    if x.dtype.itemsize > 4 and magnitude(x) > 1 << 32:
-        raise CostModelError("a value beyond 32 bits cannot be requantised")
+    if x.dtype.itemsize > 4 and magnitude(x) * magnitude(m) >= 1 << 62:
+        raise CostModelError(f"values up to {magnitude(x)} times factors up to {magnitude(m)} take beyond 63 bits")
     low, high = limits(kind)
     out = np.empty(rows.shape, stored(kind))
     down, across = (0, 0) if len(m) == 1 else (1, 0) if by == "rows" else (0, 1)

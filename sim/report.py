@@ -270,8 +270,8 @@ def notes(record: dict[str, Any]) -> list[str]:
     lines += [f"{name}: {e['missing']}." for name, e in record["energy_pj"].items() if "missing" in e]
     if record["events"]["activity"] is not None:
         lines.append(
-            "Estimate: the energy of PEs is scaled by the bits that toggle at their ports, over the half that random "
-            "operands would toggle."
+            "Estimate: the energy of PEs is scaled by the bits that toggle at their ports, over the half that "
+            "random operands would toggle."
         )
     if "differences_from_analytic" in record:
         found = len(record["differences_from_analytic"])
@@ -279,7 +279,7 @@ def notes(record: dict[str, Any]) -> list[str]:
         lines.append(
             f"Machine against analytic cost: {found} differences."
             if found
-            else f"Machine and analytic cost agree in all {steps} steps: cycles, bits at each level, arithmetic by width."
+            else f"Machine and analytic cost agree in all {steps} steps: cycles, bits at each level, arithmetic."
         )
     priced = [name for name, e in record["energy_pj"].items() if "missing" not in e]
     flagged = {name: record["energy_pj"][name]["interpolated"] for name in priced[:1]}

@@ -14,8 +14,7 @@ import numpy as np
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError, UnknownOp
 from costmodel.graph import Node
-from costmodel.policy import type_of
-from costmodel.width_rules import BIAS_BITS, CENTRED_BITS, NORM_BITS
+from costmodel.width_rules import BIAS_BITS, CENTRED_BITS, NORM_BITS, factor_bits
 from sim import kernels
 from sim.fixed import NORMAL_BITS, Norm, exp_table, multiplier_of, table_of
 from sim.kernels import stored
@@ -36,8 +35,8 @@ def constant_integers(state: Compiler, node: Node, reals: Array | float, scale: 
     worst = float(np.abs(integers).max(initial=0))
     if not worst <= bound:
         raise CostModelError(
-            f"a constant of op {node.op!r} in {node.module} takes {floor(log2(worst)) + 2} bits on the scale of what "
-            f"it is added to, which has {bound.bit_length() + 1}; use wider activations or another calibration"
+            f"a constant of op {node.op!r} in {node.module} takes {floor(log2(worst)) + 2} bits on the scale of "
+            f"what it is added to, which has {bound.bit_length() + 1}; use wider activations or another calibration"
         )
     return integers.astype(np.int64)
 
@@ -149,7 +148,7 @@ def requantise(state: Compiler, node: Node) -> Run:
     state.scales[o] = target = state.operand_scale(o) if state.feeds_weights(o) else state.calibrated(o)
     if target.power:
         raise CostModelError(f"op {node.op!r} in {node.module} would need a scale for each number of keys")
-    bits = min(32, max(8, state.held(i).type.bits, kind.bits)) - 1
+    bits = factor_bits(kind.bits) - 1
     source, move = state.behind(i) if target.real.size == 1 else i, None
     if source != i:  # before the view: one factor a column there
         move = mover(state.graph.values[source], state.graph.values[i])
@@ -252,11 +251,11 @@ def gelu(state: Compiler, node: Node) -> Run:
 
 
 def mean(state: Compiler, node: Node) -> Run:
-    """Over keys: the exact sum times 1/n, as wide a factor as the sum."""
+    """Over keys: the exact sum times 1/n."""
     i, N = node.inputs[0], node.attrs["N"]
     state.set(node.outputs[0], state.scale(i))
     held, kind = state.held(i), stored(state.kind(node.outputs[0]))
-    bits = min(31, type_of(held.low * N, held.high * N).bits - 1)
+    bits = factor_bits(held.type.bits) - 1
     factors = np.array([multiplier_of(1 / n, bits) for n in range(1, N + 1)])
     all_keys = state.all_keys
 

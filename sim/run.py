@@ -163,5 +163,5 @@ def sum_up(sums: Sums, batch: Batch, overflow: str, fold: int | None) -> Array:
         first = 0 if sums.start is None else kernels.magnitude(sums.start)
         if bound + first <= limits(sums.accumulator)[1]:
             out = exact_product(a, sums.matrix, largest)
-            return out if sums.start is None else out + sums.start
+            return out if sums.start is None else np.asarray(kernels.add_start(out, sums.start, bound + first))
     return np.asarray(kernels.product(a, b, sums.kind, sums.accumulator, overflow, sums.start, fold))

@@ -91,19 +91,15 @@ PER_KEY = ("scale", "requantise", "softmax", "relu", "mul", "div", "add", "sub",
 def key_rows(graph: Graph) -> frozenset[int]:
     """Values whose last dim is keys: scores, and what is made of them element by element."""
     found: set[int] = set()
+
+    def as_long(node: Node) -> bool:
+        last = graph.values[node.outputs[0]].shape[-1:]
+        return any(i in found and graph.values[i].shape[-1:] == last for i in node.inputs)
+
     for node in graph.nodes:
-        inputs = [i for i in node.inputs if not is_weight(graph, i)]
-        if (
-            node.op == "l1"
-            or (node.op == "matmul" and len(inputs) == 2 and inputs[0] not in found)
-            or (
-                node.op in PER_KEY
-                and any(
-                    i in found and graph.values[i].shape[-1] == graph.values[node.outputs[0]].shape[-1]
-                    for i in inputs
-                )
-            )
-        ):
+        moving = [i for i in node.inputs if not is_weight(graph, i)]
+        scores = node.op == "l1" or (node.op == "matmul" and len(moving) == 2 and moving[0] not in found)
+        if scores or (node.op in PER_KEY and as_long(node)):
             found.update(node.outputs)
     return frozenset(found)
 

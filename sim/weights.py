@@ -32,6 +32,10 @@ class Weights:
     made: dict[tuple[str, Int, bytes], Matrix] = field(default_factory=dict)
     tables: dict[tuple[str, Int], Array] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, array in self.floats.items():
+            check_finite(name, array)
+
     def named(self, name: str) -> Array:
         if name not in self.floats:
             raise CostModelError(f"the model has no weight {name}; the graph is of another model")
@@ -54,6 +58,16 @@ class Weights:
             rows = mover(owner, graph.values[i])(self.named(owner.name)).astype(np.float64)
             self.made[key] = quantise_columns(rows * factors[:, None], kind)
         return self.made[key]
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse what no integer stands for.
+
+    Raises:
+        CostModelError: a weight is NaN or infinite.
+    """
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise CostModelError(f"the weight {name} holds NaN or infinity; no integer stands for that")
 
 
 def top_of(kind: Int) -> int:

@@ -118,8 +118,8 @@ def test_requantise_every_16_bit_number() -> None:
         for rounding in ROUNDINGS:
             got = kernels.requantise(xs, m, shift, INT8, rounding)
             assert got.tolist() == [fixed.requantise(int(x), m, shift, INT8, rounding) for x in xs]
-    with pytest.raises(CostModelError, match="beyond 32 bits"):
-        kernels.requantise(np.array([1 << 34]), 1, 0, INT8, "floor")
+    with pytest.raises(CostModelError, match="beyond 63 bits"):
+        kernels.requantise(np.array([1 << 34]), 1 << 30, 0, INT8, "floor")
 
 
 # Sums of terms

@@ -35,8 +35,11 @@ ORDER = {
             "symbolic",
         ),
     ],
-    "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load"],
-    "sim": ["fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run", "array"],
+    "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load", "text"],
+    "sim": [
+        *("fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run"),
+        *("array", "walk", "events", "machine", "energy", "compare", "perfetto", "report"),
+    ],
 }
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
 
