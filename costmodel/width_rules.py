@@ -40,6 +40,7 @@ class Typing:
         self.overflows: list[Overflow] = []
         self.narrowed: dict[tuple[int, Int, int], int] = {}
         self.negated: set[int] = set()  # values on a negative scale
+        self.products: set[int] = set()  # results of products with weights
         kind = policy.activation
         for v in graph.values:
             if v.kind == "input" and "float" in v.dtype and isinstance(kind, Int):
@@ -232,6 +233,8 @@ def matmul(state: Typing, node: Node) -> None:
     for i in bias:  # it joins the sum on its scale; calibration sees that it fits
         state.weight(node, i, Int(BIAS_BITS))
     summed = Range(low, high, state.own_scale(node.outputs[0]))
+    if b in state.constants:
+        state.products.add(node.outputs[0])
     counts = count_op(node.op, node.attrs)
     width = Int(max(left.type.bits, right.type.bits))
     work = (Work("mul", width, counts.mul), Work("add", state.add_type(node, summed), counts.add))
@@ -313,8 +316,11 @@ def add_or_sub(state: Typing, node: Node) -> None:
             state.set(other, Range(-bound, bound, held.scale))
     a, b = state.operand(first), state.operand(second)
     if a.scale != b.scale:
-        # The narrower value is the stream: the other one joins on its scale, and cannot saturate.
-        stream = second if b.type.bits <= a.type.bits else first
+        # A product has a scale for each channel: it joins the stream on the stream's. Of others the narrower
+        # one is the stream.
+        made = [state.values[i].storage in state.products for i in (first, second)]
+        narrower = b.type.bits <= a.type.bits if made[0] == made[1] else made[0]
+        stream = second if narrower else first
         kind = state.policy.activation
         assert isinstance(kind, Int)
         stream_scale = state.operand(stream).scale

@@ -74,7 +74,7 @@ class Settings:
 )
 @click.option("--random", "seed", type=int, help="Random token ids from this seed.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Rows of --random.")
-@click.option("--seq", type=int, default=DEFAULT_SEQ, show_default=True, help="Tokens a row of --random.")
+@click.option("--seq", type=int, help="Tokens a row of --random.  [default: 128, or what the model takes]")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Ranges that were saved before.")
 @click.option(
     "--calibrate-on", type=click.Path(path_type=Path), help="Sentences to measure ranges on, one a line."
@@ -101,7 +101,7 @@ def command(
     file: Path | None,
     seed: int | None,
     batch: int,
-    seq: int,
+    seq: int | None,
     calibration: Path | None,
     calibrate_on: Path | None,
     method: str,
@@ -131,7 +131,8 @@ def command(
     check_sizes(batch, seq)
     if attention is not None:
         parse_mechanism(attention)
-    parse_policy(widths)
+    if parse_policy(widths).is_float:
+        raise CostModelError(f"widths {widths} are floats; the simulator runs integers, such as w8a8")
     load_target(target)
     for name in tables:
         load_table(name)
@@ -185,17 +186,18 @@ class Session:
     # Inputs
 
     def read_inputs(
-        self, text: tuple[str, ...], file: Path | None, seed: int | None, batch: int, seq: int
+        self, text: tuple[str, ...], file: Path | None, seed: int | None, batch: int, seq: int | None
     ) -> Inputs:
         import numpy as np
 
         from models import text as texts
 
         if seed is not None:
+            if seed < 0:
+                raise CostModelError(f"--random {seed} is negative")
+            seq = seq or min(DEFAULT_SEQ, self.longest or DEFAULT_SEQ)
             if self.longest is not None and seq > self.longest:
                 raise CostModelError(f"--seq {seq} is beyond the {self.longest} positions of {self.model}")
-            if seed < 0:
-                raise click.BadParameter(f"--random {seed} is negative")
             ids = np.random.default_rng(seed).integers(0, self.vocabulary, (batch, seq))
             return self.checked(ids, None, f"random ids, seed {seed}")
         if file is not None and file.suffix == ".json":
@@ -329,7 +331,8 @@ class progress:
         from rich.console import Console
         from rich.progress import Progress
 
-        self.bar = Progress(console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self.bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task(what, total=total)
 
     def __enter__(self) -> Any:
