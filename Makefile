@@ -38,6 +38,7 @@ check: $(STAMP) ## format, lint, types, import direction, quick tests: before ev
 bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails by time
 	$(BIN)/python -m tests.bench.trace --write
 	$(BIN)/python -m tests.bench.points --write
+	$(BIN)/python -m tests.bench.simulate --write
 
 readme: $(STAMP) ## write the outputs that README.md shows
 	$(BIN)/python -m tests.readme

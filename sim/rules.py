@@ -60,13 +60,13 @@ def copy(state: Compiler, node: Node) -> Run:
 
 
 def gather(state: Compiler, node: Node) -> Run:
-    """Rows of a table. Tables share one scale: that of the largest weight in any of them."""
+    """Rows of a table. Tables share one scale, which reaches what calibration saw of them; the rest saturates."""
     table, rows = node.inputs
     kind = state.kind(node.outputs[0])
     if 0 not in state.by_name:
-        tables = {n.inputs[0] for n in state.graph.nodes if n.op == "gather"}
-        largest = max(float(np.abs(state.constant(i)).max()) for i in tables)
-        state.by_name[0] = Scale(np.array((largest or 1.0) / top_of(kind)))
+        looked_up = [n.outputs[0] for n in state.graph.nodes if n.op == "gather"]
+        reach = max(state.calibration.range_of(state.name_of(i)) for i in looked_up)
+        state.by_name[0] = Scale(np.array(reach / top_of(kind)))
     state.set(node.outputs[0], state.by_name[0])
     integers = state.weights.table(state.graph, table, kind, float(state.by_name[0].real))
     if state.is_constant(rows):

@@ -30,7 +30,7 @@ class Weights:
 
     floats: Mapping[str, Array]
     made: dict[tuple[str, Int, bytes], Matrix] = field(default_factory=dict)
-    tables: dict[tuple[str, Int], Array] = field(default_factory=dict)
+    tables: dict[tuple[str, Int, float], Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, array in self.floats.items():
@@ -42,11 +42,11 @@ class Weights:
         return self.floats[name]
 
     def table(self, graph: Graph, i: int, kind: Int, scale: float) -> Array:
-        """A table of embeddings [V,D] as integers on a given scale."""
+        """A table of embeddings [V,D] as integers on a given scale, saturated."""
         name = graph.values[graph.values[i].storage].name
-        key = (name, kind)
+        key = (name, kind, scale)
         if key not in self.tables:
-            integers = np.rint(self.named(name) / scale)
+            integers = np.clip(np.rint(self.named(name) / scale), -top_of(kind), top_of(kind))
             self.tables[key] = integers.astype(np.int8 if kind.bits <= 8 else np.int16)
         return self.tables[key]
 

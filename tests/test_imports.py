@@ -35,7 +35,10 @@ ORDER = {
             "symbolic",
         ),
     ],
-    "models": ["errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load", "text"],
+    "models": [
+        *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load", "text"),
+        *("tasks", "checkpoint", "distill"),
+    ],
     "sim": [
         *("fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run"),
         *("array", "walk", "events", "machine", "energy", "compare", "perfetto", "report"),

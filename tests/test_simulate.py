@@ -215,7 +215,7 @@ def test_minilm_in_integers_is_near_minilm() -> None:
     session = Session("minilm-distilbert", "dot")
     lines = [line.split("\t")[0] for line in root.read_text(encoding="utf-8").splitlines()[1:]]
     rows = sorted(encode(load_tokenizer("minilm-distilbert"), lines, None), key=len)[::4][:200]
-    ranges = session.calibration(None, None, Settings("w8a8", "", (), "percentile", "", "", False, False))
+    ranges = session.calibration(None, None, Settings("w8a8", "", (), "mse", "", "", False, False))
     weights = Weights(session.weights)
     cosines = []
     for length in sorted({len(row) for row in rows}):

