@@ -36,7 +36,7 @@ def constant_integers(state: Compiler, node: Node, reals: Array | float, scale: 
     if not worst <= bound:
         raise CostModelError(
             f"a constant of op {node.op!r} in {node.module} takes {floor(log2(worst)) + 2} bits on the scale of "
-            f"what it is added to, which has {bound.bit_length() + 1}; use wider activations or another calibration"
+            f"what it is added to, which has {bound.bit_length() + 1}; use wider activations or calibrate anew"
         )
     return integers.astype(np.int64)
 

@@ -1,10 +1,11 @@
-"""The machine: its bits are those of the run, its arithmetic that of the graph, its cycles and bytes the cost's."""
+"""The machine: its bits are the run's, its arithmetic the graph's, its cycles and bytes the cost's."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -255,7 +256,7 @@ def test_the_timeline_is_a_chrome_trace_without_overlaps() -> None:
         assert spans
         assert spans[0][0] >= 0
         assert spans[-1][1] <= end_us + 1e-9
-        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        for (_, end), (start, _) in pairwise(spans):
             assert start >= end - 1e-9
     lanes = sum(e["dur"] for e in slices if e["tid"] == TRACKS["vector unit"]) * machine.clock_mhz
     assert lanes == pytest.approx(sum(step.vector_cycles for step in plan.steps))
@@ -276,5 +277,5 @@ def test_mistakes() -> None:
     with pytest.raises(CostModelError, match="out of the vocabulary"):
         execute(program, schedule(program.typed, load_target("edge-asic")), ids + 60, keep)
     node = replace(program.typed.graph.nodes[0], op="cumsum")
-    with pytest.raises(CostModelError, match="'cumsum' .* has no rule in sim/events.py"):
+    with pytest.raises(CostModelError, match=r"'cumsum' .* has no rule in sim/events.py"):
         vector_events(program.typed, node)
