@@ -24,6 +24,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from models.attention import attention_modules, install
+from models.checkpoint import load_checkpoint
 from models.distilbert import load_minilm
 from models.errors import ModelError
 from models.mechanisms import Mechanism
@@ -129,6 +130,8 @@ def load_directory_or_hub(name: str, dtype: str, device: str, head: bool = False
     path = Path(name)
     if path.exists() or name.startswith((".", "/")):
         check_directory(path)
+        if is_checkpoint(path):
+            return load_trained(path, dtype, device, head)
     # Without a network the hub's client tries for a minute; what it has on disk it still gives.
     offline = {"local_files_only": True} if not path.exists() and not hub_answers() else {}
     try:
@@ -208,6 +211,19 @@ def load_converted(
             raise ModelError(f"{path} lacks {len(missing)} weights, among them {min(missing)}")
         model.load_state_dict(state, strict=False)
     return model.to(device=device, dtype=getattr(torch, dtype))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a directory is one that `models.checkpoint` wrote."""
+    return "embeddings" in json.loads((path / "config.json").read_text())
+
+
+def load_trained(path: Path, dtype: str, device: str, head: bool) -> Any:
+    """A checkpoint of ours: with its head, or the model within."""
+    model = load_checkpoint(path)
+    kept = model if head else model.base_model
+    kept.config.attention_mechanism = model.config.attention_mechanism
+    return kept.to(device=device, dtype=getattr(torch, dtype))
 
 
 def check_directory(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def load_tokenizer(model: str) -> Any:
         raise ModelError(f"{model} has no tokenizer; give token ids with --input FILE.json, or --random SEED")
     else:
         path = Path(model) / "tokenizer.json"
+        if not path.is_file() and has_minilm_embeddings(Path(model)):
+            path = minilm_directory() / "tokenizer.json"
     if not path.is_file():
         raise ModelError(f"{model} has no tokenizer.json; give token ids with --input FILE.json, or --random SEED")
     try:
@@ -45,6 +48,15 @@ def load_tokenizer(model: str) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+def has_minilm_embeddings(directory: Path) -> bool:
+    """Whether a checkpoint of ours says that its embeddings are MiniLM's: then its words are, too."""
+    try:
+        record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("embeddings") == "minilm"
 
 
 def encode(tokenizer: Any, sentences: Sequence[str], longest: int | None) -> list[list[int]]:

@@ -205,7 +205,7 @@ def test_minilm_in_integers_is_near_minilm() -> None:
     root = Path(__file__).parent.parent.parent / "shared" / "data" / "glue" / "SST-2" / "dev.tsv"
     if not root.exists():
         pytest.skip("needs ../shared/data/glue/SST-2/dev.tsv")
-    from costmodel.cli.simulate import Session, Settings
+    from costmodel.cli.session import Session
     from costmodel.widths import assign_widths, parse_policy
     from models.text import encode, load_tokenizer
     from sim.floats import run_floats
@@ -215,7 +215,7 @@ def test_minilm_in_integers_is_near_minilm() -> None:
     session = Session("minilm-distilbert", "dot")
     lines = [line.split("\t")[0] for line in root.read_text(encoding="utf-8").splitlines()[1:]]
     rows = sorted(encode(load_tokenizer("minilm-distilbert"), lines, None), key=len)[::4][:200]
-    ranges = session.calibration(None, None, Settings("w8a8", "", (), "mse", "", "", False, False))
+    ranges = session.calibration(None, None, "w8a8", "mse")
     weights = Weights(session.weights)
     cosines = []
     for length in sorted({len(row) for row in rows}):

@@ -13,6 +13,7 @@ COMMANDS = {
     "audit": "Show what fvcore and FlopCounterMode count of a model, and what they leave out.",
     "formula": "Closed forms in B, S, d, H, F, L, and where two mechanisms break even.",
     "simulate": "Run a model in integers on a simulated accelerator: bits, cycles, energy.",
+    "evaluate": "Measure the accuracy of a checkpoint on a task, in floats and in bits.",
     "train": "Fine-tune a model on a task, or distil it into another attention mechanism.",
     "gemm": "Cycles and buffer accesses of one product on a systolic array.",
     "targets": "Print the accelerators, what they occupy, what an FPGA holds.",

@@ -33,6 +33,10 @@ LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
 @click.option("--widths", help="fp32, bf16, w8a8, w4a8:acc=24, ...  [default with --on: w8a8]")
 @click.option("--on", "target", help="A target of `costmodel targets`, or a file FILE.toml.")
 @click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
+@click.option("--task", "task_name", help="Accuracy, too: of the checkpoints that ship for a task, such as sst2.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="GLUE's TSV files, for --task.")
+@click.option("--limit", type=int, help="Only so many sentences of --task, for a quick look.")
+@click.option("--stored", is_flag=True, help="Of --task the stored result, in place of measuring now.")
 def command(
     request: Request,
     format_: str,
@@ -43,6 +47,10 @@ def command(
     widths: str | None,
     target: str | None,
     timing: str,
+    task_name: str | None,
+    data_dir: Path | None,
+    limit: int | None,
+    stored: bool,
 ) -> None:
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
@@ -51,6 +59,10 @@ def command(
     Example: costmodel report distilbert --attention dot --attention inhibitor --widths w8a8 --on edge-asic
     """
     check_output(output)
+    if task_name is None and (data_dir is not None or limit is not None or stored):
+        raise CostModelError("--data-dir, --limit and --stored go with --task")
+    if limit is not None and limit < 1:
+        raise click.BadParameter(f"--limit {limit} is not at least 1")
     tables = tables or ("horowitz45", "jouppi7")
     for name in tables:
         table = load_table(name)
@@ -60,7 +72,10 @@ def command(
     policy = parse_policy(widths or "w8a8") if widths or machine else None
     if policy and request.as_run:
         raise CostModelError("--widths and --on price the mathematics; they do not go with --as-run")
-    results = [counted(request, attention) for attention in attentions or ("dot", "inhibitor")]
+    attentions = attentions or ("dot", "inhibitor")
+    if task_name is not None:
+        attentions = trained_mechanisms(request, task_name, attentions)
+    results = [counted(request, attention) for attention in attentions]
     columns = []
     for result in results:
         column = count_record(result.subject, result.graph, result.tally, "kind")
@@ -73,6 +88,11 @@ def command(
     if policy:
         more_grids, more_notes = add_machine(request, record, results, policy, machine, timing, tables)
         grids, notes = [*grids, *more_grids], [*notes, *more_notes]
+    if task_name is not None:
+        widths_name = widths or "w8a8"
+        record["accuracy"] = accuracies(task_name, attentions, widths_name, data_dir, limit, stored)
+        grids.append(accuracy_grid(record["accuracy"]))
+        notes += accuracy_notes(record["accuracy"])
     show(format_, output, record, render.render_report_csv(record), grids, notes)
 
 
@@ -106,6 +126,64 @@ def add_machine(
     record["break_even_seq"] = break_even(request, names, policy, machine, timing)
     notes += machine_report.break_even_notes(record["break_even_seq"], columns)
     return grids, notes
+
+
+# Accuracy
+
+
+def trained_mechanisms(request: Request, task: str, attentions: tuple[str, ...]) -> tuple[str, ...]:
+    """The mechanisms of the checkpoints that ship, with their options: they are what is counted, too."""
+    from models.mechanisms import Mechanism
+    from models.students import mechanism_of, student
+    from models.tasks import TASKS
+
+    if task not in TASKS:
+        raise CostModelError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    if request.model != "minilm-distilbert":
+        raise CostModelError(f"--task: the checkpoints that ship are of minilm-distilbert, not of {request.model}")
+    return tuple(str(Mechanism(**mechanism_of(student(task, name)))) for name in attentions)
+
+
+def accuracies(
+    task: str, attentions: tuple[str, ...], widths: str, data_dir: Path | None, limit: int | None, stored: bool
+) -> list[dict[str, Any]]:
+    """Of each mechanism its accuracy in floats and in bits: measured now, or as it was stored."""
+    from models.students import stored_result, student
+
+    if stored:
+        return [dict(stored_result(task, name), stored=True) for name in attentions]
+    from costmodel.cli.evaluate import measure
+    from costmodel.cli.session import Session
+
+    found = []
+    for name in attentions:
+        session = Session(str(student(task, name)), None)
+        record, _ = measure(session, task, None, data_dir, (widths,), limit)
+        found.append(record | {"stored": False})
+    return found
+
+
+def accuracy_grid(columns: list[dict[str, Any]]) -> render.Grid:
+    rows = []
+    first = columns[0]["results"]
+    for arithmetic in first:
+        for metric in first[arithmetic]["metrics"]:
+            cells = [c["results"].get(arithmetic, {}).get("metrics", {}).get(metric) for c in columns]
+            shown = ("-" if x is None else f"{100 * x:.1f}" for x in cells)
+            rows.append((f"{metric} in {arithmetic}", *shown))
+        ends = [c["results"].get(arithmetic, {}).get("interval") for c in columns]
+        spans = ("-" if e is None else f"{100 * e[0]:.1f} to {100 * e[1]:.1f}" for e in ends)
+        rows.append((f"  95 % of {next(iter(first[arithmetic]['metrics']))}", *spans))
+    how = "stored results" if columns[0]["stored"] else "measured now"
+    title = f"{columns[0]['task']}, {how}: {columns[0]['source']}, {columns[0]['examples']} examples"
+    return render.Grid(title, ("", *(c["attention"] for c in columns)), tuple(rows))
+
+
+def accuracy_notes(columns: list[dict[str, Any]]) -> list[str]:
+    lines = ["Accuracy in integers is of the very bits that are priced: every value within its width."]
+    if columns[0].get("limited"):
+        lines.append("A part of the examples only: for a quick look.")
+    return lines + ([columns[0]["note"]] if columns[0].get("note") else [])
 
 
 def break_even(

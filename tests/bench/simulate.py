@@ -35,7 +35,7 @@ def measure(model: str, attention: str) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from costmodel.cli.simulate import Session, Settings
+    from costmodel.cli.session import Session
     from costmodel.hardware import load_target
     from costmodel.schedule import schedule
     from costmodel.widths import assign_widths, parse_policy
@@ -47,7 +47,7 @@ def measure(model: str, attention: str) -> dict[str, float]:
 
     session = Session(model, attention)
     module = load_model(model, mechanism=parse_mechanism(attention), seq=SEQ, device="cpu").module
-    ranges = session.calibration(None, None, Settings("w8a8", "", (), "max", "", "", False, False))
+    ranges = session.calibration(None, None, "w8a8", "max")
     typed = assign_widths(session.graph_at(1, SEQ), parse_policy("w8a8"))
     program = compile_program(typed, Weights(session.weights), ranges)
     plan = schedule(typed, load_target("edge-asic"))

@@ -1,0 +1,55 @@
+"""Students that ship: small trained models, and what was measured with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from models.errors import ModelError
+
+FOLDER = Path(__file__).parent / "students"
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def student(task: str, attention: str) -> Path:
+    """The directory of the checkpoint that ships for a task and a mechanism, given with or without its options.
+
+    Raises:
+        ModelError: none ships.
+    """
+    path = FOLDER / f"{task}-{attention.partition(':')[0]}"
+    if not (path / "config.json").is_file():
+        shipped = sorted(p.name for p in FOLDER.glob("*") if (p / "config.json").is_file())
+        raise ModelError(
+            f"no checkpoint of {attention} ships for task {task}; there are {', '.join(shipped) or 'none'}; "
+            "train one with `costmodel train` and measure it with `costmodel evaluate`"
+        )
+    return path
+
+
+def mechanism_of(directory: Path) -> dict[str, Any]:
+    """The mechanism of a checkpoint, as its configuration has it."""
+    record: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = record["attention_mechanism"]
+    return found
+
+
+def stored_results() -> list[dict[str, Any]]:
+    """What was measured, with command, versions, date and seed."""
+    if not RESULTS.is_file():
+        return []
+    found: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    return found
+
+
+def stored_result(task: str, attention: str) -> dict[str, Any]:
+    """The result of the checkpoint that ships.
+
+    Raises:
+        ModelError: none is stored.
+    """
+    for result in stored_results():
+        if result["task"] == task and result["attention"].partition(":")[0] == attention.partition(":")[0]:
+            return result
+    raise ModelError(f"no result of {attention} on {task} is stored; leave --stored out to measure it now")
