@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check bench env readme clean
+.PHONY: help report test check bench students accuracy env readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +39,17 @@ bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails b
 	$(BIN)/python -m tests.bench.trace --write
 	$(BIN)/python -m tests.bench.points --write
 	$(BIN)/python -m tests.bench.simulate --write
+
+GLUE ?= ../shared/data/glue
+RUNS ?= runs
+
+students: $(STAMP) ## train what ships: SST-2, dot product and inhibitor (about an hour on two cores)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train sst2 --data-dir $(GLUE) --steps 3600 --int8 --out $(RUNS)/sst2-dot
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train sst2 --data-dir $(GLUE) --steps 1800 --int8 --out $(RUNS)/sst2-inhibitor \
+		--attention inhibitor:per_head=true,normalise=sqrt --teacher $(RUNS)/sst2-dot/best
+
+accuracy: $(STAMP) ## measure what ships on whole dev splits, into models/results.json
+	$(BIN)/python -m tests.bench.accuracy --data-dir $(GLUE) --runs $(RUNS)
 
 readme: $(STAMP) ## write the outputs that README.md shows
 	$(BIN)/python -m tests.readme

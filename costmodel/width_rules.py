@@ -211,8 +211,10 @@ def times(a: Range, b: Range) -> tuple[int, int]:
 
 def embedding(state: Typing, node: Node) -> None:
     table = node.inputs[0]
-    kind = state.policy.of("gather").weight
-    assert isinstance(kind, Int)
+    policy = state.policy.of("gather")
+    assert isinstance(policy.weight, Int)
+    assert isinstance(policy.activation, Int)
+    kind = Int(max(policy.weight.bits, policy.activation.bits))
     if table in state.constants:
         state.weight(node, table, kind)
     held = state.operand(table)

@@ -6,7 +6,8 @@ stay wide until an op takes narrow operands (a product, a table, a softmax); the
 
 Roles and their types, W and A of `wWaA`:
 
-    weights, embedding tables    W bits; weights per output channel, tables on one common scale
+    weights                      W bits, each output channel on its own scale
+    embedding tables             A bits or W if that is more, all on one scale
     biases, norm weights         32 and 16 bits
     operands of products         A bits; q and k of a distance on one common scale, z on that of v
     the residual stream          A + 8 bits: what a norm makes, and the branch that is added to it, on one

@@ -1,4 +1,4 @@
-"""Tasks: sentences and labels of GLUE, IMDb, Rotten Tomatoes or a user's file, and the metrics.
+"""Tasks: sentences and labels of GLUE, IMDb, Rotten Tomatoes or a user's file.
 
 IMDb and Rotten Tomatoes are their published training files (25 000 and 8 530 rows), a tenth held out by hash: a
 row is on the same side whatever the source. IMDb's published test file is not read.
@@ -23,9 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from models.errors import ModelError
 
@@ -34,7 +31,6 @@ SST2_HASHES = Path(__file__).parent / "sst2_hashes.txt"
 # Tasks that the package serves, and the source of its rows.
 OFFLINE = {"sst2": "rotten_tomatoes", "imdb": "imdb", "rotten-tomatoes": "rotten_tomatoes"}
 
-Array = np.ndarray[Any, Any]
 Rows = Iterable[tuple[str, list[str]]]  # where a row stands, and its cells
 
 
@@ -66,15 +62,10 @@ class Split:
 
 FEELING, IMPLIED = ("negative", "positive"), ("entailment", "not_entailment")
 ACCURACY, F1, SCORES = ("accuracy",), ("f1", "accuracy"), ("pearson", "spearman")
-ONE, PAIR, ASKED, QUESTIONS = (
-    ("sentence",),
-    ("sentence1", "sentence2"),
-    ("question", "sentence"),
-    ("question1", "question2"),
-)
+ONE, PAIR = ("sentence",), ("sentence1", "sentence2")
+ASKED, QUESTIONS = ("question", "sentence"), ("question1", "question2")
 COLA_HEADER = ("source", "label", "mark", "sentence")
-MRPC = ("#1 String", "#2 String", "Quality")
-NLI = ("entailment", "neutral", "contradiction")
+MRPC, NLI = ("#1 String", "#2 String", "Quality"), ("entailment", "neutral", "contradiction")
 SEEN = (
     "MiniLM's card names SNLI, MNLI, Quora pairs and SQuAD 2.0 as training data: its results here are not clean."
 )
@@ -226,14 +217,13 @@ def hub_rows(task: Task, split: str) -> list[Example]:
     where = {"imdb": ("stanfordnlp/imdb",), "rotten-tomatoes": ("cornell-movie-review-data/rotten_tomatoes",)}
     name = where.get(task.name, ("nyu-mll/glue", task.name))
     part = {"train": "train", "dev": "validation_matched" if task.name == "mnli" else "validation"}[split]
+    path, columns = "/".join(name), (*task.hub, "label")
     try:
         data = load_dataset(*name, split=part)
     except Exception as error:  # the library raises many kinds without a network
-        raise Unavailable(f"the hub gave no {'/'.join(name)}: {' '.join(str(error).split())[:120]}") from None
-    rows = (
-        (f"{'/'.join(name)} {part} {i}", [str(r[c]) for c in (*task.hub, "label")]) for i, r in enumerate(data)
-    )
-    return parse(task, whole(task, rows, 3), (*task.hub, "label"), (*task.hub, "label"), "/".join(name))
+        raise Unavailable(f"the hub gave no {path}: {' '.join(str(error).split())[:120]}") from None
+    rows = ((f"{path} {part} {i}", [str(r[c]) for c in columns]) for i, r in enumerate(data))
+    return parse(task, whole(task, rows, 3), columns, columns, path)
 
 
 def package_rows(source: str, hub_error: str) -> list[Example]:
@@ -308,86 +298,3 @@ def parse_label(task: Task | None, text: str, where: str) -> int | float:
         return int(text)
     known = f"one of {', '.join(task.labels)} or its number" if task else "a class number (0, 1, ...)"
     raise ModelError(f"{where}: label {text!r} is not {known}")
-
-
-def score(task: Task, predictions: Sequence[float] | Array, labels: Sequence[float] | Array) -> dict[str, float]:
-    """The task's metrics as fractions, from predictions [N] and labels [N]: class numbers, or scores of any scale.
-
-    F1 is that of class 1. What is undefined (constant predictions or labels; F1 without class 1) is 0.0: so says
-    scikit-learn of F1 and Matthews; SciPy says NaN of the correlations.
-
-    Raises:
-        ModelError: empty, of different lengths, not finite, or no class of the task.
-    """
-    p, y = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
-    if p.ndim != 1 or p.shape != y.shape or not p.size:
-        raise ModelError(
-            f"{task.name}: predictions {list(p.shape)} and labels {list(y.shape)} are not both [N], N > 0"
-        )
-    for name, values in (("prediction", p), ("label", y)):
-        fits = np.isin(values, range(len(task.labels))) if task.labels else np.isfinite(values)
-        if not fits.all():
-            known = f"a class from 0 to {len(task.labels) - 1}" if task.labels else "finite"
-            raise ModelError(f"{task.name}: {name} {np.argmin(fits)} is {values[~fits][0]:g}, not {known}")
-    return {name: METRICS[name](p, y) for name in task.metrics}
-
-
-def accuracy(p: Array, y: Array) -> float:
-    return float(np.mean(p == y))
-
-
-def f1(p: Array, y: Array) -> float:
-    total = np.sum(p == 1) + np.sum(y == 1)
-    return float(2 * np.sum((p == 1) & (y == 1)) / total) if total else 0.0
-
-
-def pearson(p: Array, y: Array) -> float:
-    if np.ptp(p) == 0 or np.ptp(y) == 0:
-        return 0.0
-    p, y = ((v - v.mean()) / np.ptp(v) for v in (p, y))
-    return min(1.0, max(-1.0, float(p @ y / math.sqrt((p @ p) * (y @ y)))))
-
-
-def spearman(p: Array, y: Array) -> float:
-    return pearson(ranks(p), ranks(y))
-
-
-def ranks(values: Array) -> Array:
-    """From 1; equal values share the average of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
-
-
-# Of two classes, Matthews' correlation is Pearson's.
-METRICS = {"accuracy": accuracy, "f1": f1, "matthews": pearson, "pearson": pearson, "spearman": spearman}
-
-
-def wilson(correct: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share, at 95 % as it stands.
-
-    Raises:
-        ModelError: not 0 <= correct <= total, or total is 0.
-    """
-    if not 0 <= correct <= total or total == 0:
-        raise ModelError(f"{correct} correct of {total} is no share")
-    share, n = correct / total, total
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
-
-
-def bootstrap(
-    task: Task,
-    predictions: Sequence[float] | Array,
-    labels: Sequence[float] | Array,
-    samples: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The primary metric's 2.5 and 97.5 percentiles over N examples drawn with replacement. Raises as `score`."""
-    score(task, predictions, labels)
-    if samples < 1:
-        raise ModelError(f"--samples is at least 1, not {samples}")
-    p, y = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
-    drawn, metric = np.random.default_rng(seed), METRICS[task.metrics[0]]
-    found = [metric(p[rows], y[rows]) for rows in (drawn.integers(p.size, size=p.size) for _ in range(samples))]
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)

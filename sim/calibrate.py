@@ -29,8 +29,9 @@ METHODS = ("max", "percentile", "mse")
 PERCENTILE = 99.99
 BINS = 4096
 SIGNIFICANT_BITS = 16
-FORMAT = 1
-BALANCE = 0.8  # share of the difference between channels that weights bear, on a log scale
+FORMAT = 2
+# Share of the difference between channels that weights bear, on a log scale; weights of few bits bear less.
+BALANCE, NARROW_BALANCE = 0.8, 0.6
 MOST_EXPONENT = 12
 
 GraphAt = Callable[[int, int], Graph]
@@ -57,6 +58,7 @@ class Calibration:
     method: str
     bits: int  # of activations, for `mse`
     percentile: float  # for `percentile`
+    balance: float  # of channels, between operands and weights
     sentences: int
     tokens: int
     ranges: dict[str, float]
@@ -144,6 +146,7 @@ def calibrate(
     method: str = "max",
     bits: int = 8,
     percentile: float = PERCENTILE,
+    balance: float = BALANCE,
     tick: Callable[[int], None] = lambda n: None,
 ) -> Calibration:
     """Measure the ranges of all activations on sentences of token ids.
@@ -174,7 +177,7 @@ def calibrate(
             channels[name] = np.maximum(channels[name], each) if name in channels else each
 
     watch(graph_at, weights, sentences, widest, tick)
-    exponents = {name: balance(channels[name], readers[name], weights) for name in channels}
+    exponents = {name: exponents_of(channels[name], readers[name], weights, balance) for name in channels}
     divided = {name: channels[name] / np.exp2(exponents[name]) for name in channels}
     tops = largest | {operand_key(name): float(each.max()) for name, each in divided.items()}
     shares = dict.fromkeys(tops, 1.0)
@@ -197,6 +200,7 @@ def calibrate(
         method=method,
         bits=bits,
         percentile=percentile,
+        balance=balance,
         sentences=len(sentences),
         tokens=sum(len(s) for s in sentences),
         ranges={name: reach[name] for name in sorted(largest)},
@@ -209,6 +213,11 @@ def calibrate(
 
 def operand_key(name: str) -> str:
     return name + " by channel"
+
+
+def balance_for(weight_bits: int) -> float:
+    """How much of the difference between channels weights of so many bits bear."""
+    return BALANCE if weight_bits >= 8 else NARROW_BALANCE
 
 
 def weight_readers(graph: Graph) -> dict[str, tuple[str, ...]]:
@@ -226,7 +235,7 @@ def channels_of(names: tuple[str, ...], weights: Mapping[str, Array]) -> int:
     return int(weights[names[0]].shape[1])
 
 
-def balance(reach: Array, names: tuple[str, ...], weights: Mapping[str, Array]) -> Array:
+def exponents_of(reach: Array, names: tuple[str, ...], weights: Mapping[str, Array], balance: float) -> Array:
     """Exponents of channels [K]: reach^a / weight^(1 - a) as a power of two, 0 for the largest.
 
     With a = 1 all channels would fill the range, and the weights would bear all of the difference.
@@ -235,8 +244,8 @@ def balance(reach: Array, names: tuple[str, ...], weights: Mapping[str, Array]) 
     if not reach.max() > 0 or not magnitude.max() > 0:
         return np.zeros_like(reach)
     small = 2.0**-20
-    factor = np.log2(np.maximum(reach, small * reach.max())) * BALANCE
-    factor -= np.log2(np.maximum(magnitude, small * magnitude.max())) * (1 - BALANCE)
+    factor = np.log2(np.maximum(reach, small * reach.max())) * balance
+    factor -= np.log2(np.maximum(magnitude, small * magnitude.max())) * (1 - balance)
     exponents = np.rint(factor - factor.max())
     return np.maximum(exponents, -MOST_EXPONENT)
 

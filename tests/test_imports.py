@@ -36,12 +36,13 @@ ORDER = {
         ),
     ],
     "models": [
-        *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert", "load", "text"),
-        *("tasks", "checkpoint", "distill"),
+        *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert"),
+        *("checkpoint", "load", "text", "tasks", "metrics", "evaluate", "students"),
+        *("recipe", "batches", "losses", "initial", "training_state", "distill"),
     ],
     "sim": [
         *("fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run"),
-        *("array", "walk", "events", "machine", "energy", "compare", "perfetto", "report"),
+        *("array", "walk", "events", "tiles", "machine", "energy", "compare", "perfetto", "report"),
     ],
 }
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}

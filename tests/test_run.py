@@ -247,14 +247,26 @@ def test_channels_apart_by_powers_of_two_change_no_product() -> None:
     assert np.abs(x @ matrix.integers.astype(np.int64) * matrix.scale - plain).max() < 1e-3 * np.abs(plain).max()
 
 
-def test_weights_reach_both_ends_and_are_symmetric() -> None:
+def test_weights_of_8_bits_reach_both_ends_and_are_symmetric() -> None:
     weight = np.random.default_rng(0).normal(size=(50, 30)).astype(np.float32)
-    for widths in ("w8a8", "w4a8", "w2a8"):
+    for widths in ("w8a8", "w12a8"):
         kind = parse_policy(widths).weight
         matrix = quantise_columns(weight, kind)
         top = 2 ** (kind.bits - 1) - 1
         assert (np.abs(matrix.integers).max(0) == top).all()
         assert np.abs(matrix.integers * matrix.scale - weight).max() <= matrix.scale.max() * 0.5 + 1e-9
+
+
+def test_weights_of_few_bits_are_clipped_where_that_is_nearer() -> None:
+    weight = np.random.default_rng(0).normal(size=(400, 30))
+    for widths in ("w4a8", "w3a8", "w2a8"):
+        kind = parse_policy(widths).weight
+        top = 2 ** (kind.bits - 1) - 1
+        matrix = quantise_columns(weight, kind)
+        whole = np.abs(weight).max(0) / top
+        plain = np.clip(np.rint(weight / whole), -top, top) * whole
+        assert (((matrix.integers * matrix.scale - weight) ** 2).sum(0) < ((plain - weight) ** 2).sum(0)).all()
+        assert np.abs(matrix.integers).max() == top
 
 
 @pytest.mark.parametrize("K", [16, 1040, 3000])

@@ -104,13 +104,14 @@ def measure(
     examples = examples[:limit]
     rows = encode_examples(load_tokenizer(session.model), examples, session.longest or 512)
     labels = [e.label for e in examples]
-    ranges = session.calibration(calibration, calibrate_on, widths[0], method)
+    ranges = {name: session.calibration(calibration, calibrate_on, name, method) for name in widths}
+    first = ranges[widths[0]]
     if save_calibration is not None:
-        put(ranges.to_json(), save_calibration)
+        put(first.to_json(), save_calibration)
     found: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for name in ("float32", *widths):
-        forward = session.floats() if name == "float32" else session.integers(name, ranges)
+        forward = session.floats() if name == "float32" else session.integers(name, ranges[name])
         with progress(f"{name} on {len(rows)} examples", len(rows)) as tick:
             start = time.process_time()
             logits = predict(rows, forward, tick)
@@ -124,7 +125,7 @@ def measure(
         "examples": len(examples),
         "limited": limit is not None,
         "note": task.note,
-        "calibration": {"method": ranges.method, "sentences": ranges.sentences},
+        "calibration": {"method": first.method, "sentences": first.sentences},
         "results": {
             name: {
                 "metrics": e.metrics,

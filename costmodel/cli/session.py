@@ -115,23 +115,28 @@ class Session:
         """Ranges that were saved, or those of sentences: given ones, or else the ones that ship."""
         from sim import calibrate
 
-        identity = calibrate.digest(self.weights)
-        beside = Path(self.model) / CALIBRATION_FILE
-        if file is None and sentences is None and self.model not in PRESETS and beside.is_file():
-            file = beside
+        identity, policy = calibrate.digest(self.weights), parse_policy(widths)
+        bits, balance = policy.activation.bits, calibrate.balance_for(policy.weight.bits)
         if file is not None:
             found = calibrate.from_json(read_text(file), str(file))
             calibrate.check_model(found, identity, self.attention, str(file))
             return found
+        beside = Path(self.model) / CALIBRATION_FILE
+        if sentences is None and self.model not in PRESETS and beside.is_file():
+            found = calibrate.from_json(read_text(beside), str(beside))
+            calibrate.check_model(found, identity, self.attention, str(beside))
+            if (found.bits, found.balance) == (bits, balance):  # else it is for other widths
+                return found
         rows, what = self.sentences(sentences)
-        bits = parse_policy(widths).activation.bits
-        key = cache.key_of("calibration", identity, self.attention, method, bits, rows)
+        key = cache.key_of("calibration", calibrate.FORMAT, identity, self.attention, method, bits, balance, rows)
         entry = cache.load(key)
         if entry is not None:
             return calibrate.from_json(entry, "the cache")
         passes = 1 if method == "max" else 2
         with progress(f"calibrating on {what}", passes * len(rows)) as tick:
-            made = calibrate.calibrate(self.graph_at, self.weights, rows, self.attention, method, bits, tick=tick)
+            made = calibrate.calibrate(
+                self.graph_at, self.weights, rows, self.attention, method, bits, balance=balance, tick=tick
+            )
         cache.save(key, made.to_json())
         return made
 

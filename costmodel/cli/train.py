@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from costmodel.cli.common import quiet_imports
-from models.mechanisms import parse_mechanism
+from models.recipe import preset
 
 FOLDER = click.Path(path_type=Path)
 
@@ -56,10 +56,6 @@ def command(
 
     Example: costmodel train sst2 --attention inhibitor:per_head=true --teacher runs/dot/best --out runs/inhibitor
     """
-    parse_mechanism(attention)
-    quiet_imports()
-    from models.distill import preset, train
-
     config = preset(task, attention, *(None if path is None else str(path) for path in (teacher, start)))
     given = {
         "train_steps": steps,
@@ -71,6 +67,9 @@ def command(
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     config = replace(config, seed=seed, batch=batch, int8=int8, **changed)
+    quiet_imports()
+    from models.distill import train
+
     with steps_bar(f"{task} {attention}") as tick:
         best = train(config, out, data_dir, tick)
     record = json.loads((out / "run.json").read_text(encoding="utf-8"))

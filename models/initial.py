@@ -1,0 +1,88 @@
+"""The model that a run begins with: its weights, and parameters of its attention that are set from data."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from models.attention import CORE, distances, install
+from models.batches import Batch
+from models.checkpoint import load_checkpoint
+from models.distilbert import load_minilm
+from models.errors import ModelError
+from models.losses import context, encoder_layers, forward, heads
+from models.mechanisms import Mechanism, parse_mechanism
+from models.recipe import TrainConfig
+from models.tasks import TASKS
+
+SMALLEST_GAMMA = 1e-3  # which training keeps to
+
+
+def build(config: TrainConfig) -> tuple[Any, Any]:
+    """The model to train and its teacher, or None."""
+    labels = max(1, len(TASKS[config.task].labels))
+    teacher = None if config.teacher is None else load_checkpoint(Path(config.teacher))
+    if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
+        raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
+    torch.manual_seed(config.seed)
+    if config.start is not None:
+        model = load_checkpoint(Path(config.start))
+    elif teacher is not None:
+        model = copy.deepcopy(teacher)
+    else:
+        encoder = load_minilm()
+        sizes = DistilBertConfig.from_dict(encoder.config.to_dict() | {"num_labels": labels})
+        model = DistilBertForSequenceClassification(sizes)
+        model.distilbert.load_state_dict(encoder.state_dict())
+    if not isinstance(model, DistilBertForSequenceClassification):
+        raise ModelError(f"{config.start} has no classification head; start from a classifier, or from MiniLM")
+    if model.classifier.out_features != labels:
+        model.classifier = nn.Linear(model.config.dim, labels)
+        model.num_labels = model.config.num_labels = labels
+    if teacher is not None:
+        theirs, ours = (f"{m.config.n_layers} layers of {m.config.dim} channels" for m in (teacher, model))
+        if theirs != ours:
+            raise ModelError(f"{config.teacher} has {theirs}, the student {ours}; they must be the same")
+    mechanism = parse_mechanism(config.attention)
+    saved = getattr(model.config, "attention_mechanism", None)
+    if saved is None or Mechanism(**saved) != mechanism:
+        install(model, mechanism)
+    return model, teacher
+
+
+@torch.no_grad()
+def fit_cores(model: Any, teacher: Any, batch: Batch, alive: float) -> None:
+    """Set gamma, delta, eta of `inhibitor` from data: spread, share of live entries, norm of contexts.
+
+    gamma makes the spread of centred distances the mean |v|; delta lets `alive` of all entries |v| > z;
+    eta makes the norm of a head's contexts the teacher's.
+    """
+    hidden, _ = forward(teacher, batch)
+    for layer, like, x in zip(encoder_layers(model), encoder_layers(teacher), hidden[:-1], strict=True):
+        core = getattr(layer.attention, CORE)
+        if core.mechanism.name != "inhibitor":
+            return
+        q, k, v = heads(layer.attention, x)
+        z = distances(q, k, core.mechanism.implementation) * q.shape[-1] ** -0.5
+        keys = batch.keep[:, None, None, :] | (core.mechanism.center_over == "all")
+        mean = (z * keys).sum(-1, keepdim=True) / keys.sum(-1, keepdim=True)
+        pairs = batch.keep[:, :, None] & batch.keep[:, None, :]
+        H = q.shape[1]
+        groups = [[h] for h in range(H)] if core.mechanism.per_head else [list(range(H))]
+        for g, group in enumerate(groups):
+            centred = (z - mean)[:, group].transpose(0, 1)
+            sizes = v[:, group].abs().transpose(0, 1)
+            gamma = sizes[:, batch.keep].mean() / centred[:, pairs].std().clamp(min=1e-6)
+            core.gamma[g] = gamma.clamp(min=SMALLEST_GAMMA)
+            # An entry outlasts z - delta where z - |v| < delta: delta is a quantile of that.
+            excess = (core.gamma[g] * centred[..., None] - sizes[:, :, None])[:, pairs].flatten()
+            core.delta[g] = excess.kthvalue(1 + round(alive * (len(excess) - 1))).values
+        core.eta.fill_(1.0)
+        wanted, given = (context(a, x, batch.keep)[batch.keep] for a in (like.attention, layer.attention))
+        norms = [c.reshape(len(c), len(groups), -1).square().sum((0, 2)).sqrt() for c in (wanted, given)]
+        core.eta.copy_((norms[0] / norms[1].clamp(min=1e-6)).reshape(core.eta.shape))
