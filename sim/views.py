@@ -28,23 +28,31 @@ def mover(source: Value, view: Value) -> Move:
 
 @lru_cache(maxsize=4096)
 def find_move(source: Layout, view: Layout) -> Move:
-    """By where each element lies in memory: a reshape, a transposition, or else a choice by index."""
+    """By where each element lies in memory: dims in memory's order, cut anew, in the view's order; or by index."""
     shape, target = source[0], view[0]
     before, after = places(*source), places(*view)
-    if prod(shape) == prod(target) and (before.reshape(-1) == after.reshape(-1)).all():
-        return lambda x: x.reshape(target)
-    if sorted(shape) == sorted(target) and len(shape) == len(target):
-        order = tuple(sorted(range(len(target)), key=lambda axis: -view[1][axis]))
-        mine = tuple(sorted(range(len(shape)), key=lambda axis: -source[1][axis]))
-        axes = tuple(mine[order.index(axis)] for axis in range(len(target)))
-        if before.transpose(axes).shape == target and (before.transpose(axes) == after).all():
-            return lambda x: x.transpose(axes)
-    where = {int(place): i for i, place in enumerate(before.reshape(-1))}
-    try:
-        index = np.array([where[int(place)] for place in after.reshape(-1)])
-    except KeyError:
-        raise CostModelError(f"a view {target} reaches beyond the {shape} that it is of") from None
+    if prod(shape) == prod(target):
+        there, back = memory_order(source), memory_order(view)
+        inner = tuple(target[axis] for axis in back)
+        axes = tuple(back.index(axis) for axis in range(len(target)))
+
+        def move(x: Array) -> Array:
+            return x.transpose(there).reshape(inner).transpose(axes)
+
+        if (move(before) == after).all():
+            return move
+    order = np.argsort(before, axis=None)
+    found = np.searchsorted(before.reshape(-1), after.reshape(-1), sorter=order)
+    index = order[np.minimum(found, before.size - 1)]
+    if not (before.reshape(-1)[index] == after.reshape(-1)).all():
+        raise CostModelError(f"a view {target} reaches beyond the {shape} that it is of")
     return lambda x: x.reshape(-1)[index].reshape(target)
+
+
+def memory_order(layout: Layout) -> tuple[int, ...]:
+    """Axes from the largest stride to the smallest; those of one element keep their places."""
+    shape, stride, _ = layout
+    return tuple(sorted(range(len(shape)), key=lambda axis: -stride[axis] if shape[axis] > 1 else -(1 << 62)))
 
 
 def places(shape: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Array:

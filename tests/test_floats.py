@@ -7,6 +7,7 @@ import pytest
 
 from costmodel.errors import CostModelError, UnknownOp
 from sim.floats import run_floats
+from sim.views import find_move
 from tests.sim_models import SPELLINGS, model_of, padded_ids
 
 
@@ -45,3 +46,32 @@ def test_wrong_masks_and_unknown_ops() -> None:
     scan = canonicalise(lower(trace(Scan(), (torch.zeros(3, 4, device="meta"),))))
     with pytest.raises(UnknownOp, match="'cumsum' in the model has no rule"):
         run_floats(scan, {}, np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("source", "view"),
+    [
+        (((2, 6, 8), (48, 8, 1), 0), ((2, 6, 2, 4), (48, 8, 4, 1), 0)),  # heads
+        (((2, 6, 8), (48, 8, 1), 0), ((2, 2, 6, 4), (48, 4, 8, 1), 0)),  # heads, transposed
+        (((2, 2, 6, 4), (48, 4, 8, 1), 0), ((2, 6, 8), (48, 8, 1), 0)),  # and back
+        (((2, 2, 6, 4), (48, 24, 4, 1), 0), ((2, 2, 4, 6), (48, 24, 1, 4), 0)),
+        (((1, 5), (5, 1), 0), ((1, 3), (5, 1), 1)),  # a slice
+        (((2, 6, 8), (48, 8, 1), 0), ((2, 8), (48, 1), 0)),  # the first token
+        (((3, 1), (1, 1), 0), ((3, 4), (1, 0), 0)),  # broadcast
+        (((1, 1, 1), (1, 1, 1), 0), ((1,), (1,), 0)),
+    ],
+)
+def test_moves_are_what_strides_say(source, view) -> None:
+    """Against numpy's own strided views of one memory."""
+    memory = np.arange(200)
+
+    def seen(layout) -> np.ndarray:
+        shape, stride, offset = layout
+        return np.lib.stride_tricks.as_strided(memory[offset:], shape, [8 * s for s in stride])
+
+    assert np.array_equal(find_move(source, view)(seen(source)), seen(view))
+
+
+def test_a_view_beyond_its_source_is_refused() -> None:
+    with pytest.raises(CostModelError, match="reaches beyond"):
+        find_move(((2, 3), (3, 1), 0), ((7,), (1,), 0))
