@@ -9,7 +9,7 @@ setup(
     packages=find_packages(include=["costmodel*", "sim*", "models*"]),
     package_data={
         "costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml"],
-        "models": ["sentences.txt", "sst2_hashes.txt"],
+        "models": ["sentences.txt", "sst2_hashes.txt", "results.json", "students/*/*"],
     },
     install_requires=[
         "numpy>=2.0",

