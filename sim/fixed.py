@@ -4,7 +4,7 @@ These are specifications, slow and without limits of width; `kernels.py` is what
 Rounding, saturation, the width of accumulators and what happens beyond it are arguments, never ambient.
 
 A real number r stands as an integer x on a scale s: r = x s. Multiplying by a real factor is a
-multiplication by a 31-bit integer and a rounding shift, see `multiplier_of`.
+multiplication by an integer of some bits and a rounding shift, see `multiplier_of`.
 """
 
 from __future__ import annotations

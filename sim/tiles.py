@@ -15,6 +15,7 @@ from sim import kernels
 from sim.program import Sums
 from sim.views import Array
 
+Place = tuple[int, int, int]  # of a tile: which product, first row, first column
 # Dims of passes, from the outermost loop to the innermost: what stays does not depend on that one.
 ORDER = {"out": ("M", "N", "K"), "a": ("M", "K", "N"), "b": ("N", "K", "M")}
 
@@ -122,13 +123,12 @@ class Slots:
         travel = tile.K < t.product.K and tile.stay != "out"
         in_array = tile.K >= t.product.K and (target.dataflow == "os" or tile.K <= target.array.R)
         self.sums = (2 if travel else 0 if in_array else 1) * tile.M * tile.N * acc
-        self.before: tuple[object, object] | None = None
+        self.before: tuple[Place, Place] | None = None
         self.peak_bytes = 0
 
-    def hold(self, a: tuple[int, int, int], b: tuple[int, int, int]) -> None:
+    def hold(self, a: Place, b: Place) -> None:
         """The tiles of a pass arrive while those of the pass before are in use; both of one product."""
-        now = (a, b)
-        before = self.before if self.before is not None and self.before[0][0] == a[0] else now  # type: ignore[index]
-        taken = len({before[0], a}) * self.a_slot + len({before[1], b}) * self.b_slot + self.sums
+        before_a, before_b = (a, b) if self.before is None or self.before[0][0] != a[0] else self.before
+        taken = len({before_a, a}) * self.a_slot + len({before_b, b}) * self.b_slot + self.sums
         self.peak_bytes = max(self.peak_bytes, -(-taken // 8))
-        self.before = now
+        self.before = (a, b)

@@ -105,7 +105,7 @@ def exact_product(a: Array, matrix: Matrix, largest: int) -> Array:
     """a [..,K] of magnitudes up to `largest` times a matrix -> int32 or int64 [..,N], exactly.
 
     float32 holds every partial sum while it stays within 2^24: K is cut into pieces for which that is
-    proven. `bound` is known from the weights.
+    proven, from the weights' own sums of magnitudes.
     """
     bound = largest * matrix.column_sum
     pieces = -(-bound // FLOAT32_EXACT) if bound else 1
