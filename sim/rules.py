@@ -155,10 +155,10 @@ def requantise(state: Compiler, node: Node) -> Run:
     scale, shape, rounding = state.scale(source), state.graph.values[source].shape, state.rounding
     # A factor beyond the largest number saturates whatever is not 0: no larger one is needed.
     most = float(top_of(kind))
-    ratio, by = laid_out(np.clip(scale.real / target.real, -most, most), shape)
+    ratio, by = laid_out(scale.real / target.real, shape)
     state.reads[o] = (source,)
     if not scale.power:
-        m, shift = kernels.multipliers_of(ratio, bits)
+        m, shift = kernels.multipliers_of(np.clip(ratio, -most, most), bits)
 
         def run(batch: Batch) -> Array:
             out = kernels.requantise(batch.values[source], m, shift, kind, rounding, by)

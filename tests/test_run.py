@@ -168,6 +168,28 @@ def test_no_float_between_the_ids_and_the_result() -> None:
         assert all(dtype.kind == "i" for dtype in seen)
 
 
+def test_factors_beyond_the_largest_number_are_cut_after_the_number_of_keys_is_divided_by() -> None:
+    """An operand so fine that a step of its source is more than the whole range, before a division by n keys."""
+    spelling = "inhibitor:normalise=n,gamma=0.7,delta=0.3,eta=1.4"
+    found, model = calibrated(spelling, False), sized(spelling)
+    fine = {
+        name: replace(o, reach=o.reach / 400) if "attention:copy" in name else o
+        for name, o in found.operands.items()
+    }
+    typed = assign_widths(model.graph(4, 12), parse_policy("w8a8"))
+    program = compile_program(typed, Weights(model.weights), replace(found, operands=fine))
+    ids, keep = padded_ids(4, 12)
+    seen: dict[int, np.ndarray] = {}
+    run_program(program, ids, keep, watch=seen.__setitem__)
+    node = next(n for n in typed.graph.nodes if n.op == "requantise" and n.module.endswith("out_lin"))
+    source, target = (program.scale_of(i) for i in (node.inputs[0], node.outputs[0]))
+    ratio = np.broadcast_to(source.real / target.real, seen[node.inputs[0]].shape)
+    assert source.power == -1
+    assert (ratio > 127).any()
+    exact = seen[node.inputs[0]] * ratio / keep.sum(1)[:, None, None]
+    assert np.abs(np.clip(exact, -128, 127) - seen[node.outputs[0]]).max() <= 0.6
+
+
 # Calibration
 
 

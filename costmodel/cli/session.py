@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,18 @@ class Session:
 
     # Calibration
 
+    @cached_property
+    def identity(self) -> str:
+        """What tells these weights from others; asked for once for each --widths."""
+        from sim import calibrate
+
+        return calibrate.digest(self.weights)
+
     def calibration(self, file: Path | None, sentences: Path | None, widths: str, method: str) -> Any:
         """Ranges that were saved, or those of sentences: given ones, or else the ones that ship."""
         from sim import calibrate
 
-        identity, policy = calibrate.digest(self.weights), parse_policy(widths)
+        identity, policy = self.identity, parse_policy(widths)
         bits, balance = policy.activation.bits, calibrate.balance_for(policy.weight.bits)
         if file is not None:
             found = calibrate.from_json(read_text(file), str(file))
