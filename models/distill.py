@@ -14,8 +14,8 @@ replaced whole. OUT/best and OUT/last are checkpoints, OUT/log.csv has a row a s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Run:
     total: int = 0  # steps of all stages
     progress: Progress = field(default_factory=Progress)
     moments: dict[nn.Parameter, dict[str, Tensor]] = field(default_factory=dict)  # of the stage that was stopped
+    average: dict[str, Tensor] = field(default_factory=dict)  # of the stage's weights, by name, if it is kept
 
     @property
     def per_epoch(self) -> int:
@@ -118,7 +119,7 @@ def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
     if run.total == 0:
         raise ModelError("no steps to train; give --steps, --align-steps or --qat")
     if (out / STATE).exists():
-        run.progress, run.moments = load_state(out, run.model)
+        run.progress, run.moments, run.average = load_state(out, run.model)
     rewind_log(out / "log.csv", run.progress.step)
     end = 0
     for stage, steps in lengths.items():
@@ -139,9 +140,9 @@ def set_up(run: Run, stage: str) -> None:
     elif stage == "qat" and progress.step:
         run.model.load_state_dict(load_checkpoint(run.out / "best").state_dict())
     progress.stage, progress.best, progress.best_step = stage, None, progress.step
-    run.moments = {}
+    run.moments, run.average = {}, {}
     # Saved before the first step: a resumed run does not set up from what the stage has since written.
-    save_state(run.out, run.model, None, progress)
+    save_state(run.out, run.model, None, progress, run.average)
 
 
 def run_stage(run: Run, stage: str, steps: int, end: int, tick: Tick) -> None:
@@ -161,6 +162,7 @@ def run_stage(run: Run, stage: str, steps: int, end: int, tick: Tick) -> None:
     lengths = [len(row) for row in run.training.ids]
     epoch, batches = -1, []
     began = time.monotonic() - progress.seconds
+    cpu_began = time.process_time() - progress.cpu_seconds
     with open(run.out / "log.csv", "a", encoding="utf-8") as log:
         for step in range(progress.step, end):
             if step // run.per_epoch != epoch:
@@ -172,15 +174,18 @@ def run_stage(run: Run, stage: str, steps: int, end: int, tick: Tick) -> None:
                 group["lr"] = group["peak"] * factor
             loss = one_step(run, stage, batch, optimiser, named, widths)
             progress.step = step + 1
+            if config.average and stage != "align":
+                update_average(run, named, max(1 - config.average, 1 / (step + 1 - (end - steps))))
             measured = progress.step % config.evaluate_every == 0 or progress.step == end
             if measured:
                 measure(run, widths)
             progress.seconds = time.monotonic() - began
+            progress.cpu_seconds = time.process_time() - cpu_began
             rate = max(group["lr"] for group in optimiser.param_groups)
             log.write(log_row(progress, loss, rate, measured))
             log.flush()
             if progress.step % config.save_every == 0 or progress.step == end:
-                save_state(run.out, model, optimiser, progress)
+                save_state(run.out, model, optimiser, progress, run.average)
             tick(progress.step, run.total, loss, progress.metric)
 
 
@@ -236,10 +241,32 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
 def measure(run: Run, widths: str | None) -> None:
     """Evaluate; keep the weights if they are the stage's best."""
     progress = run.progress
-    progress.metric = next(iter(evaluate(run.model, run.dev, run.config, widths).values()))
-    if progress.best is None or progress.metric > progress.best:
-        progress.best, progress.best_step = progress.metric, progress.step
-        save_checkpoint(run.model, run.out / "best")
+    with averaged(run):
+        progress.metric = next(iter(evaluate(run.model, run.dev, run.config, widths).values()))
+        if progress.best is None or progress.metric > progress.best:
+            progress.best, progress.best_step = progress.metric, progress.step
+            save_checkpoint(run.model, run.out / "best")
+
+
+@torch.no_grad()
+def update_average(run: Run, named: dict[str, nn.Parameter], share: float) -> None:
+    """Move the average by a share of the way to the weights; the first step of a stage is all of it."""
+    for name, p in named.items():
+        run.average.setdefault(name, p.detach().clone()).lerp_(p.detach(), share)
+
+
+@contextmanager
+def averaged(run: Run) -> Iterator[None]:
+    """The model with its averaged weights, where an average is kept."""
+    named = dict(run.model.named_parameters())
+    kept = {name: named[name].data for name in run.average}
+    for name, mean in run.average.items():
+        named[name].data = mean
+    try:
+        yield
+    finally:
+        for name, data in kept.items():
+            named[name].data = data
 
 
 @torch.no_grad()
@@ -262,12 +289,14 @@ def evaluate(model: Any, rows: Rows, config: TrainConfig, widths: str | None = N
 def finish(run: Run, record: dict[str, Any]) -> None:
     """Write the last weights and the metrics of the best; the state has done its work."""
     config, progress, out = run.config, run.progress, run.out
-    save_checkpoint(run.model, out / "last")
+    with averaged(run):
+        save_checkpoint(run.model, out / "last")
     best = load_checkpoint(out / "best")
     results = {"best": evaluate(best, run.dev, config)}
     if config.qat:
         results[config.qat] = evaluate(best, run.dev, config, config.qat)
-    summary = {"steps": progress.step, "best_step": progress.best_step, "seconds": round(progress.seconds, 1)}
+    summary: dict[str, Any] = {"steps": progress.step, "best_step": progress.best_step}
+    summary |= {"seconds": round(progress.seconds, 1), "cpu_seconds": round(progress.cpu_seconds, 1)}
     record |= {"finished": True, "results": results, **summary}
     write_record(out, record)
     with suppress(OSError):

@@ -29,6 +29,7 @@ class TrainConfig:
     core_rate: float = 1e-2  # of gamma, delta, eta while they are aligned
     rate: float = 1e-4
     qat_rate: float = 2e-5
+    average: float = 0.0  # decay a step of the moving average of weights that is kept; 0 keeps the weights
     warmup: float = 0.1  # share of a stage
     decay: float = 0.01  # of matrices
     hard: float = 0.5  # weights of the loss with a teacher
@@ -86,6 +87,8 @@ def check_config(config: TrainConfig) -> None:
     for name in ("align_steps", "train_steps", "qat_steps", "epochs", "seed"):
         if (getattr(config, name) or 0) < 0:
             raise ModelError(f"{name} is {getattr(config, name)}; it cannot be negative")
+    if not 0 <= config.average < 1:
+        raise ModelError(f"average is {config.average}; a decay is at least 0 and below 1")
     if config.align_steps and config.teacher is None:
         raise ModelError("alignment needs a teacher; give --teacher DIR, or no alignment steps")
     if config.qat is not None:

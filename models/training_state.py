@@ -31,6 +31,7 @@ class Progress:
     best_step: int = 0
     metric: float | None = None  # the last
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all threads of the process
 
 
 def trainable(model: nn.Module, stage: str) -> dict[str, nn.Parameter]:
@@ -43,22 +44,32 @@ def trainable(model: nn.Module, stage: str) -> dict[str, nn.Parameter]:
     }
 
 
-def save_state(out: Path, model: nn.Module, optimiser: torch.optim.Optimizer | None, progress: Progress) -> None:
-    """Weights, moments, random state and position as one file, replaced whole."""
+def save_state(
+    out: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+    progress: Progress,
+    average: dict[str, Tensor],
+) -> None:
+    """Weights, their average, moments, random state and position as one file, replaced whole."""
     named = trainable(model, "train")
     tensors = {f"model.{name}": p.detach().contiguous() for name, p in named.items()}
     for name, p in named.items():
         moments = optimiser.state.get(p, {}) if optimiser is not None else {}
         tensors |= {f"optimiser.{key}.{name}": t for key, t in moments.items()}
+    tensors |= {f"average.{name}": t for name, t in average.items()}
     tensors["random"] = torch.get_rng_state()
     position = json.dumps(asdict(progress))
     write_whole(out / STATE, tensor_bytes(tensors, {"progress": position}))
 
 
-def load_state(out: Path, model: nn.Module) -> tuple[Progress, dict[nn.Parameter, dict[str, Tensor]]]:
-    """Put the saved weights and random state back; the position, and the moments of each parameter."""
+def load_state(
+    out: Path, model: nn.Module
+) -> tuple[Progress, dict[nn.Parameter, dict[str, Tensor]], dict[str, Tensor]]:
+    """Put the saved weights and random state back; the position, each parameter's moments, averages by name."""
     path = out / STATE
     moments: dict[nn.Parameter, dict[str, Tensor]] = {}
+    average: dict[str, Tensor] = {}
     named = trainable(model, "train")
     try:
         with safe_open(path, "pt") as file:
@@ -69,6 +80,8 @@ def load_state(out: Path, model: nn.Module) -> tuple[Progress, dict[nn.Parameter
                 if kind == "model":
                     with torch.no_grad():
                         named[rest].copy_(tensor)
+                elif kind == "average":
+                    average[rest] = tensor
                 elif kind == "optimiser":
                     key, _, parameter = rest.partition(".")
                     moments.setdefault(named[parameter], {})[key] = tensor
@@ -76,7 +89,7 @@ def load_state(out: Path, model: nn.Module) -> tuple[Progress, dict[nn.Parameter
                     torch.set_rng_state(tensor)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} cannot be resumed ({' '.join(str(error).split())[:80]}); remove {out}") from None
-    return progress, moments
+    return progress, moments, average
 
 
 def claim(out: Path, identity: dict[str, Any]) -> dict[str, Any]:

@@ -162,11 +162,15 @@ def same_run(a: Path, b: Path) -> None:
                 assert (a / form / name).read_bytes() == (b / form / name).read_bytes(), f"{form}/{name}"
     logs = [[{k: v for k, v in row.items() if k != "seconds"} for row in rows_of(out)] for out in (a, b)]
     assert logs[0] == logs[1]
-    records = [json.loads((out / "run.json").read_text()) | {"seconds": 0} for out in (a, b)]
+    records = [json.loads((out / "run.json").read_text()) | {"seconds": 0, "cpu_seconds": 0} for out in (a, b)]
     assert records[0] == records[1]
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(student: TrainConfig, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    average: float, student: TrainConfig, data: Path, tmp_path: Path
+) -> None:
+    student = replace(student, average=average)
     whole = tmp_path / "whole"
     train(student, whole, data)
     assert [row["stage"] for row in rows_of(whole)] == ["align"] * 8 + ["train"] * 8 + ["qat"] * 5
@@ -178,6 +182,23 @@ def test_a_resumed_run_equals_an_uninterrupted_one(student: TrainConfig, data: P
     train(student, stopped, data)
     same_run(whole, stopped)
     assert train(student, stopped, data, kill_at(1)) == stopped / "best", "a finished run is left as it is"
+
+
+def test_the_average_of_weights_is_what_is_kept(student: TrainConfig, data: Path, tmp_path: Path) -> None:
+    """Two steps: the average is the first weights, moved half of the way to the second."""
+    last = {}
+    for steps, average in ((1, 0.0), (2, 0.0), (2, 0.5)):
+        config = replace(student, align_steps=0, train_steps=2, qat=None, average=average, evaluate_every=steps)
+        out = tmp_path / f"{steps}-{average}"
+        if steps == 1:
+            with pytest.raises(Killed):
+                train(replace(config, save_every=1), out, data, kill_at(1))
+            last[steps, average] = load_checkpoint(out / "best").state_dict()
+        else:
+            train(config, out, data)
+            last[steps, average] = load_checkpoint(out / "last").state_dict()
+    for name, mean in last[2, 0.5].items():
+        torch.testing.assert_close(mean, (last[1, 0.0][name] + last[2, 0.0][name]) / 2, atol=1e-6, rtol=1e-5)
 
 
 def test_a_run_survives_sigkill(student: TrainConfig, data: Path, tmp_path: Path) -> None:

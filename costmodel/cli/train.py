@@ -27,9 +27,13 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--align-steps", type=int, help="Steps of alignment before it.  [default: the task's]")
 @click.option("--batch", type=int, default=32, show_default=True, help="Rows a step.")
 @click.option("--rate", type=float, help="The highest learning rate of training.  [default: the task's]")
+@click.option(
+    "--average", type=float, help="Keep the moving average of weights, with this decay a step.  [default: 0]"
+)
 @click.option("--qat", help="Then train on integers, such as w8a8.")
 @click.option("--qat-steps", type=int, help="Steps of --qat.  [default: 300]")
 @click.option("--int8", is_flag=True, help="Write OUT/int8 too: the best weights in a quarter of the bytes.")
+@click.option("--threads", type=int, default=2, show_default=True, help="Threads of torch.")
 @click.option("--max-train", type=int, help="Use no more rows of the training file than this.")
 def command(
     task: str,
@@ -43,9 +47,11 @@ def command(
     align_steps: int | None,
     batch: int,
     rate: float | None,
+    average: float | None,
     qat: str | None,
     qat_steps: int | None,
     int8: bool,
+    threads: int,
     max_train: int | None,
 ) -> None:
     """Train a MiniLM on TASK; with --teacher, by distillation into the attention asked for.
@@ -61,12 +67,13 @@ def command(
         "train_steps": steps,
         "align_steps": align_steps,
         "rate": rate,
+        "average": average,
         "qat": qat,
         "qat_steps": qat_steps,
         "max_train": max_train,
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = replace(config, seed=seed, batch=batch, int8=int8, **changed)
+    config = replace(config, seed=seed, batch=batch, int8=int8, threads=threads, **changed)
     quiet_imports()
     from models.distill import train
 
