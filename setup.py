@@ -23,9 +23,17 @@ setup(
         "numba>=0.61",
         "safetensors>=0.4",
         "tokenizers>=0.21",
+        "plotly>=6",
+        "optuna>=4",
     ],
     extras_require={
-        "dev": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"],
+        "cluster": ["dask>=2025.1", "distributed>=2025.1"],
+        "parquet": ["pyarrow>=18"],
+        "notebook": ["ipykernel>=6", "ipywidgets>=8", "nbclient>=0.10", "nbformat>=5.10"],
+        "dev": [
+            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"),
+            "playwright>=1.50",
+        ],
         "bench": ["calflops>=0.3.2", "accelerate>=1.0"],
     },
     entry_points={"console_scripts": ["costmodel=costmodel.cli:main"]},
