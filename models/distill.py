@@ -200,11 +200,12 @@ def one_step(
     """Forward, backward and update; returns the loss."""
     model = run.model
     model.train()
-    if stage == "align":
-        loss = align_loss(model, run.teacher, batch)
-    else:
-        with quantised(model, widths, batch.keep) if widths else nullcontext():
-            loss = task_loss(model, run.teacher, batch, run.config)
+    with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bfloat16"):
+        if stage == "align":
+            loss = align_loss(model, run.teacher, batch)
+        else:
+            with quantised(model, widths, batch.keep) if widths else nullcontext():
+                loss = task_loss(model, run.teacher, batch, run.config)
     value = loss.item()
     if not np.isfinite(value):
         raise ModelError(f"the loss is {value} at step {run.progress.step + 1} ({stage}); train at a lower rate")

@@ -52,7 +52,8 @@ def context(attention: Any, x: Tensor, keep: Tensor) -> Tensor:
 
 def relative_error(a: Tensor, b: Tensor, keep: Tensor) -> Tensor:
     """|a - b|^2 / |b|^2 over tokens that exist; a, b [B,S,D]."""
-    return (a[keep] - b[keep]).square().sum() / b[keep].square().sum()
+    a, b = a[keep].float(), b[keep].float()
+    return (a - b).square().sum() / b.square().sum()
 
 
 def align_loss(model: Any, teacher: Any, batch: Batch) -> Tensor:

@@ -166,11 +166,11 @@ def same_run(a: Path, b: Path) -> None:
     assert records[0] == records[1]
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
+@pytest.mark.parametrize(("average", "precision"), [(0.0, "float32"), (0.9, "bfloat16")])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    average: float, student: TrainConfig, data: Path, tmp_path: Path
+    average: float, precision: str, student: TrainConfig, data: Path, tmp_path: Path
 ) -> None:
-    student = replace(student, average=average)
+    student = replace(student, average=average, precision=precision)
     whole = tmp_path / "whole"
     train(student, whole, data)
     assert [row["stage"] for row in rows_of(whole)] == ["align"] * 8 + ["train"] * 8 + ["qat"] * 5

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from costmodel.cli.common import quiet_imports
-from models.recipe import preset
+from models.recipe import PRECISIONS, preset
 
 FOLDER = click.Path(path_type=Path)
 
@@ -25,10 +25,13 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--steps", type=int, help="Steps of training.  [default: the task's epochs]")
 @click.option("--align-steps", type=int, help="Steps of alignment before it.  [default: the task's]")
-@click.option("--batch", type=int, default=32, show_default=True, help="Rows a step.")
+@click.option("--batch", type=int, help="Rows a step.  [default: the task's]")
 @click.option("--rate", type=float, help="The highest learning rate of training.  [default: the task's]")
 @click.option(
     "--average", type=float, help="Keep the moving average of weights, with this decay a step.  [default: 0]"
+)
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True, help="Of products."
 )
 @click.option("--qat", help="Then train on integers, such as w8a8.")
 @click.option("--qat-steps", type=int, help="Steps of --qat.  [default: 300]")
@@ -45,9 +48,10 @@ def command(
     seed: int,
     steps: int | None,
     align_steps: int | None,
-    batch: int,
+    batch: int | None,
     rate: float | None,
     average: float | None,
+    precision: str,
     qat: str | None,
     qat_steps: int | None,
     int8: bool,
@@ -66,6 +70,7 @@ def command(
     given = {
         "train_steps": steps,
         "align_steps": align_steps,
+        "batch": batch,
         "rate": rate,
         "average": average,
         "qat": qat,
@@ -73,7 +78,7 @@ def command(
         "max_train": max_train,
     }
     changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = replace(config, seed=seed, batch=batch, int8=int8, threads=threads, **changed)
+    config = replace(config, seed=seed, int8=int8, threads=threads, precision=precision, **changed)
     quiet_imports()
     from models.distill import train
 
