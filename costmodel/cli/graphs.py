@@ -1,0 +1,221 @@
+"""What a design space needs of models: checks before anything runs, and the graph of each model."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from costmodel import cache
+from costmodel.canonical import canonicalise
+from costmodel.cli.common import Request, cached_graph, counted, quiet_imports
+from costmodel.errors import CostModelError
+from costmodel.graph import Graph, to_record
+from costmodel.lower import lower
+from costmodel.space import Accuracy, Checkpoint, Space, load_space, with_checkpoints
+from costmodel.space_knobs import SHAPE
+from models.errors import ModelError
+from models.mechanisms import USES, Mechanism, parse_mechanism
+from models.presets import PRESETS, resolve_seq, size_names
+from models.students import mechanism_of, student
+from models.tasks import TASKS
+
+SYMBOLS = dict(zip(SHAPE, ("L", "D", "H", "F"), strict=True))
+# DistilBERT's own sizes, which a preset's are in place of.
+DISTILBERT = {"n_layers": 6, "dim": 768, "n_heads": 12, "hidden_dim": 3072}
+
+
+def read_space(path: str | Path) -> Space:
+    """A space from its file, checked as a whole.
+
+    Raises:
+        CostModelError: see `parse_space` and `checked`.
+    """
+    return checked(load_space(path))
+
+
+def checked(space: Space) -> Space:
+    """The space, if its models take its knobs; with the checkpoints that its accuracy is measured with.
+
+    Raises:
+        CostModelError: an unknown model, attention, task; a length beyond the positions of a model; sizes that
+            do not go together; a checkpoint that is not there, or of another shape or attention.
+    """
+    where = space.where
+    models = [str(m) for m in space.values("model")]
+    for model in models:
+        told(f"{where}: [knobs] model", lambda m=model: check_model(m))
+    attentions = [str(a) for a in space.values("attention")]
+    spellings = [str(told(f"{where}: [knobs] attention", lambda a=a: parse_mechanism(a))) for a in attentions]
+    for text, spelling in zip(attentions, spellings, strict=True):
+        if spellings.count(spelling) > 1:
+            raise CostModelError(f"{where}: [knobs] attention: {text!r} stands there twice; leave one out")
+    for model, seq in itertools.product(models, space.values("seq")):
+        if model in PRESETS:
+            told(f"{where}: [knobs] seq", lambda m=model, s=seq: resolve_seq(m, int(s)))
+        else:
+            told(f"{where}: [knobs] seq", lambda m=model, s=seq: check_length(m, int(s)))
+    check_shapes(space, models)
+    return space if space.accuracy is None else with_checkpoints(space, checkpoints(space, space.accuracy, models))
+
+
+def told(spot: str, check: Callable[[], Any]) -> Any:
+    """What a check returns; its complaint says where in the space."""
+    try:
+        return check()
+    except (ModelError, CostModelError) as error:
+        raise CostModelError(f"{spot}: {error}") from None
+
+
+def check_model(model: str) -> None:
+    if model in PRESETS:
+        return
+    if ":" in model:
+        raise CostModelError(f"{model} decides its own sizes; a space takes a preset or a directory")
+    if not (Path(model) / "config.json").is_file():
+        raise CostModelError(f"unknown model {model!r}; known: {', '.join(PRESETS)}, or a directory with config.json")
+
+
+def config_of(directory: str | Path) -> dict[str, Any]:
+    path = Path(directory) / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CostModelError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise CostModelError(f"{path} is no JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise CostModelError(f"{path} is no configuration")
+    return record
+
+
+def check_length(model: str, seq: int) -> None:
+    longest = config_of(model).get("max_position_embeddings")
+    if isinstance(longest, int) and seq > longest:
+        raise CostModelError(f"{seq} is beyond the {longest} positions of {model}")
+
+
+def check_shapes(space: Space, models: Iterable[str]) -> None:
+    """Knobs of a model's shape: only of presets whose sizes have names, and heads divide the width."""
+    turned = [name for name in SHAPE if space.values(name)]
+    if not turned:
+        return
+    spot = f"{space.where}: [knobs] {turned[0]}"
+    if space.accuracy is not None:
+        raise CostModelError(f"{spot}: accuracy is measured with checkpoints, whose shape is given; leave it out")
+    for model in models:
+        told(spot, lambda m=model: size_names(m))
+        own = {"width": None, "heads": None}
+        if len({"width", "heads"} & set(turned)) == 1:
+            from costmodel.cli.formula import own_sizes
+
+            sizes = own_sizes(model, 1, None)
+            own = {"width": sizes["d"] * sizes["H"], "heads": sizes["H"]}
+        if not {"width", "heads"} & set(turned):
+            continue
+        for width, heads in itertools.product(
+            space.values("width") or (own["width"],), space.values("heads") or (own["heads"],)
+        ):
+            if int(width or 0) % int(heads or 1):
+                raise CostModelError(
+                    f"{space.where}: [knobs] heads: {heads} heads do not divide the width {width} of {model}; "
+                    "leave one of both values out"
+                )
+
+
+def checkpoints(space: Space, accuracy: Accuracy, models: list[str]) -> list[Checkpoint]:
+    """One checkpoint of each attention of the space, checked against the models that are priced."""
+    spot = f"{space.where}: [accuracy]"
+    if accuracy.task not in TASKS:
+        raise CostModelError(f"{spot} task: unknown task {accuracy.task!r}; known: {', '.join(TASKS)}")
+    if accuracy.data_dir is not None and not Path(accuracy.data_dir).is_dir():
+        raise CostModelError(f"{spot} data_dir: there is no directory {accuracy.data_dir}")
+    attentions = [str(a) for a in space.values("attention")] or ["dot"]
+    given = {c.attention: c.path for c in accuracy.checkpoints}
+    for name in given:
+        if name not in attentions:
+            raise CostModelError(f"{spot} checkpoints: {name!r} is no attention of this space; leave it out")
+    found = []
+    for attention in attentions:
+        path = given.get(attention) or str(
+            told(f"{spot} checkpoints", lambda a=attention: student(accuracy.task, a))
+        )
+        told(f"{spot} checkpoints", lambda p=path, a=attention: check_attention(p, a))
+        for model in models:
+            told(f"{spot} checkpoints", lambda p=path, m=model: check_same_shape(p, m))
+        found.append(Checkpoint(attention, path, digest_of(Path(path))))
+    return found
+
+
+def check_attention(path: str, attention: str) -> None:
+    """The checkpoint was trained with this very attention, but for what is learned."""
+    config_of(path)
+    try:
+        saved = Mechanism(**mechanism_of(Path(path)))
+    except (KeyError, TypeError, AttributeError):
+        raise CostModelError(f"{path} names no attention_mechanism; train one with `costmodel train`") from None
+    asked = parse_mechanism(attention)
+    options = [o for o in USES[asked.name] if o not in ("gamma", "delta", "eta", "implementation")]
+    if saved.name != asked.name or any(getattr(saved, o) != getattr(asked, o) for o in options):
+        raise CostModelError(f"{path} was trained with attention {saved}, not {asked}; name another checkpoint")
+
+
+def check_same_shape(path: str, model: str) -> None:
+    """The model that is priced has the shape of the checkpoint whose accuracy stands beside it."""
+    config = config_of(path)
+    theirs = {name: config.get(name) for name in DISTILBERT}
+    if model in PRESETS:
+        preset = PRESETS[model]
+        ours = DISTILBERT | {k: v for k, v in preset.sizes.items() if k in DISTILBERT}
+        same = preset.config == "DistilBertConfig" and ours == theirs
+    else:
+        other = config_of(model)
+        same = {name: other.get(name) for name in DISTILBERT} == theirs
+    if not same:
+        fitting = [
+            name
+            for name, p in PRESETS.items()
+            if p.config == "DistilBertConfig" and DISTILBERT | p.sizes == DISTILBERT | p.sizes | theirs
+        ]
+        hint = f"give model = {json.dumps((fitting or [path])[0])}"
+        raise CostModelError(
+            f"{path} is not of the shape of model {model}, so that its accuracy is not that model's; {hint}"
+        )
+
+
+def digest_of(directory: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(directory.iterdir()):
+            if path.suffix in (".json", ".safetensors", ".txt"):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    except OSError as error:
+        raise CostModelError(f"cannot read checkpoint {directory}: {error.strerror}") from None
+    return digest.hexdigest()[:32]
+
+
+def graph_of(
+    model: str, attention: str | None, seq: int | None, batch: int, sizes: tuple[tuple[str, int], ...]
+) -> Graph:
+    """The canonical graph of a model, from the cache where it is known; None takes what the model takes."""
+    request = Request(model, batch, seq, "float32", "meta", False, False)
+    if not sizes:
+        return counted(request, attention).graph
+    mechanism = None if attention is None else parse_mechanism(attention)
+    seq = resolve_seq(model, seq)
+    key = cache.key_of("trace", model, str(mechanism), "float32", batch, seq, sorted(sizes))
+    cached = cached_graph(key)
+    if cached is None:
+        quiet_imports()
+        from costmodel.trace import trace
+        from models.load import load_model
+
+        names = size_names(model)
+        own = {names[SYMBOLS[name]]: value for name, value in sizes}
+        loaded = load_model(model, mechanism=mechanism, batch=batch, seq=seq, sizes=own)
+        cached = trace(loaded.module, loaded.inputs), loaded.attention
+        cache.save(key, {"attention": cached[1], "graph": to_record(cached[0])})
+    return canonicalise(lower(cached[0]))

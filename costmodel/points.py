@@ -1,0 +1,386 @@
+"""Figures of many points of a design space at once.
+
+Points that share a program (model, sizes, widths, kinds of PE) run through `compiled.py` together, each
+distinct machine once; tables and memories only price what was moved. Area and FPGA resources are sums over
+parts, of which each distinct one is looked up once. Tests hold all of it equal to the schedule of each point
+on its target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from costmodel.compiled import CODES, Program, compile_program, run
+from costmodel.cost import price_work
+from costmodel.dtypes import parse
+from costmodel.errors import CostModelError, UnknownTable
+from costmodel.graph import Graph
+from costmodel.hardware import BRAM36_BYTES, KIB, Accelerator, area_of, available, memory_prices
+from costmodel.memories import pe_resources
+from costmodel.space import Space
+from costmodel.space_knobs import MACHINE, PRICED, PROGRAM, SHAPE
+from costmodel.space_targets import MEASURED, loaded_table, unchecked
+from costmodel.timing import ArrayShape, parse_array
+from costmodel.widths import Typed, Work, assign_widths, parse_policy, width_counts
+
+Array = np.ndarray[Any, Any]
+# The canonical graph of (model, attention, seq, batch, sizes): None where the model decides.
+GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...]], Graph]
+AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of points [n]. Where `error` is not 0, it is the place in `errors` of what went wrong.
+
+    A figure that a point has not is NaN. `feasible`: no error, and all constraints hold.
+    """
+
+    indices: Array
+    columns: dict[str, Array]
+    feasible: Array
+    error: Array
+    errors: tuple[str, ...]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """(index, figures ..., feasible, error) of each point; None for NaN and for no error."""
+        figures = []
+        for column in self.columns.values():
+            cells = column.tolist()
+            if np.isnan(column).any():
+                cells = [None if math.isnan(cell) else cell for cell in cells]
+            figures.append(cells)
+        texts = [text or None for text in self.errors]
+        errors = [texts[code] for code in self.error.tolist()] if len(texts) > 1 else [None] * len(self.indices)
+        return list(
+            zip(self.indices.tolist(), *figures, self.feasible.astype(int).tolist(), errors, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program and the scalar operations of the model by operation and width."""
+
+    program: Program
+    works: tuple[Work, ...]
+
+
+# Accuracy
+
+
+def accuracy_key(space: Space, index: int) -> AccuracyKey | None:
+    """What the accuracy of a point depends on; None where the space measures none.
+
+    Task, attention, checkpoint, widths, limit, data_dir, digest of the checkpoint.
+    """
+    return None if space.accuracy is None else key_of(space, space.knobs(index))
+
+
+def key_of(space: Space, knobs: Mapping[str, str | int]) -> AccuracyKey:
+    accuracy = space.accuracy
+    assert accuracy is not None
+    attention = str(knobs.get("attention", "dot"))
+    found = accuracy.of(attention)
+    path, digest = (found.path, found.digest) if found else ("", "")
+    widths = str(knobs.get("widths", "w8a8"))
+    return accuracy.task, attention, path, widths, accuracy.limit, accuracy.data_dir, digest
+
+
+def accuracy_keys(space: Space) -> tuple[AccuracyKey, ...]:
+    """All keys of a space."""
+    if space.accuracy is None:
+        return ()
+    attentions, widths = space.values("attention") or ("dot",), space.values("widths") or ("w8a8",)
+    return tuple(key_of(space, {"attention": a, "widths": w}) for a in attentions for w in widths)
+
+
+# Programs
+
+
+@lru_cache(8)
+def typed_model(
+    graph_of: GraphOf,
+    model: str,
+    attention: str | None,
+    seq: int | None,
+    batch: int,
+    sizes: tuple[tuple[str, int], ...],
+    widths: str,
+) -> Typed:
+    return assign_widths(graph_of(model, attention, seq, batch, sizes), parse_policy(widths))
+
+
+@lru_cache(256)
+def compiled_model(
+    graph_of: GraphOf,
+    model: str,
+    attention: str | None,
+    seq: int | None,
+    batch: int,
+    sizes: tuple[tuple[str, int], ...],
+    widths: str,
+    kinds: tuple[str, ...],
+    slow_cycles: int,
+    weights_bypass: bool,
+    base: Accelerator,
+) -> Compiled:
+    """The program of a model on machines like `base`, of which only the named fields matter."""
+    typed = typed_model(graph_of, model, attention, seq, batch, sizes, widths)
+    target = replace(base, kinds=kinds, slow_cycles=slow_cycles, weights_bypass=weights_bypass)
+    works = tuple(Work(op, parse(kind), n) for (op, kind), n in width_counts(typed).items())
+    return Compiled(compile_program(typed, target, None), works)
+
+
+def program_of(graph_of: GraphOf, knobs: Mapping[str, Any], target: Accelerator) -> Compiled:
+    # Fields that no program depends on are made equal, so that machines share one.
+    plain = replace(
+        target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
+        buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
+    )  # fmt: skip
+    sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
+    return compiled_model(
+        graph_of, knobs["model"], knobs.get("attention"), knobs.get("seq"), knobs.get("batch", 1), sizes,
+        knobs.get("widths", "w8a8"), target.kinds, target.slow_cycles, target.weights_bypass, plain,
+    )  # fmt: skip
+
+
+def moved_bits(program: Program, machine: Array) -> Array:
+    """[n, 6]: cycles, bits read and written, read and written in the buffer, cycles of the core; 0: nothing fits."""
+    nothing = np.zeros((len(machine), 3))
+    out, _ = run(program, machine, nothing)
+    missed = np.flatnonzero(out[:, 0] == 0)
+    if program.unfused is not None and len(missed):
+        out[missed] = run(program.unfused, machine[missed], nothing[missed])[0]
+    return out
+
+
+# Points
+
+
+def evaluate_points(
+    space: Space, indices: Any, accuracy_of: Mapping[AccuracyKey, float | str], graph_of: GraphOf
+) -> Results:
+    """Figures of some points of a space.
+
+    Args:
+        indices: numbers of points [n], in any order.
+        accuracy_of: accuracy by `accuracy_key`, or the text of what went wrong when it was measured.
+        graph_of: canonical graph of a model; of a module, so that it can be pickled.
+
+    Raises:
+        CostModelError: a number that is no point. What goes wrong with a point is its `error`.
+    """
+    indices = np.asarray(indices, np.int64).ravel()
+    if len(indices) and not (0 <= indices.min() and indices.max() < len(space)):
+        raise CostModelError(f"{space.where} has points 0 to {len(space) - 1}; one asked for is not among them")
+    digits = space.digits(indices)
+    columns = {name: np.full(len(indices), np.nan) for name in space.figures}
+    error, texts = np.zeros(len(indices), np.int32), {"": 0}
+    for places in grouped(space, digits, PROGRAM, np.arange(len(indices))):
+        knobs = knobs_at(space, digits, places[0], PROGRAM)
+        try:
+            point = knobs_at(space, digits, places[0], (*PROGRAM, *PRICED))
+            found = program_of(graph_of, knobs, unchecked(small(point)))
+            evaluate_group(space, digits, places, knobs, found, columns, error, texts)
+        except Exception as wrong:  # one bad model or measurement does not stop the others
+            error[places] = texts.setdefault(text_of(wrong), len(texts))
+        if MEASURED in columns:
+            value = accuracy_of.get(key_of(space, knobs), "accuracy was not measured")
+            if isinstance(value, str) or math.isnan(value):
+                text = value if isinstance(value, str) else "accuracy is not a number"
+                places = places[error[places] == 0]
+                error[places] = texts.setdefault(text, len(texts))
+            else:
+                columns[MEASURED][places] = value
+    for column in columns.values():
+        column[error > 0] = np.nan
+    return Results(indices, columns, feasible(space, digits, columns, error), error, tuple(texts))
+
+
+def text_of(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    known = isinstance(error, CostModelError) or type(error).__name__ == "ModelError"
+    return text if known and text else f"{type(error).__name__}: {text}"
+
+
+def feasible(space: Space, digits: dict[str, Array], columns: dict[str, Array], error: Array) -> Array:
+    good: Array = error == 0
+    for constraint in space.constraints:
+        if constraint.name in columns:
+            good &= constraint.holds(columns[constraint.name])
+        else:
+            good &= constraint.holds(np.array(space.values(constraint.name)))[digits[constraint.name]]
+    return good
+
+
+def code_of(space: Space, digits: dict[str, Array], names: tuple[str, ...], places: Array) -> Array:
+    """One number for the values of some knobs, equal where all are equal."""
+    code = np.zeros(len(places), np.int64)
+    size = 1
+    for name in names:
+        if name not in digits:
+            continue
+        radix = len(space.values(name))
+        if size * radix > 1 << 62:
+            code = np.unique(code, return_inverse=True)[1]
+            size = len(places)
+        code = code * radix + digits[name][places]
+        size *= radix
+    return code
+
+
+def grouped(space: Space, digits: dict[str, Array], names: tuple[str, ...], places: Array) -> list[Array]:
+    """Places by the values of some knobs."""
+    code = code_of(space, digits, names, places)
+    if len(code) == 0 or code[0] == code[-1] == code.max() == code.min():
+        return [places] if len(code) else []
+    order = np.argsort(code, kind="stable")
+    cuts = np.flatnonzero(np.diff(code[order])) + 1
+    return np.split(places[order], cuts)
+
+
+def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: space.values(name)[digits[name][place]] for name in names if name in digits}
+
+
+def small(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs with the least array and lanes, which every part holds."""
+    return {**knobs, "array": "1x1", "lanes": 1}
+
+
+def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
+    """Rows of `compiled.PARAMETERS`, [n, 7]."""
+
+    def column(name: str, default: int, value: Callable[[Any], int] = int) -> Array:
+        if name not in digits:
+            return np.full(len(places), default, np.int64)
+        return np.array([value(v) for v in space.values(name)], np.int64)[digits[name][places]]
+
+    array = target.array
+    return np.stack(
+        [
+            column("array", array.R, lambda v: parse_array(v).R),
+            column("array", array.C, lambda v: parse_array(v).C),
+            column("dataflow", CODES[target.dataflow], lambda v: CODES[v]),
+            column("lanes", target.lanes),
+            column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
+            column("bandwidth_mb_s", target.bandwidth_mb_s),
+            column("clock_mhz", target.clock_mhz),
+        ],
+        axis=1,
+    )
+
+
+def evaluate_group(
+    space: Space,
+    digits: dict[str, Array],
+    places: Array,
+    knobs: dict[str, Any],
+    compiled: Compiled,
+    columns: dict[str, Array],
+    error: Array,
+    texts: dict[str, int],
+) -> None:
+    """Fill the columns of points that share a program."""
+    base = unchecked({"target": knobs["target"]})
+    machine = machine_columns(space, digits, places, base)
+    code = code_of(space, digits, MACHINE, places)
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    out = moved_bits(compiled.program, machine[first])[inverse]
+    fits = out[:, 0] > 0
+    cycles, clock, buffer = out[:, 0].astype(float), machine[:, 6], machine[:, 4]
+    put = {
+        "cycles": cycles,
+        "latency_ms": cycles / (clock * 1e3),
+        "dram_bytes": (out[:, 1] // 8 + out[:, 2] // 8).astype(float),
+        "rows_per_s": np.divide(
+            knobs.get("batch", 1) * clock * 1e6, cycles, out=np.zeros(len(cycles)), where=fits
+        ),
+    }
+    put |= priced(space, digits, places, knobs, compiled, machine, out)
+    for name, column in put.items():
+        if name in columns:
+            columns[name][places] = column
+    for kib in np.unique(buffer[~fits]) // KIB:
+        text = f"no tile of some step fits a buffer of {kib} KiB; make buffer_kib larger"
+        error[places[~fits & (buffer // KIB == kib)]] = texts.setdefault(text, len(texts))
+    if base.part is not None:
+        for name, limit in available(base.part).items():
+            beyond = put[name] > limit
+            if beyond.any():
+                text = (
+                    f"takes more than the {limit} {name} usable on {base.part.name}; "
+                    "make the array, the buffer or the lanes smaller"
+                )
+                error[places[beyond]] = texts.setdefault(text, len(texts))
+
+
+def priced(
+    space: Space,
+    digits: dict[str, Array],
+    places: Array,
+    knobs: dict[str, Any],
+    compiled: Compiled,
+    machine: Array,
+    out: Array,
+) -> dict[str, Array]:
+    """Energy, area and resources: what each distinct memory and table gives, times how often."""
+    names = (*PRICED, "buffer_kib")
+    code = code_of(space, digits, names, places)
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    rates = []
+    for place in places[first]:
+        values = {**knobs, **knobs_at(space, digits, place, names)}
+        picked = {k: v for k, v in values.items() if k in ("target", "kinds", *names)}
+        rates.append((*rates_of(tuple(picked.items())), arithmetic_pj(space, compiled, picked)))
+    read, write, dram, pe_mm2, lane_mm2, buffer_mm2, arithmetic = np.array(rates, float)[inverse].T
+    pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
+    bits = out.astype(float)
+    memory = (bits[:, 1] + bits[:, 2]) * dram + bits[:, 3] * read + bits[:, 4] * write
+    found = {
+        "energy_uj": (memory / 8 + arithmetic) * 1e-6,
+        "area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2,
+    }
+    target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
+    if target.part is not None:
+        pe = pe_resources(target.kinds, target.part.use_dsp)
+        found["lut"] = (pes * pe.lut + lanes * target.part.lane_luts).astype(float)
+        found["dsp"] = (pes * pe.dsp).astype(float)
+        found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
+    return found
+
+
+@lru_cache(65536)
+def rates_of(items: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
+    """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
+    target = unchecked(small(dict(items)))
+    memories = memory_prices(target)
+    energies = (
+        (math.nan,) * 3
+        if memories is None or not target.table
+        else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
+    )
+    try:
+        area = area_of(target)
+    except UnknownTable:
+        area = None
+    return (*energies, *((math.nan,) * 3 if area is None else (area.pe_mm2, area.vector_mm2, area.buffer_mm2)))
+
+
+def arithmetic_pj(space: Space, compiled: Compiled, knobs: Mapping[str, Any]) -> float:
+    """Energy of the scalar operations; NaN without a table, or where one lacks a price that nobody asked for."""
+    target = unchecked(small(knobs))
+    if not target.table:
+        return math.nan
+    try:
+        return price_work(loaded_table(target.table), compiled.works).nominal_pj
+    except UnknownTable:
+        if any(item.name == "energy_uj" for item in (*space.objectives, *space.constraints)):
+            raise
+        return math.nan
