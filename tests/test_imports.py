@@ -1,4 +1,4 @@
-"""Imports go one way: sim -> costmodel; models and costmodel do not know each other; the CLI is the roof."""
+"""Imports go one way: sim -> costmodel; models and costmodel do not know each other; CLI and API are the roof."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ ORDER = {
             "cache",
             "traced",
             "symbolic",
+            "results",
         ),
     ],
     "models": [
@@ -45,6 +46,8 @@ ORDER = {
         *("array", "walk", "events", "tiles", "machine", "energy", "compare", "perfetto", "report"),
     ],
 }
+# The public functions are a roof as the command line is: they may import models and sim.
+ROOF = ("__init__.py", "api.py", "api_model.py", "api_machine.py", "api_run.py")
 ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
 
 
@@ -60,7 +63,7 @@ def imported(path: Path) -> set[str]:
 
 
 def modules(package: str) -> list[Path]:
-    return sorted(p for p in (ROOT / package).glob("*.py") if p.name != "__init__.py")
+    return sorted(p for p in (ROOT / package).glob("*.py") if p.name not in ROOF)
 
 
 @pytest.mark.parametrize("package", list(ORDER))
