@@ -10,6 +10,7 @@ import click
 
 from costmodel import machine_report, render
 from costmodel.cli.common import Counted, Request, check_output, counted, model_options, show
+from costmodel.cli.html import check_page, pictures_record, write_page
 from costmodel.errors import CostModelError
 from costmodel.hardware import Accelerator, load_target
 from costmodel.report import count_record, energy_record, report_record
@@ -37,6 +38,10 @@ LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="GLUE's TSV files, for --task.")
 @click.option("--limit", type=int, help="Only so many sentences of --task, for a quick look.")
 @click.option("--stored", is_flag=True, help="Of --task the stored result, in place of measuring now.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also a page of figures: one file, works offline.")
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="A store of `costmodel sweep`: its front, for --html."
+)
 def command(
     request: Request,
     format_: str,
@@ -51,6 +56,8 @@ def command(
     data_dir: Path | None,
     limit: int | None,
     stored: bool,
+    html: Path | None,
+    store: Path | None,
 ) -> None:
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
@@ -59,6 +66,9 @@ def command(
     Example: costmodel report distilbert --attention dot --attention inhibitor --widths w8a8 --on edge-asic
     """
     check_output(output)
+    check_page(html, output)
+    if store is not None and html is None:
+        raise CostModelError("--store goes with --html: the page shows its Pareto front")
     if task_name is None and (data_dir is not None or limit is not None or stored):
         raise CostModelError("--data-dir, --limit and --stored go with --task")
     if limit is not None and limit < 1:
@@ -93,6 +103,9 @@ def command(
         record["accuracy"] = accuracies(task_name, attentions, widths_name, data_dir, limit, stored)
         grids.append(accuracy_grid(record["accuracy"]))
         notes += accuracy_notes(record["accuracy"])
+    if html is not None:
+        record["pictures"] = pictures_record(request, record, results, policy, target, machine, timing, store)
+        write_page(html, record, notes)
     show(format_, output, record, render.render_report_csv(record), grids, notes)
 
 

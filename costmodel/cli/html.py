@@ -1,0 +1,239 @@
+"""`costmodel report --html FILE`: what the figures need beyond the record, and the file itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from costmodel import cache
+from costmodel.cli.common import Counted, Request, counted
+from costmodel.cost import price
+from costmodel.count import attention_core
+from costmodel.errors import CostModelError
+from costmodel.hardware import Accelerator
+from costmodel.report import flops
+from costmodel.schedule import Schedule, schedule
+from costmodel.widths import Policy, Typed, assign_widths
+from models.presets import PRESETS
+
+# Lengths at which the share of attention is drawn; a preset's positions cut them off.
+SHARE_LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
+# Points of a sweep beyond the front that a page holds.
+MOST_POINTS = 3000
+
+
+def check_page(path: Path | None, output: Path | None) -> None:
+    """Refuse a page that cannot be written, before the work is done."""
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir():
+        raise click.BadParameter(f"--html {path} is a directory; give a file")
+    if not folder.is_dir():
+        raise click.BadParameter(f"--html {path}: there is no directory {folder}")
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"--html {path}: {folder} cannot be written")
+    if output is not None and output.resolve() == path.resolve():
+        raise click.BadParameter(f"--html and --output are the same file {path}; give two")
+
+
+def pictures_record(
+    request: Request,
+    record: dict[str, Any],
+    results: list[Counted],
+    policy: Policy | None,
+    target: str | None,
+    machine: Accelerator | None,
+    timing: str,
+    store: Path | None,
+) -> dict[str, Any]:
+    """Roofline, shares at other lengths, front: numbers that only the figures show."""
+    names = [c["attention"] for c in record["columns"]]
+    made: dict[str, Any] = {}
+    if machine is not None and policy is not None:
+        made["clock_mhz"] = machine.clock_mhz
+        columns = []
+        for result in results:
+            typed = assign_widths(result.graph, policy)
+            columns.append(roofline_column(schedule(typed, machine, timing)))
+        name = str(target).partition(":")[0]
+        made["roofline"] = {
+            "target": machine.name,
+            "file": name if name.endswith(".toml") else f"costmodel/targets/{name}.toml",
+            "pairs_per_cycle": machine.array.pes,
+            "dram_bytes_per_cycle": machine.bandwidth_mb_s / machine.clock_mhz,
+            "columns": columns,
+        }
+    lengths = lengths_of(request.model)
+    if lengths and not request.as_run:
+        shares = [share_column(request, name, lengths, policy, machine, timing) for name in names]
+        made["shares"] = {"seq": lengths, "columns": shares}
+    if store is not None:
+        made["front"] = front_record(store, names)
+    return made
+
+
+def lengths_of(model: str) -> list[int]:
+    preset = PRESETS.get(model)
+    if preset is None or preset.fixed_seq is not None:
+        return []
+    return [s for s in SHARE_LENGTHS if s <= (preset.max_positions or SHARE_LENGTHS[-1])]
+
+
+# Roofline
+
+
+def roofline_column(planned: Schedule) -> dict[str, Any]:
+    """Each kind of step with a product, and the whole: equal steps are one point."""
+    kinds: dict[tuple[Any, ...], list[str]] = {}
+    for step in planned.steps:
+        if step.array_pairs:
+            key = (step.op, step.in_core, step.array_pairs, step.read_bits + step.write_bits, step.cycles)
+            kinds.setdefault(key, []).append(step.module)
+    points = [point(*key, modules) for key, modules in kinds.items()]
+    pairs = sum(step.array_pairs for step in planned.steps)
+    bits = sum(step.read_bits + step.write_bits for step in planned.steps)
+    return {"points": [*points, point("model", False, pairs, bits, planned.cycles, ["all steps"])]}
+
+
+def point(op: str, core: bool, pairs: int, bits: int, cycles: int, modules: list[str]) -> dict[str, Any]:
+    return {
+        "op": op,
+        "core": core,
+        "modules": modules,
+        "times": len(modules),
+        "pairs": pairs,
+        "dram_bytes": bits / 8,
+        "cycles": cycles,
+        "pairs_per_byte": 8 * pairs / bits if bits else None,
+        "pairs_per_cycle": pairs / cycles,
+    }
+
+
+# Shares
+
+
+def share_column(
+    request: Request,
+    name: str,
+    lengths: list[int],
+    policy: Policy | None,
+    machine: Accelerator | None,
+    timing: str,
+) -> dict[str, Any]:
+    """[core, whole] at each length: multiplications, operations and, on a target, cycles and energy."""
+    made: dict[str, list[list[float]]] = {"mul": [], "flops": []}
+    for seq in lengths:
+        found = counted(replace(request, seq=seq), name)
+        inside = attention_core(found.graph)
+        per_node = list(zip(found.tally.per_node, inside, strict=True))
+        made["mul"].append([sum(c.mul for c, core in per_node if core), found.tally.counts.mul])
+        made["flops"].append([sum(flops(c) for c, core in per_node if core), flops(found.tally.counts)])
+        if machine is None or policy is None:
+            continue
+        typed: Typed = assign_widths(found.graph, policy)
+        cost = price(typed, schedule(typed, machine, timing))
+        core_cycles = sum(cost.schedule.steps[i].cycles for i in cost.core_places)
+        made.setdefault("cycles", []).append([core_cycles, cost.cycles])
+        core, whole = cost.sum_of(("array", "vector", "buffer", "dram"), cost.core_places), cost.energy
+        if core is not None and whole is not None:
+            made.setdefault("energy_pj", []).append([core.nominal_pj, whole.nominal_pj])
+    return made
+
+
+# Sweep
+
+
+def front_record(path: Path, names: list[str]) -> dict[str, Any]:
+    """The front of a store, and a sample of the other points by equal steps.
+
+    Raises:
+        CostModelError: no store, or none of its points is feasible.
+    """
+    import numpy as np
+
+    from costmodel.pareto import front
+    from costmodel.store import open_store, read_points
+
+    store = open_store(path)
+    try:
+        points = read_points(store)
+    finally:
+        store.connection.close()
+    space = store.space
+    figures = [o.name for o in space.objectives]
+    good = points.feasible & np.all([np.isfinite(points.columns[f]) for f in figures], axis=0)
+    places = np.flatnonzero(good)
+    if not len(places):
+        raise CostModelError(f"--store {path}: no feasible point yet; sweep on, or loosen the constraints")
+    values = np.column_stack([points.columns[f][places] for f in figures])
+    best = places[front(values, space.senses)]
+    others = np.setdiff1d(places, best)
+    others = others[:: max(1, -(-len(others) // MOST_POINTS))]
+    made = []
+    for on_front, chosen in ((True, best), (False, others)):
+        for place in chosen.tolist():
+            index = int(points.indices[place])
+            own = {f: float(points.columns[f][place]) for f in figures}
+            made.append({"index": index, "front": on_front, "values": own, "knobs": space.knobs(index)})
+    attentions = [str(a) for a in space.values("attention")]
+    known = {n.split(":")[0]: i for i, n in enumerate(names)} | {n: i for i, n in enumerate(names)}
+    free = iter(range(len(names), len(names) + len(attentions)))
+    colours = [known[a] if a in known else known.get(a.split(":")[0], next(free)) for a in attentions]
+    return {
+        "store": path.name,
+        "space": space.where,
+        "stored": len(points.indices),
+        "failed": len(points.errors),
+        "feasible": len(places),
+        "front": len(best),
+        "drawn": len(best) + len(others),
+        "objectives": [{"name": o.name, "sense": o.sense} for o in space.objectives],
+        "attentions": attentions,
+        "colours": colours,
+        "varied": [k.name for k in space.all_knobs if len(k.values) > 1],
+        "points": made,
+    }
+
+
+# The file
+
+
+def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
+    """The page of a record with its pictures, written whole or not at all."""
+    from costmodel.figures import figures_of
+    from costmodel.figures_machine import machine_figures
+    from costmodel.page import Page, glance_grid, lead_of, render_page, title_of
+
+    pictures = in_order([*figures_of(record), *machine_figures(record)])
+    page = Page(
+        title=title_of(record),
+        lead=lead_of(record),
+        names=tuple(c["attention"] for c in record["columns"]),
+        glance=glance_grid(record),
+        notes=tuple(notes),
+        command=shlex.join(["costmodel", *sys.argv[1:]]),
+        date=date.today().isoformat(),
+        python=platform.python_version(),
+    )
+    text = render_page(page, pictures)
+    try:
+        cache.write_whole(path, text)
+    except OSError as error:
+        raise click.ClickException(f"--html {path} cannot be written: {error.strerror}") from None
+
+
+# From what is counted over what it costs to what it is worth.
+ORDER = ("operations", "shares", "energy", "traffic", "roofline", "timeline", "verdict", "accuracy", "front")
+
+
+def in_order(pictures: list[Any]) -> list[Any]:
+    return sorted(pictures, key=lambda picture: ORDER.index(picture.key))
