@@ -99,7 +99,7 @@ def train_in_threads(config: TrainConfig, out: Path, data_dir: Path | None, tick
     longest = model.config.max_position_embeddings
     training, dev = (read_rows(config, split, data_dir, longest) for split in ("train", "dev"))
     identity = asdict(replace(config, int8=False)) | {"data": [training.digest(), dev.digest()]}
-    identity |= {key: digest_of(getattr(config, key)) for key in ("start", "teacher")}
+    identity |= {"teacher": digest_of(config.teacher), "start": [digest_of(start) for start in config.start]}
     record = claim(out, identity)
     if not record["finished"]:
         run_stages(Run(config, out, model, teacher, training, dev), record, tick)
@@ -116,8 +116,8 @@ def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
     train_steps = round(config.epochs * run.per_epoch) if config.train_steps is None else config.train_steps
     lengths = {"align": config.align_steps, "train": train_steps, "qat": config.qat_steps if config.qat else 0}
     run.total = sum(lengths.values())
-    if run.total == 0:
-        raise ModelError("no steps to train; give --steps, --align-steps or --qat")
+    if run.total == 0 and len(config.start) < 2:
+        raise ModelError("no steps to train; give --steps, --align-steps or --qat, or several --start")
     if (out / STATE).exists():
         run.progress, run.moments, run.average = load_state(out, run.model)
     rewind_log(out / "log.csv", run.progress.step)
@@ -126,6 +126,8 @@ def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
         end += steps
         if steps and run.progress.step < end:
             run_stage(run, stage, steps, end, tick)
+    if run.total == 0:
+        measure(run, None)
     finish(run, record)
 
 

@@ -30,8 +30,8 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
     if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
         raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
     torch.manual_seed(config.seed)
-    if config.start is not None:
-        model = load_checkpoint(Path(config.start))
+    if config.start:
+        model = mean_of([Path(start) for start in config.start])
     elif teacher is not None:
         model = copy.deepcopy(teacher)
     else:
@@ -40,7 +40,7 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
         model = DistilBertForSequenceClassification(sizes)
         model.distilbert.load_state_dict(encoder.state_dict())
     if not isinstance(model, DistilBertForSequenceClassification):
-        raise ModelError(f"{config.start} has no classification head; start from a classifier, or from MiniLM")
+        raise ModelError(f"{config.start[0]} has no classification head; start from a classifier, or from MiniLM")
     if model.classifier.out_features != labels:
         model.classifier = nn.Linear(model.config.dim, labels)
         model.num_labels = model.config.num_labels = labels
@@ -53,6 +53,30 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
     if saved is None or Mechanism(**saved) != mechanism:
         install(model, mechanism)
     return model, teacher
+
+
+def mean_of(paths: list[Path]) -> Any:
+    """A model whose weights are the mean of several checkpoints' (a soup: Wortsman et al., ICML 2022).
+
+    Raises:
+        ModelError: checkpoints of different models.
+    """
+    model, *others = [load_checkpoint(path) for path in paths]
+    weights = model.state_dict()
+    for path, other in zip(paths[1:], others, strict=True):
+        theirs = other.state_dict()
+        same = {name: w.shape for name, w in weights.items()} == {name: w.shape for name, w in theirs.items()}
+        if not same or other.config.to_dict() != model.config.to_dict():
+            raise ModelError(f"{path} is of another model than {paths[0]}; a mean takes checkpoints of one model")
+    if others:
+        states = [m.state_dict() for m in (model, *others)]
+        model.load_state_dict(
+            {
+                name: torch.stack([s[name] for s in states]).mean(0) if w.is_floating_point() else w
+                for name, w in weights.items()
+            }
+        )
+    return model
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class TrainConfig:
     task: str
     attention: str = "dot"
     teacher: str | None = None  # a checkpoint directory
-    start: str | None = None  # a checkpoint directory; None takes the teacher's weights, or MiniLM's
+    start: tuple[str, ...] = ()  # checkpoint directories, of which the mean; () takes the teacher's, or MiniLM's
     align_steps: int = 0
     epochs: float = 3.0
     train_steps: int | None = None  # in place of epochs
@@ -65,7 +65,9 @@ DISTILLATION: dict[str, Any] = {"align_steps": 200, "rate": 2e-4}
 STUDENTS: dict[str, dict[str, Any]] = {"sst2": {"epochs": 2.0, "align_steps": 300}}
 
 
-def preset(task: str, attention: str = "dot", teacher: str | None = None, start: str | None = None) -> TrainConfig:
+def preset(
+    task: str, attention: str = "dot", teacher: str | None = None, start: tuple[str, ...] = ()
+) -> TrainConfig:
     """The recipe of a task; `replace` changes it. A student that starts from weights of its own is not aligned.
 
     Raises:
@@ -74,7 +76,7 @@ def preset(task: str, attention: str = "dot", teacher: str | None = None, start:
     config = TrainConfig(task, attention, teacher, start, **FINE_TUNING.get(task, {}))
     if teacher is not None:
         config = replace(config, **(DISTILLATION | STUDENTS.get(task, {})))
-    if start is not None:
+    if start:
         config = replace(config, align_steps=0)
     check_config(config)
     return config

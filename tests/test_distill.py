@@ -62,7 +62,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def teacher(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fine-tuned until it knows the two words."""
-    config = TrainConfig("sst2", start=str(start), train_steps=120, batch=16, rate=5e-3, evaluate_every=40)
+    config = TrainConfig("sst2", start=(str(start),), train_steps=120, batch=16, rate=5e-3, evaluate_every=40)
     return train(config, tmp_path_factory.mktemp("runs") / "teacher", data)
 
 
@@ -126,7 +126,7 @@ def test_gamma_stays_positive(teacher: Path, data: Path, tmp_path: Path) -> None
 def test_the_best_is_kept_and_integers_start_from_it(
     start: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = TrainConfig("sst2", start=str(start), train_steps=3, batch=8, evaluate_every=1)
+    config = TrainConfig("sst2", start=(str(start),), train_steps=3, batch=8, evaluate_every=1)
     metrics = iter((0.5, 0.9, 0.7, 0.9))
     monkeypatch.setattr(distill, "score", lambda *_: {"accuracy": next(metrics, 0.1)})
     train(config, tmp_path / "a", data)
@@ -201,6 +201,36 @@ def test_the_average_of_weights_is_what_is_kept(student: TrainConfig, data: Path
         torch.testing.assert_close(mean, (last[1, 0.0][name] + last[2, 0.0][name]) / 2, atol=1e-6, rtol=1e-5)
 
 
+def test_a_mean_of_checkpoints_needs_no_steps(start: Path, data: Path, tmp_path: Path) -> None:
+    """Weights are averaged one by one, and measured."""
+    runs = [tmp_path / f"run{seed}" for seed in (0, 1)]
+    for seed, out in enumerate(runs):
+        train(TrainConfig("sst2", start=(str(start),), train_steps=2, batch=8, seed=seed), out, data)
+    best = train(
+        TrainConfig("sst2", start=tuple(str(out / "last") for out in runs), train_steps=0), tmp_path / "mean", data
+    )
+    first, second, mean = (
+        load_checkpoint(path).state_dict() for path in (runs[0] / "last", runs[1] / "last", best)
+    )
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    for name, found in mean.items():
+        torch.testing.assert_close(found, (first[name] + second[name]) / 2)
+    record = json.loads((tmp_path / "mean" / "run.json").read_text())
+    assert record["finished"] and "accuracy" in record["results"]["best"]
+
+
+def test_a_mean_of_different_models_is_refused(start: Path, data: Path, tmp_path: Path) -> None:
+    model = load_checkpoint(start)
+    install(model, parse_mechanism("relu"))
+    save_checkpoint(model, tmp_path / "other")
+    with pytest.raises(ModelError, match="of another model"):
+        train(
+            TrainConfig("sst2", start=(str(start), str(tmp_path / "other")), train_steps=0),
+            tmp_path / "mean",
+            data,
+        )
+
+
 def test_a_run_survives_sigkill(student: TrainConfig, data: Path, tmp_path: Path) -> None:
     config = replace(student, train_steps=40, save_every=2)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
@@ -246,7 +276,7 @@ def test_what_cannot_be_trained_is_refused(student: TrainConfig, start: Path, da
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(ModelError, match="holds no run"):
         train(student, tmp_path / "other", data)
-    alone = TrainConfig("sst2", start=str(start), train_steps=3, batch=8)
+    alone = TrainConfig("sst2", start=(str(start),), train_steps=3, batch=8)
     for config, said in (
         (replace(alone, align_steps=3), "needs a teacher"),
         (replace(alone, train_steps=0), "no steps"),

@@ -19,7 +19,13 @@ FOLDER = click.Path(path_type=Path)
 @click.argument("task")
 @click.option("--attention", default="dot", show_default=True, help="The mechanism to train.")
 @click.option("--teacher", type=FOLDER, help="Distil from this checkpoint, of any attention.")
-@click.option("--start", type=FOLDER, help="Begin with this checkpoint.  [default: the teacher, or MiniLM]")
+@click.option(
+    "--start",
+    "starts",
+    type=FOLDER,
+    multiple=True,
+    help="Begin with this checkpoint, or the mean of several.  [default: the teacher, or MiniLM]",
+)
 @click.option("--out", type=FOLDER, required=True, help="Directory of the run; an unfinished one is resumed.")
 @click.option("--data-dir", type=FOLDER, help="Where GLUE's directories are, such as DIR/SST-2/train.tsv.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -42,7 +48,7 @@ def command(
     task: str,
     attention: str,
     teacher: Path | None,
-    start: Path | None,
+    starts: tuple[Path, ...],
     out: Path,
     data_dir: Path | None,
     seed: int,
@@ -66,7 +72,7 @@ def command(
 
     Example: costmodel train sst2 --attention inhibitor:per_head=true --teacher runs/dot/best --out runs/inhibitor
     """
-    config = preset(task, attention, *(None if path is None else str(path) for path in (teacher, start)))
+    config = preset(task, attention, None if teacher is None else str(teacher), tuple(map(str, starts)))
     given = {
         "train_steps": steps,
         "align_steps": align_steps,
