@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from costmodel.machine_report import microjoules
-from costmodel.plots import Bar, Mark, Panel, Picture, bars, colour, full, panel, ranges, short_names
-from costmodel.plots import axis as plain_axis
-from costmodel.plots import error_of
+from costmodel.plots import Bar, Mark, Panel, Picture, bars, full, ranges, short_names
 from costmodel.render import LABELS, Grid, shown
 from costmodel.report import share
 from costmodel.technology import load_table
@@ -50,19 +48,24 @@ def count_figure(columns: list[dict[str, Any]]) -> Picture:
         return c["counts"].get(name, 0), c["attention_core"]["counts"].get(name, 0)
 
     kinds = [n for n in LABELS if any(count(c, n)[0] for c in columns)]
-    whole = [(LABELS[n], [Bar(*count(c, n)) for c in columns]) for n in kinds]
+    whole: list[tuple[str, list[Bar | None]]] = [(LABELS[n], [Bar(*count(c, n)) for c in columns]) for n in kinds]
     inner = [n for n in kinds if any(count(c, n)[1] for c in columns)]
-    core = [(LABELS[n], [Bar(count(c, n)[1], count(c, n)[1]) for c in columns]) for n in inner]
+    core: list[tuple[str, list[Bar | None]]] = [
+        (LABELS[n], [Bar(count(c, n)[1], count(c, n)[1]) for c in columns]) for n in inner
+    ]
     rows = []
     for n in kinds:
         pairs = [count(c, n) for c in columns]
         rows.append((LABELS[n], *(cell for a, b in pairs for cell in (shown(a), share(b, a)))))
-    parts = [f"{share(*reversed(count(c, 'mul')))} with {c['attention']}" for c in columns]
+    parts = [f"{share(*reversed(count(c, 'mul')))} with {n}" for c, n in zip(columns, names, strict=True)]
     return Picture(
         "operations",
         "Operations",
         f"Share of the attention core in all multiplications: {', '.join(parts)}.",
-        (bars("of the whole model", "operations", names, whole), bars("of the core", "operations", names, core)),
+        (
+            bars("of the whole model", "operations", names, whole),
+            bars("of the attention core alone", "operations", names, core),
+        ),
         COUNTED,
         pair_grid("operations, and the share of the attention core", columns, rows),
         SHADES,
@@ -90,7 +93,7 @@ def energy_figure(columns: list[dict[str, Any]]) -> Picture:
     totals = [m["energy_pj"]["total"] for m in machines]
     says = "No energy is published for this target."
     if totals[0] is not None:
-        texts = [f"{microjoules(t)} µJ with {c['attention']}" for t, c in zip(totals, columns, strict=True)]
+        texts = [f"{microjoules(t)} µJ with {n}" for t, n in zip(totals, short_names(columns), strict=True)]
         says = f"One forward pass takes {', '.join(texts)}."
     return Picture(
         "energy",
@@ -147,7 +150,7 @@ def traffic_figure(columns: list[dict[str, Any]]) -> Picture:
         pairs = [(shown(m["bytes"][key]), share(m["core_bytes"][key], m["bytes"][key])) for m in machines]
         lines.append((label, *(cell for pair in pairs for cell in pair)))
     moved = [m["bytes"]["dram_read"] + m["bytes"]["dram_write"] for m in machines]
-    texts = [f"{full(b / 1e6)} MB with {c['attention']}" for b, c in zip(moved, columns, strict=True)]
+    texts = [f"{full(b / 1e6)} MB with {n}" for b, n in zip(moved, short_names(columns), strict=True)]
     return Picture(
         "traffic",
         "Traffic by level",
@@ -245,7 +248,7 @@ def accuracy_figure(record: dict[str, Any]) -> Picture | None:
             cells.append(text)
         lines.append((f"{metric} in {kind}, %", *cells))
     panels = [ranges(f"{metric} on {found[0]['task']}", "%, with 95 % interval", kinds, marks, None)]
-    beside = cost_panel(columns, found, metric, names)
+    beside = cost_panel(columns, found, names)
     how = "stored result" if found[0]["stored"] else "measured for this page"
     return Picture(
         "accuracy",
@@ -255,39 +258,21 @@ def accuracy_figure(record: dict[str, Any]) -> Picture | None:
         f"{found[0]['source']}, {found[0]['examples']} examples; {how}; checkpoints "
         f"{', '.join(each['model'] for each in found)}.",
         Grid(f"{metric}: value (95 % interval)", ("", *(c["attention"] for c in columns)), tuple(lines)),
-        (("range", "95 % interval"),),
+        (("range", "95 % interval of accuracy; low to high of energy"), *SHADES),
     )
 
 
-def cost_panel(
-    columns: list[dict[str, Any]], found: list[dict[str, Any]], metric: str, names: list[str]
-) -> Panel | None:
-    """Accuracy at the priced widths against energy, or cycles where no energy is published."""
+def cost_panel(columns: list[dict[str, Any]], found: list[dict[str, Any]], names: list[str]) -> Panel | None:
+    """Energy at the priced widths, or cycles where no energy is published: from zero, so that lengths compare."""
     if "machine" not in columns[0] or columns[0]["widths"]["policy"] not in found[0]["results"]:
         return None
+    machines = [c["machine"] for c in columns]
     policy = columns[0]["widths"]["policy"]
-    priced = columns[0]["machine"]["energy_pj"]["total"] is not None
-    unit = "µJ" if priced else "cycles"
-    data = []
-    for i, (c, each) in enumerate(zip(columns, found, strict=True)):
-        got = each["results"][policy]
-        value = 100 * got["metrics"][metric]
-        low, high = (100 * x for x in got.get("interval") or [got["metrics"][metric]] * 2)
-        cost = c["machine"]["energy_pj"]["total"][0] / 1e6 if priced else c["machine"]["cycles"]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": [cost],
-                "y": [value],
-                "error_y": error_of([(value, low, high)]) | {"color": colour(i)},
-                "hovertext": [f"<b>{names[i]}</b> in {policy}<br>{full(cost)} {unit}<br>{metric} {value:.1f} %"],
-                "hoverinfo": "text",
-                "marker": {"color": colour(i), "size": 10},
-            }
-        )
-    layout = {
-        "xaxis": plain_axis(f"{unit} a forward pass", showgrid=True, nticks=5),
-        "yaxis": plain_axis(f"{metric}, %", showgrid=True, nticks=5),
-    }
-    return panel(f"{metric} in {policy} against cost", data, layout, 240)
+    if machines[0]["energy_pj"]["total"] is None:
+        cells: list[Bar | None] = [Bar(m["cycles"], m["core_cycles"]) for m in machines]
+        return bars(f"cycles in {policy}", "cycles", names, [(policy, cells)])
+    cells = []
+    for m in machines:
+        nominal, low, high = (x / 1e6 for x in m["energy_pj"]["total"])
+        cells.append(Bar(nominal, m["core_energy_pj"]["total"][0] / 1e6, low, high))
+    return bars(f"energy in {policy}", "µJ", names, [(policy, cells)])

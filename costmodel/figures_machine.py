@@ -1,4 +1,4 @@
-"""Figures of schedules and sweeps: roofline, timeline, share of attention against S, Pareto front.
+"""Figures of schedules: roofline, timeline, share of attention against S.
 
 They draw `record["pictures"]`, which `report --html` adds to the record; sums and shares, nothing else.
 """
@@ -9,7 +9,18 @@ from typing import Any
 
 from costmodel.count import layer_of
 from costmodel.figures import COUNTED
-from costmodel.plots import FAINT, INK, PAPER, Panel, Picture, axis, colour, full, panel, short_names
+from costmodel.plots import (
+    INK,
+    Panel,
+    Picture,
+    axis,
+    colour,
+    full,
+    log_ticks,
+    panel,
+    row_axis,
+    short_names,
+)
 from costmodel.render import Grid, shown
 
 LANES = (("array", "array_cycles"), ("vector", "vector_cycles"), ("DMA", "dma_cycles"))
@@ -18,12 +29,6 @@ SHARES = {
     "flops": "of all operations",
     "cycles": "of the cycles",
     "energy_pj": "of the energy",
-}
-OBJECTIVES = {
-    "energy_uj": "energy, µJ",
-    "latency_ms": "latency, ms",
-    "area_mm2": "area, mm²",
-    "dram_bytes": "DRAM traffic, bytes",
 }
 
 
@@ -36,8 +41,6 @@ def machine_figures(record: dict[str, Any]) -> list[Picture]:
         found.append(share_figure(columns, pictures["shares"]))
     if "machine" in columns[0]:
         found.append(timeline_figure(columns, pictures["clock_mhz"]))
-    if pictures.get("front"):
-        found.append(front_figure(pictures["front"]))
     return found
 
 
@@ -51,6 +54,7 @@ def roofline_figure(columns: list[dict[str, Any]], roof: dict[str, Any]) -> Pict
     xs = [p["pairs_per_byte"] for p in points if p["pairs_per_byte"]] or [1.0]
     peak, width = roof["pairs_per_cycle"], roof["dram_bytes_per_cycle"]
     ridge = peak / width
+    low = min([p["pairs_per_cycle"] for p in points], default=1.0) / 2
     left, right = min(*xs, ridge) / 2, max(*xs, ridge) * 2
     data: list[dict[str, Any]] = [
         {
@@ -72,7 +76,7 @@ def roofline_figure(columns: list[dict[str, Any]], roof: dict[str, Any]) -> Pict
         drawn = [p for p in c["points"] if p["pairs_per_byte"]]
         hover = []
         for p in drawn:
-            what = f"{p['times']} × {p['op']}" if p["times"] > 1 else p["op"]
+            what = f"{p['times']} times {p['op']}" if p["times"] > 1 else p["op"]
             hover.append(
                 f"<b>{name}</b>: {what}<br>{p['modules'][0]}{' ...' if len(p['modules']) > 1 else ''}"
                 f"<br>{full(p['pairs_per_byte'])} pairs a byte<br>{full(p['pairs_per_cycle'])} pairs a cycle"
@@ -101,8 +105,10 @@ def roofline_figure(columns: list[dict[str, Any]], roof: dict[str, Any]) -> Pict
             at = "-" if p["pairs_per_byte"] is None else full(p["pairs_per_byte"])
             lines.append((name, p["op"], shown(p["times"]), shown(p["pairs"]), at, full(p["pairs_per_cycle"])))
     layout = {
-        "xaxis": axis("pairs of operands a byte of DRAM", type="log", showgrid=True, dtick=1),
-        "yaxis": axis("pairs a cycle", type="log", showgrid=True, dtick=1),
+        "xaxis": axis(
+            "pairs of operands a byte of DRAM", type="log", showgrid=True, tickvals=log_ticks(left, right)
+        ),
+        "yaxis": axis("pairs a cycle", type="log", showgrid=True, tickvals=log_ticks(low, 2 * peak)),
     }
     head = ("mechanism", "step", "times", "pairs each", "pairs a byte", "pairs a cycle")
     kept = sum(p["pairs_per_byte"] is None for p in points)
@@ -110,7 +116,8 @@ def roofline_figure(columns: list[dict[str, Any]], roof: dict[str, Any]) -> Pict
     return Picture(
         "roofline",
         "Roofline",
-        f"At most {full(peak)} pairs a cycle; below {full(ridge)} pairs a byte, DRAM is the limit.{note}",
+        f"A pair of operands is one multiply-accumulate, or one term of a distance. At most "
+        f"{full(peak)} pairs a cycle; below {full(ridge)} pairs a byte, DRAM is the limit.{note}",
         (panel("", data, layout, 380),),
         f"Target {roof['target']}: array, clock and bandwidth from {roof['file']}; equal steps share a point.",
         Grid("steps with products", head, tuple(lines)),
@@ -188,8 +195,8 @@ def timeline_figure(columns: list[dict[str, Any]], clock_mhz: int) -> Picture:
     return Picture(
         "timeline",
         "Schedule",
-        f"Neither array nor vector unit has work in {' and '.join(stalls)} of the cycles. A unit's bar starts with "
-        "its step: within a step the units work side by side.",
+        f"Neither array nor vector unit has work in {' and '.join(stalls)} of the cycles. A unit's bar starts "
+        "with its step: within a step the units work side by side.",
         tuple(panels),
         f"Schedule on {machine['target']} ({machine['array']} PEs, {machine['dataflow']}, timing "
         f"{machine['timing']}) at {clock_mhz} MHz (costmodel/schedule.py).",
@@ -201,7 +208,7 @@ def timeline_figure(columns: list[dict[str, Any]], clock_mhz: int) -> Picture:
 
 def gantt(title: str, columns: list[dict[str, Any]], clock_mhz: int, layer: str) -> Panel:
     data: list[dict[str, Any]] = []
-    labels = []
+    labels: list[str] = []
     for i, (name, c) in enumerate(zip(short_names(columns), columns, strict=True)):
         steps = [s for s in c["machine"]["steps"] if not layer or layer_of(s["module"]) == layer]
         origin = steps[0]["start_cycle"] if steps and layer else 0
@@ -229,88 +236,17 @@ def gantt(title: str, columns: list[dict[str, Any]], clock_mhz: int, layer: str)
                 }
             )
             labels.append(f"{name}, {lane}")
+    end = 1.01 * max((b + x for d in data for b, x in zip(d["base"], d["x"], strict=True)), default=1)
     layout = {
         "barmode": "overlay",
         "dragmode": "zoom",
-        "xaxis": axis("ms" if not layer else "ms from its first step", showgrid=True, fixedrange=False, nticks=6),
-        "yaxis": axis(
-            tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.5], zeroline=False
+        "xaxis": axis(
+            "ms" if not layer else "ms from its first step",
+            showgrid=True,
+            fixedrange=False,
+            nticks=6,
+            range=[0, end],
         ),
+        "yaxis": row_axis(labels),
     }
     return panel(title, data, layout, 60 + 24 * len(labels))
-
-
-# Pareto front
-
-
-def front_figure(front: dict[str, Any]) -> Picture:
-    """Points of a sweep by pairs of objectives; large those that no other point beats."""
-    objectives = front["objectives"]
-    names = front["attentions"]
-    shown_points = front["points"]
-    panels = []
-    first, *others = objectives
-    for other in others[:3] or [first]:
-        data = []
-        for on_front in (False, True):
-            for i, name in enumerate(names):
-                own = [p for p in shown_points if p["front"] == on_front and p["knobs"]["attention"] == name]
-                if not own:
-                    continue
-                data.append(
-                    {
-                        "type": "scatter",
-                        "mode": "markers",
-                        "x": [p["values"][first["name"]] for p in own],
-                        "y": [p["values"][other["name"]] for p in own],
-                        "hovertext": [point_text(p, front["varied"]) for p in own],
-                        "hoverinfo": "text",
-                        "marker": {
-                            "color": colour(front["colours"][i], pale=not on_front),
-                            "size": 10 if on_front else 5,
-                            "line": {"color": PAPER if on_front else FAINT, "width": 1 if on_front else 0},
-                        },
-                    }
-                )
-        labels = [OBJECTIVES.get(o["name"], o["name"]) for o in (first, other)]
-        layout = {
-            "xaxis": axis(labels[0], showgrid=True, nticks=6),
-            "yaxis": axis(labels[1], showgrid=True, nticks=6),
-        }
-        panels.append(panel(f"{labels[1]} against {labels[0]}", data, layout, 320))
-    best = [p for p in shown_points if p["front"]]
-    lines = [
-        (
-            shown(p["index"]),
-            *(full(p["values"][o["name"]]) for o in objectives),
-            knob_text(p["knobs"], front["varied"]),
-        )
-        for p in best
-    ]
-    senses = ", ".join(f"{o['name']} ({o['sense']})" for o in objectives)
-    part = (
-        ""
-        if front["drawn"] == front["feasible"]
-        else f" Drawn are {front['drawn']:,} of them, and the whole front."
-    )
-    return Picture(
-        "front",
-        "Pareto front",
-        f"{front['front']} of {front['feasible']:,} feasible designs are beaten by no other in {senses}.{part}",
-        tuple(panels),
-        f"Sweep store {front['store']}: {front['stored']:,} points stored, {front['failed']:,} failed; "
-        f"space {front['space']}.",
-        Grid("the front", ("point", *(o["name"] for o in objectives), "knobs"), tuple(lines)),
-        (("large", "on the front"), ("small", "beaten by another")),
-        zooms=False,
-    )
-
-
-def knob_text(knobs: dict[str, Any], varied: list[str]) -> str:
-    return ", ".join(f"{name}={knobs[name]}" for name in varied)
-
-
-def point_text(p: dict[str, Any], varied: list[str]) -> str:
-    knobs = "<br>".join(f"{name} {value}" for name, value in p["knobs"].items() if name in varied)
-    values = "<br>".join(f"{name} {full(value)}" for name, value in p["values"].items())
-    return f"<b>point {p['index']}</b><br>{values}<br>{knobs}"

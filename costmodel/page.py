@@ -5,11 +5,12 @@ The page asks the network for nothing; a policy in its head makes the browser re
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from costmodel.report import share
 WEB = Path(__file__).parent / "web"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 TOOLS = ("costmodel", "plotly", "numpy", "click")
-SIGNS = {"circle": "●", "diamond": "◆", "star": "★", "range": "├┤", "large": "●", "small": "•"}
+SIGNS = {"circle": "●", "diamond": "◆", "star": "★", "large": "●", "small": "•"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ def render_page(page: Page, pictures: Sequence[Picture]) -> str:
     return "\n".join(parts) + "\n"
 
 
+def escape(text: str, quote: bool = False) -> str:
+    """HTML text in which no number is parted from its unit, nor its thousands."""
+    kept = re.sub(r"(?<=\d) (?=\d{3}\b|%|µJ|MB|[kMGT]\b)", "\u00a0", text)
+    return html.escape(kept, quote)
+
+
 def embedded(data: Any) -> str:
     """JSON that cannot end its script element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=as_list)
@@ -99,7 +106,8 @@ def head_html(page: Page) -> list[str]:
         f"<h1>{escape(page.title)}</h1>",
         f'<p class="lead">{escape(page.lead)}</p>',
         f'<ul class="names" aria-label="colours of the mechanisms">{"".join(names)}</ul>',
-        f'<div class="scroll" tabindex="0" role="region" aria-label="at a glance">{table_html(page.glance, "glance")}</div>',
+        '<div class="scroll" tabindex="0" role="region" aria-label="at a glance">',
+        f"{table_html(page.glance, 'glance')}</div>",
         '<noscript><p class="quiet">The figures need JavaScript; the tables under them do not.</p></noscript>',
         "</header>",
     ]
@@ -112,8 +120,8 @@ def picture_html(picture: Picture) -> str:
         label = escape(f"{picture.title}{', ' + panel.title if panel.title else ''}. {picture.says}", quote=True)
         heading = f"<h3>{escape(panel.title)}</h3>" if panel.title else ""
         panels.append(
-            f'<div class="panel">{heading}<div class="plot" id="{picture.key}-{n}" role="img" aria-label="{label}" '
-            f'style="min-height:{panel.height_px}px"></div></div>'
+            f'<div class="panel">{heading}<div class="plot" id="{picture.key}-{n}" role="img" '
+            f'aria-label="{label}" style="min-height:{panel.height_px}px"></div></div>'
         )
     marks = "".join(
         f'<li><span class="mark {key}" aria-hidden="true">{SIGNS.get(key, "")}</span>{escape(text)}</li>'
@@ -156,7 +164,7 @@ def foot_html(page: Page) -> list[str]:
     return [
         "<footer>",
         "<h2>Made by</h2>",
-        f"<pre><code>{escape(page.command)}</code></pre>",
+        f"<pre><code>{html.escape(page.command)}</code></pre>",
         f"<p>{escape(page.date)}; {escape(tools)}, Python {escape(page.python)}.</p>",
         "<h2>Notes</h2>",
         f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in page.notes)}</ul>",
@@ -235,7 +243,7 @@ def accuracy_sentence(record: dict[str, Any], names: list[str]) -> str:
         text = f"{100 * got['metrics'][metric]:.1f} %"
         text += f" ({100 * span[0]:.1f} to {100 * span[1]:.1f})" if span else ""
         parts.append(f"{text} with {name}")
-    return f" Its {metric} on {found[0]['task']} in {kind} is {', '.join(parts)}."
+    return f" {metric.capitalize()} on {found[0]['task']} in {kind}: {', '.join(parts)}."
 
 
 def glance_grid(record: dict[str, Any]) -> Grid:

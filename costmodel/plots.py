@@ -5,6 +5,7 @@ Colours are CSS variables (`var(--m0)`: the first mechanism), which the page res
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +98,12 @@ def panel(title: str, data: list[dict[str, Any]], layout: dict[str, Any], height
     return Panel(title, made, height_px)
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 ... between two positive numbers."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [x for e in decades for x in (10.0**e, 2 * 10.0**e, 5 * 10.0**e) if low <= x <= high]
+
+
 @dataclass(frozen=True)
 class Bar:
     """The whole, the part of the attention core, and the range of the whole."""
@@ -134,7 +141,7 @@ def bars(title: str, unit: str, names: list[str], rows: list[tuple[str, list[Bar
         if any(b.high is not None and b.high != b.low for _, _, b in known):
             data[-2]["error_x"] = error_of([(b.whole, b.low, b.high) for _, _, b in known])
         data.append(
-            {"type": "scatter", "mode": "text", "x": ends, "y": places, "text": [compact(x) for x in whole]}
+            {"type": "scatter", "mode": "text", "x": ends, "y": places, "text": [f" {compact(x)}" for x in whole]}
             | {"textposition": "middle right", "hoverinfo": "skip", "textfont": {"size": 11, "color": INK}}
             | {"cliponaxis": False}
         )
@@ -153,7 +160,7 @@ def ranged(b: Bar) -> str:
 def row_axis(labels: list[str]) -> dict[str, Any]:
     """Rows from the top, by number, so that marks can stand beside each other within one."""
     places = list(range(len(labels)))
-    return axis(tickvals=places, ticktext=labels, range=[len(labels) - 0.5, -0.5])
+    return axis(tickvals=places, ticktext=labels, range=[len(labels) - 0.5, -0.5], ticklabelstandoff=6)
 
 
 def error_of(spans: list[tuple[float, float | None, float | None]]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ ORDER = {
             "render",
             "listing",
             "machine_report",
+            *("plots", "figures", "figures_machine", "figures_sweep", "page", "diff"),
             "audit",
             "template",
             "cache",
@@ -35,6 +36,7 @@ ORDER = {
             "symbolic",
             "results",
         ),
+        *("store", "claims", "sweep"),
     ],
     "models": [
         *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert"),

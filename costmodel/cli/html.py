@@ -93,18 +93,18 @@ def lengths_of(model: str) -> list[int]:
 
 def roofline_column(planned: Schedule) -> dict[str, Any]:
     """Each kind of step with a product, and the whole: equal steps are one point."""
-    kinds: dict[tuple[Any, ...], list[str]] = {}
+    kinds: dict[tuple[str, bool, int, int, int], list[str]] = {}
     for step in planned.steps:
         if step.array_pairs:
             key = (step.op, step.in_core, step.array_pairs, step.read_bits + step.write_bits, step.cycles)
             kinds.setdefault(key, []).append(step.module)
-    points = [point(*key, modules) for key, modules in kinds.items()]
+    points = [point(modules, *key) for key, modules in kinds.items()]
     pairs = sum(step.array_pairs for step in planned.steps)
     bits = sum(step.read_bits + step.write_bits for step in planned.steps)
-    return {"points": [*points, point("model", False, pairs, bits, planned.cycles, ["all steps"])]}
+    return {"points": [*points, point(["all steps"], "model", False, pairs, bits, planned.cycles)]}
 
 
-def point(op: str, core: bool, pairs: int, bits: int, cycles: int, modules: list[str]) -> dict[str, Any]:
+def point(modules: list[str], op: str, core: bool, pairs: int, bits: int, cycles: int) -> dict[str, Any]:
     return {
         "op": op,
         "core": core,
@@ -211,9 +211,13 @@ def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
     """The page of a record with its pictures, written whole or not at all."""
     from costmodel.figures import figures_of
     from costmodel.figures_machine import machine_figures
+    from costmodel.figures_sweep import front_figure
     from costmodel.page import Page, glance_grid, lead_of, render_page, title_of
 
-    pictures = in_order([*figures_of(record), *machine_figures(record)])
+    pictures = [*figures_of(record), *machine_figures(record)]
+    if "front" in record["pictures"]:
+        pictures.append(front_figure(record["pictures"]["front"]))
+    pictures.sort(key=lambda picture: ORDER.index(picture.key))
     page = Page(
         title=title_of(record),
         lead=lead_of(record),
@@ -233,7 +237,3 @@ def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
 
 # From what is counted over what it costs to what it is worth.
 ORDER = ("operations", "shares", "energy", "traffic", "roofline", "timeline", "verdict", "accuracy", "front")
-
-
-def in_order(pictures: list[Any]) -> list[Any]:
-    return sorted(pictures, key=lambda picture: ORDER.index(picture.key))

@@ -13,16 +13,19 @@ function coloured(value, style) {
   return value;
 }
 
-function draw(width) {
+function draw(printing) {
+  // An attribute, for the media query of print holds only after this event.
+  document.documentElement.toggleAttribute("data-print", Boolean(printing));
   const style = getComputedStyle(document.documentElement);
   for (const [id, figure] of Object.entries(figures)) {
     const { data, layout } = coloured(figure, style);
-    if (width) Object.assign(layout, { width, autosize: false });
+    const columns = document.getElementById(id).closest(".two") ? 2 : 1;
+    if (printing) Object.assign(layout, { width: PRINT_PX / columns - 8, autosize: false });
     Plotly.react(id, data, layout, settings);
   }
 }
 
 draw();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
-addEventListener("beforeprint", () => draw(PRINT_PX));
+addEventListener("beforeprint", () => draw(true));
 addEventListener("afterprint", () => draw());
