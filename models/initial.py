@@ -55,6 +55,7 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
     return model, teacher
 
 
+@torch.no_grad()
 def mean_of(paths: list[Path]) -> Any:
     """A model whose weights are the mean of several checkpoints' (a soup: Wortsman et al., ICML 2022).
 
@@ -70,12 +71,10 @@ def mean_of(paths: list[Path]) -> Any:
             raise ModelError(f"{path} is of another model than {paths[0]}; a mean takes checkpoints of one model")
     if others:
         states = [m.state_dict() for m in (model, *others)]
-        model.load_state_dict(
-            {
-                name: torch.stack([s[name] for s in states]).mean(0) if w.is_floating_point() else w
-                for name, w in weights.items()
-            }
-        )
+        for name, w in weights.items():
+            each = torch.stack([state[name] for state in states])
+            if not (each == w).all():  # what all share, such as embeddings, stays what it is to the bit
+                w.copy_(each.mean(0))
     return model
 
 
