@@ -18,6 +18,7 @@ from costmodel.space import Array
 from costmodel.store import Store, explained, transaction
 
 STALE_S = 30.0  # a claim whose owner has been silent for longer is anyone's
+SEARCH_CHUNK = 4  # points: a search waits for all that it has proposed
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,16 @@ class Chunk:
     """Points that are claimed and stored together: numbers first to stop - 1, or those listed."""
 
     number: int
-    first: int
-    stop: int
+    first: int | None
+    stop: int | None
     listed: tuple[int, ...] | None = None
 
     @property
     def indices(self) -> Array:
         """int64 [n]."""
-        return np.arange(self.first, self.stop) if self.listed is None else np.array(self.listed, np.int64)
+        if self.listed is not None:
+            return np.array(self.listed, np.int64)
+        return np.arange(self.first or 0, self.stop, dtype=np.int64)
 
 
 # Owners
@@ -130,13 +133,18 @@ def finish(store: Store, owner: str, done: Iterable[tuple[Chunk, Sequence[tuple[
     return stored
 
 
-def add_chunk(store: Store, number: int, points: Sequence[int]) -> None:
-    """One more chunk of a search; nothing happens where another process has added it before."""
-    row = (number, min(points, default=0), max(points, default=0) + 1, json.dumps([int(p) for p in points]))
-    with explained(store.path):
-        store.connection.execute(
-            "INSERT OR IGNORE INTO chunks (chunk, first, stop, listed) VALUES (?, ?, ?, ?)", row
-        )
+def add_points(store: Store, points: Sequence[int]) -> None:
+    """Points of a search as chunks, but for those that are stored or that another process has added."""
+    connection = store.connection
+    with explained(store.path), transaction(connection):
+        waiting = connection.execute("SELECT listed FROM chunks WHERE done = 0").fetchall()
+        known = {point for (listed,) in waiting for point in json.loads(listed)}
+        marks = ", ".join("?" * len(points))
+        known |= {p for (p,) in connection.execute(f"SELECT point FROM points WHERE point IN ({marks})", points)}
+        new = [int(p) for p in points if p not in known]
+        for start in range(0, len(new), SEARCH_CHUNK):
+            listed = new[start : start + SEARCH_CHUNK]
+            connection.execute("INSERT INTO chunks (listed) VALUES (?)", (json.dumps(listed),))
 
 
 def pending(store: Store) -> int:
@@ -170,10 +178,3 @@ def finish_accuracy(store: Store, owner: str, key: str, found: float | str) -> N
             "UPDATE accuracies SET owner = NULL, value = ?, error = ? WHERE key = ? AND owner = ?",
             (value, error, key, owner),
         )
-
-
-def accuracies(store: Store) -> dict[str, float | str]:
-    """What was measured: values, or texts of errors."""
-    with explained(store.path):
-        rows = store.connection.execute("SELECT key, value, error FROM accuracies WHERE owner IS NULL")
-        return {key: value if error is None else error for key, value, error in rows}

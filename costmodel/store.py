@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -232,6 +232,22 @@ def counted(store: Store) -> tuple[int, int, int]:
     return int(row[0]), int(row[1]), int(row[2])
 
 
+def error_counts(store: Store) -> dict[str, int]:
+    """How many points failed by each text, the most frequent first."""
+    with explained(store.path):
+        rows = store.connection.execute(
+            "SELECT error, count(*) FROM points WHERE error IS NOT NULL GROUP BY error ORDER BY 2 DESC, 1"
+        )
+        return dict(rows.fetchall())
+
+
+def accuracies(store: Store) -> dict[str, float | str]:
+    """What was measured: values, or texts of errors."""
+    with explained(store.path):
+        rows = store.connection.execute("SELECT key, value, error FROM accuracies WHERE owner IS NULL")
+        return {key: value if error is None else error for key, value, error in rows}
+
+
 def best_point(store: Store, name: str, sense: str) -> tuple[float, int] | None:
     """Value and number of the best feasible point by one figure."""
     order = "ASC" if sense == "min" else "DESC"
@@ -243,12 +259,13 @@ def best_point(store: Store, name: str, sense: str) -> tuple[float, int] | None:
     return None if row is None else (float(row[0]), int(row[1]))
 
 
-def read_points(store: Store) -> Points:
-    """All points that are stored, as columns."""
+def read_points(store: Store, some: Sequence[int] | None = None) -> Points:
+    """Points that are stored, as columns: all, or some."""
     figures = store.space.figures
     names = ", ".join(f'"{name}"' for name in figures)
+    where = "" if some is None else f" WHERE point IN ({', '.join(str(int(p)) for p in some)})"
     with explained(store.path):
-        found = store.connection.execute(f"SELECT point, feasible, {names} FROM points ORDER BY point")
+        found = store.connection.execute(f"SELECT point, feasible, {names} FROM points{where} ORDER BY point")
         blocks = []
         while rows := found.fetchmany(READ_ROWS):
             numbers, *rest = zip(*rows, strict=True)
