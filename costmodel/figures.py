@@ -27,13 +27,13 @@ COUNTED = "Counts of the traced graph by the rules of costmodel/ops.py (README, 
 def figures_of(record: dict[str, Any]) -> list[Picture]:
     """All that a record of `costmodel report` can show by itself."""
     columns = record["columns"]
-    found = [count_figure(columns)]
+    found: list[Picture | None] = [count_figure(columns)]
     if "machine" in columns[0]:
-        found += [energy_figure(columns), traffic_figure(columns)]
+        found += [energy_figure(columns, record["pictures"]["table"]), traffic_figure(columns)]
     elif columns[0].get("energy_pj"):
         found.append(table_energy_figure(columns))
-    made = [verdict_figure(record), accuracy_figure(record)]
-    return found + [picture for picture in made if picture is not None]
+    found += [verdict_figure(record), accuracy_figure(record)]
+    return [picture for picture in found if picture is not None]
 
 
 def pair_grid(title: str, columns: list[dict[str, Any]], rows: list[tuple[str, ...]]) -> Grid:
@@ -72,8 +72,8 @@ def count_figure(columns: list[dict[str, Any]]) -> Picture:
     )
 
 
-def energy_figure(columns: list[dict[str, Any]]) -> Picture:
-    """Energy by part of the target, in µJ, with its range."""
+def energy_figure(columns: list[dict[str, Any]], table: str) -> Picture | None:
+    """Energy by part of the target, in µJ, with its range; None where nothing is published for it."""
     machines = [c["machine"] for c in columns]
     rows: list[tuple[str, list[Bar | None]]] = []
     lines: list[tuple[str, ...]] = []
@@ -89,19 +89,20 @@ def energy_figure(columns: list[dict[str, Any]]) -> Picture:
         if part != "total" and any(cells):
             rows.append((label, cells))
     if not rows:
-        rows = [("none is published", [None for _ in columns])]
+        return None
     totals = [m["energy_pj"]["total"] for m in machines]
-    says = "No energy is published for this target."
+    says = "Of some parts no energy is published: they are left out."
     if totals[0] is not None:
         texts = [f"{microjoules(t)} µJ with {n}" for t, n in zip(totals, short_names(columns), strict=True)]
         says = f"One forward pass takes {', '.join(texts)}."
+    sources = [f"Operations under {table}: {load_table(table).source}"] if table else []
+    sources += [f"{how[:1].upper()}{how[1:]}" for how in machines[0]["memory_prices"]]
     return Picture(
         "energy",
         "Energy by part",
         says,
         (bars("", "µJ", short_names(columns), rows),),
-        "; ".join([*machines[0]["memory_prices"], *([machines[0]["area_how"]] if machines[0]["area_how"] else [])])
-        + ". Registers, clocks, wires, leakage and idle PEs are not modelled.",
+        ". ".join([*sources, "Registers, clocks, wires, leakage and idle PEs are not modelled."]),
         pair_grid("energy in µJ: nominal (low to high)", columns, lines),
         (*SHADES, ("range", "low to high, where prices are known as ranges")),
     )

@@ -59,7 +59,7 @@ def pictures_record(
     names = [c["attention"] for c in record["columns"]]
     made: dict[str, Any] = {}
     if machine is not None and policy is not None:
-        made["clock_mhz"] = machine.clock_mhz
+        made |= {"clock_mhz": machine.clock_mhz, "table": machine.table}
         columns = []
         for result in results:
             typed = assign_widths(result.graph, policy)
