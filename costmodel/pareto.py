@@ -1,8 +1,9 @@
 """Pareto fronts: the points that no other point dominates, exactly, of millions of points.
 
 A point dominates another that it is nowhere worse than and somewhere better. Points are sorted by their
-objectives, so that only an earlier one can dominate a later one; each is compared with the front so far, whose
-members move forward when they dominate (what beats one point beats many).
+objectives, so that only an earlier one can dominate a later one. Up to three objectives the rest is a running
+least value; of four and more each point is compared with the front so far, whose members move forward when they
+dominate (what beats one point beats many): time grows with the size of the front.
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ def keep(costs: Array) -> Array:
         return np.zeros(0, bool)
     if costs.shape[1] <= 2:
         return keep_two(costs if costs.shape[1] == 2 else np.column_stack([costs, costs]))
+    if costs.shape[1] == 3:
+        places, second = np.unique(costs[:, 1], return_inverse=True)
+        three: Array = keep_three(second, costs[:, 2], len(places))
+        return three
     found: Array = keep_many(costs)
     return found
 
@@ -81,6 +86,25 @@ def keep_two(costs: Array) -> Array:
     """Sorted points [N, 2] whose second objective is below that of all before."""
     least = np.minimum.accumulate(costs[:, 1])
     return np.concatenate([[True], costs[1:, 1] < least[:-1]])
+
+
+@numba.njit(cache=True)
+def keep_three(second, third, size):  # type: ignore[no-untyped-def]
+    """The least third objective of all earlier points with a second one no larger, by a Fenwick tree."""
+    kept = np.zeros(len(second), np.bool_)
+    least = np.full(size + 1, np.inf)
+    for i in range(len(second)):
+        best, j = np.inf, second[i] + 1
+        while j > 0:
+            best = min(best, least[j])
+            j -= j & -j
+        if third[i] < best:
+            kept[i] = True
+            j = second[i] + 1
+            while j <= size:
+                least[j] = min(least[j], third[i])
+                j += j & -j
+    return kept
 
 
 @numba.njit(cache=True)

@@ -39,7 +39,7 @@ from typing import Any
 import numpy as np
 
 from costmodel.errors import CostModelError
-from costmodel.space_knobs import NUMBERS, Knob, is_whole, parse_knobs
+from costmodel.space_knobs import NAMES, NUMBERS, Knob, is_whole, parse_knobs
 from costmodel.space_targets import FIGURES, MEASURED, available_figures, data_digest
 from costmodel.widths import parse_policy
 
@@ -296,14 +296,25 @@ def parse_accuracy(record: Any, where: str) -> Accuracy:
     limit, data_dir, given = record.get("limit"), record.get("data_dir"), record.get("checkpoints", {})
     if limit is not None and not is_whole(limit):
         raise CostModelError(f"{spot} limit: {limit!r} is not a whole number of at least 1")
-    if data_dir is not None and not isinstance(data_dir, str):
-        raise CostModelError(f"{spot} data_dir: {data_dir!r} is not a text")
-    if not isinstance(given, dict) or not all(isinstance(path, str) and path for path in given.values()):
+    if data_dir is not None and not is_path(data_dir):
+        raise CostModelError(f"{spot} data_dir: {data_dir!r} is not the name of a directory")
+    if not isinstance(given, dict) or not all(map(is_path, given.values())):
         raise CostModelError(f"{spot} checkpoints: not of the form {{dot = \"DIRECTORY\", ...}}")
     return Accuracy(record["task"], tuple(Checkpoint(k, v) for k, v in given.items()), limit, data_dir)
+
+
+def is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
 
 
 def with_checkpoints(space: Space, checkpoints: Sequence[Checkpoint]) -> Space:
     """The space with the checkpoints that its accuracy is measured with, one of each attention."""
     assert space.accuracy is not None
     return replace(space, accuracy=replace(space.accuracy, checkpoints=tuple(checkpoints)))
+
+
+def with_values(space: Space, name: str, values: tuple[str | int, ...]) -> Space:
+    """The space with other values of a knob, in their order."""
+    others = [knob for knob in space.all_knobs if knob.name != name]
+    knobs = sorted([*others, Knob(name, values)], key=lambda knob: NAMES.index(knob.name))
+    return replace(space, all_knobs=tuple(knobs))

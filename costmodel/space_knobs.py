@@ -81,7 +81,7 @@ def span(given: dict[str, Any], where: str) -> range | list[int]:
     """A range of whole numbers, both ends included."""
     form = "{from = A, to = B, step = C} or {from = A, to = B, times = C}"
     if given.keys() not in ({"from", "to", "step"}, {"from", "to", "times"}):
-        raise CostModelError(f"{where}: a range is {form}, not one of {', '.join(map(str, given)) or 'nothing'}")
+        raise CostModelError(f"{where}: a range is {form}, not one of {', '.join(map(repr, given)) or 'nothing'}")
     for key, value in given.items():
         if not is_whole(value):
             raise CostModelError(f"{where}: {key} = {value!r} is not a whole number of at least 1; {form}")

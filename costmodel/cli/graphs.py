@@ -15,7 +15,7 @@ from costmodel.cli.common import Request, cached_graph, counted, quiet_imports
 from costmodel.errors import CostModelError
 from costmodel.graph import Graph, to_record
 from costmodel.lower import lower
-from costmodel.space import Accuracy, Checkpoint, Space, load_space, with_checkpoints
+from costmodel.space import Accuracy, Checkpoint, Space, load_space, with_checkpoints, with_values
 from costmodel.space_knobs import SHAPE
 from models.errors import ModelError
 from models.mechanisms import USES, Mechanism, parse_mechanism
@@ -59,7 +59,12 @@ def checked(space: Space) -> Space:
         else:
             told(f"{where}: [knobs] seq", lambda m=model, s=seq: check_length(m, int(s)))
     check_shapes(space, models)
-    return space if space.accuracy is None else with_checkpoints(space, checkpoints(space, space.accuracy, models))
+    if space.accuracy is None:
+        return space
+    found = checkpoints(space, space.accuracy, models)
+    # A bare name takes the options that its checkpoint was trained with: cost and accuracy are of one model.
+    space = with_values(space, "attention", tuple(c.attention for c in found))
+    return with_checkpoints(space, found)
 
 
 def told(spot: str, check: Callable[[], Any]) -> Any:
@@ -143,24 +148,29 @@ def checkpoints(space: Space, accuracy: Accuracy, models: list[str]) -> list[Che
         path = given.get(attention) or str(
             told(f"{spot} checkpoints", lambda a=attention: student(accuracy.task, a))
         )
-        told(f"{spot} checkpoints", lambda p=path, a=attention: check_attention(p, a))
+        trained = str(told(f"{spot} checkpoints", lambda p=path, a=attention: attention_of(p, a)))
+        if trained in {c.attention for c in found}:
+            raise CostModelError(f"{spot}: {attention!r} and another attention are both {trained}; leave one out")
         for model in models:
             told(f"{spot} checkpoints", lambda p=path, m=model: check_same_shape(p, m))
-        found.append(Checkpoint(attention, path, digest_of(Path(path))))
+        found.append(Checkpoint(trained, path, digest_of(Path(path))))
     return found
 
 
-def check_attention(path: str, attention: str) -> None:
-    """The checkpoint was trained with this very attention, but for what is learned."""
+def attention_of(path: str, attention: str) -> Mechanism:
+    """The attention that a checkpoint was trained with, but for what is learned; as asked for, where options are."""
     config_of(path)
     try:
         saved = Mechanism(**mechanism_of(Path(path)))
     except (KeyError, TypeError, AttributeError):
         raise CostModelError(f"{path} names no attention_mechanism; train one with `costmodel train`") from None
     asked = parse_mechanism(attention)
-    options = [o for o in USES[asked.name] if o not in ("gamma", "delta", "eta", "implementation")]
-    if saved.name != asked.name or any(getattr(saved, o) != getattr(asked, o) for o in options):
-        raise CostModelError(f"{path} was trained with attention {saved}, not {asked}; name another checkpoint")
+    options = [o for o in USES[saved.name] if o not in ("gamma", "delta", "eta", "implementation")]
+    trained = Mechanism(saved.name, **{option: getattr(saved, option) for option in options})
+    given = Mechanism(asked.name, **{o: getattr(asked, o) for o in options if o in USES[asked.name]})
+    if saved.name != asked.name or (":" in attention and given != trained):
+        raise CostModelError(f"{path} was trained with attention {trained}, not {given}; name another checkpoint")
+    return trained
 
 
 def check_same_shape(path: str, model: str) -> None:
