@@ -3,8 +3,8 @@
     import costmodel as cm
     print(cm.count("distilbert"))
 
-`trace`, `count`, `price`, `formula`, `report`, `sweep`, `simulate`, `audit` and `target` are the functions of
-`costmodel.api`. They are imported when they are first used, so that `import costmodel` costs nothing.
+`trace`, `count`, `price`, `formula`, `report`, `sweep`, `simulate`, `audit`, `target` and `table` are the
+functions of `costmodel.api`. They are imported when they are first used, so that `import costmodel` costs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["audit", "count", "formula", "price", "report", "simulate", "sweep", "target", "trace"]
+__all__ = ["audit", "count", "formula", "price", "report", "simulate", "sweep", "table", "target", "trace"]
 
 
 def __getattr__(name: str) -> Any:

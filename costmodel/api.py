@@ -14,14 +14,14 @@ from typing import Any
 from costmodel import render
 from costmodel.api_machine import price, report, target
 from costmodel.api_model import Model, counted_of, of_model
-from costmodel.api_run import simulate
+from costmodel.api_run import simulate, sweep
 from costmodel.count import GROUPINGS
 from costmodel.counts import FIELDS
 from costmodel.errors import CostModelError
 from costmodel.report import count_record
-from costmodel.results import Audit, Count, Formula, Trace, trace_result
+from costmodel.results import Audit, Count, Formula, Trace, table, trace_result
 
-__all__ = ["audit", "count", "formula", "price", "report", "simulate", "target", "trace"]
+__all__ = ["audit", "count", "formula", "price", "report", "simulate", "sweep", "table", "target", "trace"]
 
 
 def trace(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from costmodel.api_model import of_model
 from costmodel.errors import CostModelError
 from costmodel.hardware import load_target
 from costmodel.results import Simulation
+from costmodel.sweeps import Sweep, swept
 from costmodel.widths import parse_policy
 
 
@@ -62,3 +65,53 @@ def simulate(
         for step in record["steps"]
     )
     return Simulation(record, rows, tuple(report.grids(record)), tuple(report.notes(record)), ran)
+
+
+def sweep(
+    space: Mapping[str, Any] | str | Path,
+    store: str | Path | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+) -> Sweep:
+    """Every point of a design space, or those that a search proposes; its Pareto front is what a result shows.
+
+    Args:
+        space: a dict of the form of `costmodel.space`, or a file of it.
+        store: a file that keeps all points; a sweep that was stopped goes on there. None keeps nothing.
+        workers: processes of this machine; 1 works in this one.
+        scheduler: workers of a Dask cluster in place of these, by its scheduler's address.
+        trials: so many points, chosen by Optuna from `seed`, in place of all.
+
+    >>> import costmodel as cm
+    >>> knobs = {"model": "distilbert-tiny", "target": "edge-asic", "array": ["8x8", "16x16"], "lanes": [16, 32]}
+    >>> found = cm.sweep({"objectives": ["latency_ms", "area_mm2"], "knobs": knobs})
+    >>> len(found.to_rows()), [row["array"] for row in found.front()]
+    (4, ['8x8', '8x8'])
+
+    Raises:
+        CostModelError: something in the space is wrong, or the store is another space's.
+    """
+    from costmodel import store as stores
+    from costmodel.cli import sweep as cli
+    from costmodel.cli.graphs import checked, read_space
+    from costmodel.space import parse_space
+    from costmodel.sweep import run_sweep
+
+    for name, value, least in (("workers", workers, 1), ("trials", trials, 1), ("seed", seed, 0)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise CostModelError(f"{name} = {value!r} is not a whole number of at least {least}")
+    if isinstance(space, str | Path):
+        parsed = read_space(space)
+    else:
+        parsed = checked(parse_space(dict(space) if isinstance(space, Mapping) else space, "space"))
+    work = cli.work_of(parsed, trials, seed)
+    how = stores.GRID if trials is None else f"search with seed {seed}"
+    with tempfile.TemporaryDirectory() as folder, cli.pool_of(workers, scheduler) as pool:
+        opened = stores.create_store(Path(folder) / "points" if store is None else store, parsed, how)
+        try:
+            run_sweep(opened, work, pool)
+            return swept(parsed, stores.read_points(opened))
+        finally:
+            opened.connection.close()

@@ -7,7 +7,7 @@ dicts: `pandas.DataFrame(result.to_rows())` takes them as they are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -247,3 +247,36 @@ def trace_result(record: dict[str, Any], graph: Graph) -> Trace:
         title, ("op", "module", "inputs", "outputs"), tuple(tuple(r.values()) for r in rows), numbers=False
     )
     return Trace(record, rows, (grid,), (), graph)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Result:
+    """Any rows of the same keys as a result: how notebooks show what they have worked out.
+
+    Whole numbers stand in full, others with four digits.
+
+    >>> import costmodel as cm
+    >>> rows = [{"S": s, "exp": cm.count("distilbert", seq=s).counts["exp"]} for s in (64, 128)]
+    >>> print(cm.table(rows, "growth"))
+    growth
+    <BLANKLINE>
+     S           exp
+     ───────────────
+     64      294 912
+     128   1 179 648
+
+    Raises:
+        CostModelError: no rows, or rows of other keys.
+    """
+    from costmodel.errors import CostModelError
+
+    rows = tuple(dict(row) for row in rows)
+    if not rows or any(row.keys() != rows[0].keys() for row in rows):
+        raise CostModelError("a table needs rows, all with the same keys")
+    cells = tuple(tuple(map(cell_text, row.values())) for row in rows)
+    return Result({"title": title, "rows": list(rows)}, rows, (Grid(title, tuple(rows[0]), cells),), ())
+
+
+def cell_text(value: Any) -> str:
+    if isinstance(value, float):
+        return shown(round(value)) if abs(value) >= 10_000 else f"{value:.4g}"
+    return "" if value is None else shown(value)

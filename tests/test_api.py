@@ -25,7 +25,7 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, session_cache: str) -> None:
     monkeypatch.setenv("COSTMODEL_CACHE", session_cache)
 
 
-@pytest.mark.parametrize("module", ["api", "api_machine", "api_run"])
+@pytest.mark.parametrize("module", ["api", "api_machine", "api_run", "results"])
 def test_docstrings_run(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"costmodel.{module}"))
     assert found.attempted >= 3
@@ -136,6 +136,46 @@ def test_simulate_is_what_the_command_line_says(cli) -> None:
     assert max(span["start_cycle"] + span["cycles"] for span in result.timeline) == result.cycles
 
 
+SPACE = {
+    "objectives": ["energy_uj", "latency_ms", "area_mm2"],
+    "constraints": ["area_mm2 <= 1.8"],
+    "knobs": {
+        "model": TINY,
+        "attention": ["dot", "inhibitor"],
+        "seq": 24,
+        "target": "edge-asic",
+        "array": ["4x4", "8x8", "16x16"],
+        "buffer_kib": [1, 64, 512],
+    },
+}
+
+
+def test_points_of_a_sweep_are_prices(tmp_path) -> None:
+    found = cm.sweep(SPACE, tmp_path / "points.db")
+    rows = found.to_rows()
+    assert len(rows) == 18
+    for row in rows:
+        if row["error"]:
+            continue
+        target = f"edge-asic:array={row['array']},buffer_kib={row['buffer_kib']}"
+        cost = cm.price(TINY, row["attention"], seq=24, target=target)
+        assert (row["cycles"], row["feasible"]) == (cost.cycles, cost.area_mm2 <= 1.8)
+        assert row["energy_uj"] == pytest.approx(cost.energy_uj)
+        assert row["area_mm2"] == pytest.approx(cost.area_mm2)
+    front, names = found.front(), SPACE["objectives"]
+    for row in rows:
+        better = [r for r in front if all(r[n] <= row[n] for n in names)] if row["feasible"] else []
+        assert not row["feasible"] or better, "every point is on the front, or no better than one of it"
+    for name in names:
+        assert found.best(name)[name] == min(r[name] for r in rows if r["feasible"])
+    again = cm.sweep(SPACE, tmp_path / "points.db")
+    assert again.to_dict() == found.to_dict()
+    assert again.to_rows() == rows
+    (tmp_path / "space.py").write_text(f"SPACE = {SPACE!r}")
+    assert cm.sweep(tmp_path / "space.py").front() == front
+    assert len(cm.sweep(SPACE, trials=5).to_rows()) == 5
+
+
 # Models other than by name
 
 
@@ -161,6 +201,8 @@ RESULTS = {
     "formula": lambda: cm.formula(TINY),
     "report": lambda: cm.report(TINY, seq=8, target="xc7z020"),
     "simulate": lambda: cm.simulate(TINY, random=1, seq=8),
+    "sweep": lambda: cm.sweep(SPACE),
+    "table": lambda: cm.table([{"a": 1, "b": 2.5}], "two numbers"),
     "audit": lambda: cm.audit(TINY, seq=8),
     "target": lambda: cm.target("xc7z020"),
 }
@@ -240,6 +282,11 @@ MISTAKES = {
     "one of text and random": lambda: cm.simulate(TINY),
     "overflow = 'never'": lambda: cm.simulate(TINY, random=1, overflow="never"),
     "are floats": lambda: cm.simulate(TINY, random=1, widths="bf16"),
+    "unknown 'beauty'": lambda: cm.sweep(SPACE | {"objectives": ["beauty"]}),
+    "space is not a table": lambda: cm.sweep([1]),
+    "workers = 0": lambda: cm.sweep(SPACE, workers=0),
+    "cannot read": lambda: cm.sweep("nothing.toml"),
+    "all with the same keys": lambda: cm.table([{"a": 1}, {"b": 1}]),
     "unknown target 'moon'": lambda: cm.target("moon"),
 }
 

@@ -36,7 +36,7 @@ ORDER = {
             "symbolic",
             "results",
         ),
-        *("store", "claims", "sweep"),
+        *("store", "export", "claims", "pool", "sweep", "sweeps"),
     ],
     "models": [
         *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert"),
