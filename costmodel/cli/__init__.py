@@ -15,6 +15,7 @@ COMMANDS = {
     "formula": "Closed forms in B, S, d, H, F, L, and where two mechanisms break even.",
     "simulate": "Run a model in integers on a simulated accelerator: bits, cycles, energy.",
     "evaluate": "Measure the accuracy of a checkpoint on a task, in floats and in bits.",
+    "results": "Print the stored accuracies beside published ones.",
     "train": "Fine-tune a model on a task, or distil it into another attention mechanism.",
     "sweep": "Evaluate every point of a design space into a store that survives being killed.",
     "pareto": "Show the front of a store: the points that no other beats.",

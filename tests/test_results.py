@@ -1,0 +1,55 @@
+"""Stored accuracies: means over seeds, beside published figures."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+
+from costmodel.cli.results import grid, shown, summarise
+from models.students import PUBLISHED, stored_results
+
+pytestmark = pytest.mark.quick
+
+
+def one(task: str, attention: str, value: float, bits: float) -> dict:
+    results = {"float32": {"metrics": {"accuracy": value, "f1": 0.1}}, "w8a8": {"metrics": {"accuracy": bits}}}
+    return {"task": task, "attention": attention, "results": results}
+
+
+def test_seeds_are_averaged_by_task_and_mechanism() -> None:
+    rows = summarise(
+        [
+            one("mrpc", "dot", 0.8, 0.79),
+            one("mrpc", "inhibitor:per_head=true", 0.7, 0.6),
+            one("mrpc", "dot", 0.9, 0.81),
+        ]
+    )
+    assert [(r["attention"], r["seeds"]) for r in rows] == [("dot", 2), ("inhibitor", 1)]
+    assert rows[0]["metrics"] == {"float32": pytest.approx(0.85), "w8a8": pytest.approx(0.8)}
+    assert rows[0]["ranges"]["w8a8"] == [0.79, 0.81]
+    assert shown(rows[0], "float32") == "85.0 ± 5.0" and shown(rows[1], "w4a8") == "-"
+    cells = [str(cell) for cell in grid(rows).rows[0]]
+    assert "-15.0" in cells and "87.5 -> 86.8" in cells
+
+
+def test_what_is_stored_is_what_is_shown(cli) -> None:
+    """Each mean again, from the file, by the standard library."""
+    found = {(r["task"], r["attention"]): r for r in json.loads(cli("results", "--format", "json").out)["results"]}
+    for (task, attention), row in found.items():
+        for arithmetic, mean in row["metrics"].items():
+            values = [
+                r["results"][arithmetic]["metrics"][row["metric"]]
+                for r in stored_results()
+                if r["task"] == task and r["attention"].partition(":")[0] == attention
+            ]
+            assert mean == pytest.approx(statistics.fmean(values), abs=1e-12) and len(values) == row["seeds"]
+    for task in {task for task, _ in found}:
+        assert task in PUBLISHED["values"]
+
+
+def test_every_result_says_how_it_was_made() -> None:
+    for result in stored_results():
+        assert result["command"] and result["date"] and result["versions"]["torch"]
+        assert result["training"]["commands"] and result["training"]["wall_hours"], result["model"]
