@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costmodel.plots import FAINT, PAPER, Picture, axis, colour, full, panel
+from costmodel.plots import PAPER, Picture, axis, colour, full, panel
 from costmodel.render import Grid, shown
 
 OBJECTIVES = {
@@ -39,8 +39,8 @@ def front_figure(front: dict[str, Any]) -> Picture:
                         "hoverinfo": "text",
                         "marker": {
                             "color": colour(front["colours"][i], pale=not on_front),
-                            "size": 10 if on_front else 5,
-                            "line": {"color": PAPER if on_front else FAINT, "width": 1 if on_front else 0},
+                            "size": 10 if on_front else 6,
+                            "line": {"color": PAPER if on_front else colour(front["colours"][i]), "width": 1},
                         },
                     }
                 )

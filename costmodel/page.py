@@ -224,7 +224,13 @@ def core_range(record: dict[str, Any], i: int, name: str, over: str) -> str:
     if not found:
         return ""
     span = f"{min(found):.2f} to {max(found):.2f}"
-    return f" The arithmetic of its core alone takes {span} times the energy, over {len(found)} cost tables."
+    text = f" The arithmetic of its core alone takes {span} times the energy, over {len(found)} cost tables"
+    if "machine" not in record["columns"][i]:
+        attention = record["columns"][i]["attention"]
+        whole = [r["total"]["nominal"] for r in record["verdict"] if r["attention"] == attention and r["total"]]
+        if whole:
+            text += f"; with every operand from memory the model takes {min(whole):.2f} to {max(whole):.2f} times"
+    return text + "."
 
 
 def accuracy_sentence(record: dict[str, Any], names: list[str]) -> str:
