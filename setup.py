@@ -8,7 +8,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["costmodel*", "sim*", "models*"]),
     package_data={
-        "costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml"],
+        "costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml", "web/*"],
         "models": ["sentences.txt", "sst2_hashes.txt", "results.json", "students/*/*"],
     },
     install_requires=[
