@@ -10,28 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from costmodel.compiled import CODES, Program, compile_program, run
-from costmodel.cost import price_work
-from costmodel.dtypes import parse
+from costmodel.compiled import CODES
 from costmodel.errors import CostModelError, UnknownTable
-from costmodel.graph import Graph
-from costmodel.hardware import BRAM36_BYTES, KIB, Accelerator, area_of, available, memory_prices
+from costmodel.hardware import BRAM36_BYTES, KIB, Accelerator, available
 from costmodel.memories import pe_resources
 from costmodel.space import Space
-from costmodel.space_knobs import MACHINE, PRICED, PROGRAM, SHAPE
-from costmodel.space_targets import MEASURED, loaded_table, unchecked
-from costmodel.timing import ArrayShape, parse_array
-from costmodel.widths import Typed, Work, assign_widths, parse_policy, width_counts
+from costmodel.space_knobs import MACHINE, PRICED, PROGRAM
+from costmodel.space_programs import Compiled, GraphOf, arithmetic_pj, moved_bits, program_of
+from costmodel.space_targets import MEASURED, rates_of, small, unchecked
+from costmodel.timing import parse_array
+
+__all__ = ["AccuracyKey", "GraphOf", "Results", "accuracy_key", "accuracy_keys", "evaluate_points"]
 
 Array = np.ndarray[Any, Any]
-# The canonical graph of (model, attention, seq, batch, sizes): None where the model decides.
-GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...]], Graph]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
 
 
@@ -58,17 +54,7 @@ class Results:
             figures.append(cells)
         texts = [text or None for text in self.errors]
         errors = [texts[code] for code in self.error.tolist()] if len(texts) > 1 else [None] * len(self.indices)
-        return list(
-            zip(self.indices.tolist(), *figures, self.feasible.astype(int).tolist(), errors, strict=True)
-        )
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A program and the scalar operations of the model by operation and width."""
-
-    program: Program
-    works: tuple[Work, ...]
+        return list(zip(self.indices.tolist(), *figures, self.feasible.astype(int).tolist(), errors, strict=True))
 
 
 # Accuracy
@@ -100,66 +86,6 @@ def accuracy_keys(space: Space) -> tuple[AccuracyKey, ...]:
     return tuple(key_of(space, {"attention": a, "widths": w}) for a in attentions for w in widths)
 
 
-# Programs
-
-
-@lru_cache(8)
-def typed_model(
-    graph_of: GraphOf,
-    model: str,
-    attention: str | None,
-    seq: int | None,
-    batch: int,
-    sizes: tuple[tuple[str, int], ...],
-    widths: str,
-) -> Typed:
-    return assign_widths(graph_of(model, attention, seq, batch, sizes), parse_policy(widths))
-
-
-@lru_cache(256)
-def compiled_model(
-    graph_of: GraphOf,
-    model: str,
-    attention: str | None,
-    seq: int | None,
-    batch: int,
-    sizes: tuple[tuple[str, int], ...],
-    widths: str,
-    kinds: tuple[str, ...],
-    slow_cycles: int,
-    weights_bypass: bool,
-    base: Accelerator,
-) -> Compiled:
-    """The program of a model on machines like `base`, of which only the named fields matter."""
-    typed = typed_model(graph_of, model, attention, seq, batch, sizes, widths)
-    target = replace(base, kinds=kinds, slow_cycles=slow_cycles, weights_bypass=weights_bypass)
-    works = tuple(Work(op, parse(kind), n) for (op, kind), n in width_counts(typed).items())
-    return Compiled(compile_program(typed, target, None), works)
-
-
-def program_of(graph_of: GraphOf, knobs: Mapping[str, Any], target: Accelerator) -> Compiled:
-    # Fields that no program depends on are made equal, so that machines share one.
-    plain = replace(
-        target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
-        buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
-    )  # fmt: skip
-    sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
-    return compiled_model(
-        graph_of, knobs["model"], knobs.get("attention"), knobs.get("seq"), knobs.get("batch", 1), sizes,
-        knobs.get("widths", "w8a8"), target.kinds, target.slow_cycles, target.weights_bypass, plain,
-    )  # fmt: skip
-
-
-def moved_bits(program: Program, machine: Array) -> Array:
-    """[n, 6]: cycles, bits read and written, read and written in the buffer, cycles of the core; 0: nothing fits."""
-    nothing = np.zeros((len(machine), 3))
-    out, _ = run(program, machine, nothing)
-    missed = np.flatnonzero(out[:, 0] == 0)
-    if program.unfused is not None and len(missed):
-        out[missed] = run(program.unfused, machine[missed], nothing[missed])[0]
-    return out
-
-
 # Points
 
 
@@ -177,7 +103,7 @@ def evaluate_points(
         CostModelError: a number that is no point. What goes wrong with a point is its `error`.
     """
     indices = np.asarray(indices, np.int64).ravel()
-    if len(indices) and not (0 <= indices.min() and indices.max() < len(space)):
+    if len(indices) and not (indices.min() >= 0 and indices.max() < len(space)):
         raise CostModelError(f"{space.where} has points 0 to {len(space) - 1}; one asked for is not among them")
     digits = space.digits(indices)
     columns = {name: np.full(len(indices), np.nan) for name in space.figures}
@@ -247,11 +173,6 @@ def grouped(space: Space, digits: dict[str, Array], names: tuple[str, ...], plac
 
 def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: space.values(name)[digits[name][place]] for name in names if name in digits}
-
-
-def small(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs with the least array and lanes, which every part holds."""
-    return {**knobs, "array": "1x1", "lanes": 1}
 
 
 def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
@@ -337,8 +258,9 @@ def priced(
     rates = []
     for place in places[first]:
         values = {**knobs, **knobs_at(space, digits, place, names)}
-        picked = {k: v for k, v in values.items() if k in ("target", "kinds", *names)}
-        rates.append((*rates_of(tuple(picked.items())), arithmetic_pj(space, compiled, picked)))
+        picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
+        table = unchecked(small(dict(picked))).table
+        rates.append((*rates_of(picked), arithmetic_of(space, compiled, table)))
     read, write, dram, pe_mm2, lane_mm2, buffer_mm2, arithmetic = np.array(rates, float)[inverse].T
     pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
     bits = out.astype(float)
@@ -356,31 +278,14 @@ def priced(
     return found
 
 
-@lru_cache(65536)
-def rates_of(items: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
-    """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
-    target = unchecked(small(dict(items)))
-    memories = memory_prices(target)
-    energies = (
-        (math.nan,) * 3
-        if memories is None or not target.table
-        else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
-    )
-    try:
-        area = area_of(target)
-    except UnknownTable:
-        area = None
-    return (*energies, *((math.nan,) * 3 if area is None else (area.pe_mm2, area.vector_mm2, area.buffer_mm2)))
-
-
-def arithmetic_pj(space: Space, compiled: Compiled, knobs: Mapping[str, Any]) -> float:
-    """Energy of the scalar operations; NaN without a table, or where one lacks a price that nobody asked for."""
-    target = unchecked(small(knobs))
-    if not target.table:
+def arithmetic_of(space: Space, compiled: Compiled, table: str) -> float:
+    """pJ of the scalar operations; NaN without a table, or where one lacks a price that nobody asked for."""
+    if not table:
         return math.nan
     try:
-        return price_work(loaded_table(target.table), compiled.works).nominal_pj
+        return arithmetic_pj(compiled.works, table)
     except UnknownTable:
-        if any(item.name == "energy_uj" for item in (*space.objectives, *space.constraints)):
+        used = [o.name for o in space.objectives] + [c.name for c in space.constraints]
+        if "energy_uj" in used:
             raise
         return math.nan

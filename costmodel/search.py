@@ -28,7 +28,7 @@ MOST_REPEATS = 40  # generations in a row that propose nothing new: the search i
 
 @dataclass(frozen=True)
 class Judged:
-    """A point: its objectives in the order of the space, None where it failed; how far each constraint is broken."""
+    """A point: its objectives in the space's order, None where it failed; how far each constraint is broken."""
 
     values: tuple[float, ...] | None
     broken: tuple[float, ...]  # 0 or less: it holds
@@ -42,9 +42,7 @@ Evaluate = Callable[[list[int]], Mapping[int, Judged]]
 Proposals = Generator[list[int], Mapping[int, Judged], None]
 
 
-def search(
-    space: Space, trials: int, seed: int, evaluate: Evaluate, sampler: str = "nsga2"
-) -> dict[int, Judged]:
+def search(space: Space, trials: int, seed: int, evaluate: Evaluate, sampler: str = "nsga2") -> dict[int, Judged]:
     """Distinct points by number, in the order proposed, at most `trials`.
 
     Args:
@@ -104,7 +102,8 @@ def new_study(space: Space, trials: int, seed: int, sampler: str) -> optuna.Stud
             if sampler == "nsga2"
             else optuna.samplers.TPESampler(n_startup_trials=POPULATION, seed=seed)
         )
-    directions = ["minimize" if o.sense == "min" else "maximize" for o in space.objectives]
+    ways = optuna.study.StudyDirection
+    directions = [ways.MINIMIZE if o.sense == "min" else ways.MAXIMIZE for o in space.objectives]
     return optuna.create_study(directions=directions, sampler=made)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from costmodel.errors import CostModelError, DoesNotFit
-from costmodel.hardware import Accelerator, area_of, check, load_target, memory_prices, vary
+from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware import DATA as TARGETS
+from costmodel.hardware import Accelerator, area_of, check, load_target, memory_prices, vary
 from costmodel.space_knobs import MACHINE, PRICED, Knob
 from costmodel.technology import DATA as TECHNOLOGY
 from costmodel.technology import Table, load_table
@@ -48,9 +50,8 @@ def unchecked(knobs: Mapping[str, str | int]) -> Accelerator:
         found: Table = loaded_table(table)
         base = replace(base, node_nm=found.node_nm, prices=None)
         fields |= {"table": table, "sram": sram or table}
-    elif "sram" in fields or "dram" in fields:
-        if base.prices is not None:
-            raise CostModelError(f"{base.name} states its own memory prices; leave sram and dram out")
+    elif base.prices is not None and ("sram" in fields or "dram" in fields):
+        raise CostModelError(f"{base.name} states its own memory prices; leave sram and dram out")
     if not fields:
         return base
     text = base.name + ":" + ",".join(f"{name}={value}" for name, value in fields.items())
@@ -127,6 +128,28 @@ def no_area(target: Accelerator) -> str:
     except CostModelError as error:
         return f"no area of {target.name}: {error}"
     return f"no area of {target.name} is known" if area is None else ""
+
+
+def small(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The knobs with the least array and lanes, which every part holds."""
+    return {**knobs, "array": "1x1", "lanes": 1}
+
+
+@lru_cache(65536)
+def rates_of(items: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
+    """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
+    target = unchecked(small(dict(items)))
+    memories = memory_prices(target)
+    energies = (
+        (math.nan,) * 3
+        if memories is None or not target.table
+        else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
+    )
+    try:
+        area = area_of(target)
+    except UnknownTable:
+        area = None
+    return (*energies, *((math.nan,) * 3 if area is None else (area.pe_mm2, area.vector_mm2, area.buffer_mm2)))
 
 
 def data_digest(knobs: Sequence[Knob]) -> str:

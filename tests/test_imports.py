@@ -24,6 +24,7 @@ ORDER = {
             "cost",
             "kernels",
             "compiled",
+            *("space_knobs", "space_targets", "space_goals", "space", "space_programs", "points", "pareto", "search"),
             "report",
             "render",
             "listing",

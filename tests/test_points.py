@@ -1,4 +1,4 @@
-"""Points of a design space equal the schedule of each on its target: cycles and bytes exactly, the rest to 1e-9."""
+"""Points of a space equal the schedule of each on its target: cycles and bytes exactly, the rest to 1e-9."""
 
 from __future__ import annotations
 
@@ -91,11 +91,13 @@ def test_equals_the_schedule_of_each_point() -> None:
             planned = schedule(model, target)
         except DoesNotFit:
             assert "no tile" in found.errors[found.error[i]]
-            assert np.isnan(list(row.values())).all() and not found.feasible[i]
+            assert np.isnan(list(row.values())).all()
+            assert not found.feasible[i]
             continue
         fitted += 1
         cost, area, moved = price(model, planned), area_of(target), moved_bytes(planned.steps)
-        assert cost.energy is not None and area is not None
+        assert cost.energy is not None
+        assert area is not None
         assert found.error[i] == 0
         assert row["cycles"] == planned.cycles
         assert row["dram_bytes"] == moved["dram_read"] + moved["dram_write"]
@@ -122,7 +124,8 @@ def test_of_an_fpga() -> None:
         },
     }
     space = parse_space(record, "fpga.toml")
-    assert "area_mm2" not in space.figures and "energy_uj" not in space.figures
+    assert "area_mm2" not in space.figures
+    assert "energy_uj" not in space.figures
     found = evaluate_points(space, np.arange(len(space)), {}, graph_of)
     beyond = 0
     for i in range(len(space)):
@@ -142,7 +145,10 @@ def test_of_an_fpga() -> None:
 def test_technologies_and_tables() -> None:
     """Prices exchanged behind one kernel run; nodes of their own."""
     knobs = TINY | {"seq": 8, "target": "edge-asic", "buffer_kib": [32, 256]}
-    record = {"objectives": ["energy_uj"], "knobs": knobs | {"technology": ["jouppi7", "horowitz45@32nm+cacti-32hp"]}}
+    record = {
+        "objectives": ["energy_uj"],
+        "knobs": knobs | {"technology": ["jouppi7", "horowitz45@32nm+cacti-32hp"]},
+    }
     space = parse_space(record, "nodes.toml")
     found = evaluate_points(space, np.arange(len(space)), {}, graph_of)
     for i in range(len(space)):
@@ -150,7 +156,8 @@ def test_technologies_and_tables() -> None:
         assert target.node_nm == (7 if i % 2 == 0 else 32)
         model = typed("dot", 8, 1, "w8a8")
         energy, area = price(model, schedule(model, target)).energy, area_of(target)
-        assert energy is not None and area is not None
+        assert energy is not None
+        assert area is not None
         assert found.columns["energy_uj"][i] == pytest.approx(energy.nominal_pj / 1e6, rel=1e-9)
         assert found.columns["area_mm2"][i] == pytest.approx(area.total_mm2, rel=1e-9)
 
@@ -195,4 +202,5 @@ def test_accuracy() -> None:
     assert found.columns["accuracy"][:2].tolist() == [0.9, 0.9]
     assert [row[-1] for row in found.rows()] == [None] * 2 + ["it broke"] * 2 + ["accuracy was not measured"] * 2
     low = evaluate_points(space, [0], {keys[0]: 0.7}, graph_of)
-    assert low.error.tolist() == [0] and low.feasible.tolist() == [False]
+    assert low.error.tolist() == [0]
+    assert low.feasible.tolist() == [False]

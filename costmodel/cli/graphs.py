@@ -47,17 +47,17 @@ def checked(space: Space) -> Space:
     where = space.where
     models = [str(m) for m in space.values("model")]
     for model in models:
-        told(f"{where}: [knobs] model", lambda m=model: check_model(m))
+        told(f"{where}: [knobs] model", check_model, model)
     attentions = [str(a) for a in space.values("attention")]
-    spellings = [str(told(f"{where}: [knobs] attention", lambda a=a: parse_mechanism(a))) for a in attentions]
+    spellings = [str(told(f"{where}: [knobs] attention", parse_mechanism, a)) for a in attentions]
     for text, spelling in zip(attentions, spellings, strict=True):
         if spellings.count(spelling) > 1:
             raise CostModelError(f"{where}: [knobs] attention: {text!r} stands there twice; leave one out")
     for model, seq in itertools.product(models, space.values("seq")):
         if model in PRESETS:
-            told(f"{where}: [knobs] seq", lambda m=model, s=seq: resolve_seq(m, int(s)))
+            told(f"{where}: [knobs] seq", resolve_seq, model, seq)
         else:
-            told(f"{where}: [knobs] seq", lambda m=model, s=seq: check_length(m, int(s)))
+            told(f"{where}: [knobs] seq", check_length, model, seq)
     check_shapes(space, models)
     if space.accuracy is None:
         return space
@@ -67,10 +67,10 @@ def checked(space: Space) -> Space:
     return with_checkpoints(space, found)
 
 
-def told(spot: str, check: Callable[[], Any]) -> Any:
+def told(spot: str, check: Callable[..., Any], *arguments: Any) -> Any:
     """What a check returns; its complaint says where in the space."""
     try:
-        return check()
+        return check(*arguments)
     except (ModelError, CostModelError) as error:
         raise CostModelError(f"{spot}: {error}") from None
 
@@ -81,7 +81,9 @@ def check_model(model: str) -> None:
     if ":" in model:
         raise CostModelError(f"{model} decides its own sizes; a space takes a preset or a directory")
     if not (Path(model) / "config.json").is_file():
-        raise CostModelError(f"unknown model {model!r}; known: {', '.join(PRESETS)}, or a directory with config.json")
+        raise CostModelError(
+            f"unknown model {model!r}; known: {', '.join(PRESETS)}, or a directory with config.json"
+        )
 
 
 def config_of(directory: str | Path) -> dict[str, Any]:
@@ -112,8 +114,8 @@ def check_shapes(space: Space, models: Iterable[str]) -> None:
     if space.accuracy is not None:
         raise CostModelError(f"{spot}: accuracy is measured with checkpoints, whose shape is given; leave it out")
     for model in models:
-        told(spot, lambda m=model: size_names(m))
-        own = {"width": None, "heads": None}
+        told(spot, size_names, model)
+        own = {"width": 0, "heads": 1}
         if len({"width", "heads"} & set(turned)) == 1:
             from costmodel.cli.formula import own_sizes
 
@@ -124,7 +126,7 @@ def check_shapes(space: Space, models: Iterable[str]) -> None:
         for width, heads in itertools.product(
             space.values("width") or (own["width"],), space.values("heads") or (own["heads"],)
         ):
-            if int(width or 0) % int(heads or 1):
+            if int(width) % int(heads):
                 raise CostModelError(
                     f"{space.where}: [knobs] heads: {heads} heads do not divide the width {width} of {model}; "
                     "leave one of both values out"
@@ -143,22 +145,20 @@ def checkpoints(space: Space, accuracy: Accuracy, models: list[str]) -> list[Che
     for name in given:
         if name not in attentions:
             raise CostModelError(f"{spot} checkpoints: {name!r} is no attention of this space; leave it out")
-    found = []
+    found: list[Checkpoint] = []
     for attention in attentions:
-        path = given.get(attention) or str(
-            told(f"{spot} checkpoints", lambda a=attention: student(accuracy.task, a))
-        )
-        trained = str(told(f"{spot} checkpoints", lambda p=path, a=attention: attention_of(p, a)))
+        path = given.get(attention) or str(told(f"{spot} checkpoints", student, accuracy.task, attention))
+        trained = str(told(f"{spot} checkpoints", attention_of, path, attention))
         if trained in {c.attention for c in found}:
             raise CostModelError(f"{spot}: {attention!r} and another attention are both {trained}; leave one out")
         for model in models:
-            told(f"{spot} checkpoints", lambda p=path, m=model: check_same_shape(p, m))
+            told(f"{spot} checkpoints", check_same_shape, path, model)
         found.append(Checkpoint(trained, path, digest_of(Path(path))))
     return found
 
 
 def attention_of(path: str, attention: str) -> Mechanism:
-    """The attention that a checkpoint was trained with, but for what is learned; as asked for, where options are."""
+    """The attention of a checkpoint, but for what is learned; the one asked for, where options were given."""
     config_of(path)
     try:
         saved = Mechanism(**mechanism_of(Path(path)))
