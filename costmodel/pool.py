@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
@@ -115,12 +115,19 @@ def hand_out(
                         "take fewer --workers, or give them more memory, and run the command again"
                     )
                 again += running.values()
+                give_up(executor, running)
                 running = {}
-                executor.shutdown(wait=False, cancel_futures=True)
                 executor = pool.open()
             if time.monotonic() - flushed >= FLUSH_S or not running:
                 flush()
                 flushed = time.monotonic()
     finally:
         # The work in hand is claimed by nobody then, and the next run does it.
-        executor.shutdown(wait=False, cancel_futures=True)
+        give_up(executor, running)
+
+
+def give_up(executor: Executor, running: Iterable[Future[Any]]) -> None:
+    """What has not begun never will; dask's executor knows no `cancel_futures`."""
+    for future in running:
+        future.cancel()
+    executor.shutdown(wait=False)

@@ -99,7 +99,7 @@ def open_store(path: str | Path) -> Store:
         StoreError: there is none, or the file is something else.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise StoreError(f"there is no store {path}; `costmodel sweep SPACE --store {path}` makes one")
     return checked_store(path, connected(path, "rw" if os.access(path, os.W_OK) else "ro"))
 

@@ -160,9 +160,13 @@ def test_points_of_a_search_are_added_once(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_a_store_that_was_not_begun(tmp_path: Path) -> None:
     """So it looks when its maker was killed before the first transaction."""
-    path = tmp_path / "s.db"
-    path.touch()
-    assert create_store(path, SPACE).space == SPACE
+    empty, begun = tmp_path / "empty.db", tmp_path / "begun.db"
+    empty.touch()
+    with sqlite3.connect(begun) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert begun.stat().st_size > 0
+    for path in (empty, begun):
+        assert create_store(path, SPACE).space == SPACE
 
 
 def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:

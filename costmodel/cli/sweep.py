@@ -18,7 +18,7 @@ from costmodel.points import accuracy_keys
 from costmodel.pool import Pool, local_pool
 from costmodel.render import Grid, render_records_csv, shown
 from costmodel.space import Space
-from costmodel.store import GRID, Store, counted, create_store, open_store
+from costmodel.store import GRID, Store, counted, create_store
 from costmodel.sweep import State, Work, best_of, run_sweep
 
 # How long a scheduler may take to answer.
@@ -65,8 +65,6 @@ def command(
     parsed = read_space(space)
     how = GRID if trials is None else f"search with seed {seed or 0}"
     work = work_of(parsed, trials, seed or 0)
-    if store.exists():
-        open_store(store).connection.close()  # before a cluster is asked for anything
     with pool_of(workers, scheduler) as pool:
         opened = create_store(store, parsed, how)
         try:
