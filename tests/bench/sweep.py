@@ -151,7 +151,7 @@ def main() -> None:
             f"`python -m tests.bench.sweep --write`, {datetime.date.today()}, Python {platform.python_version()}, "
             f"{versions}, {WORKERS} workers on a shared machine of {os.cpu_count()} cores, load "
             f"{os.getloadavg()[2]:.1f}.",
-            "DistilBERT-base at S=128 with two attentions and two widths, each on 250 000 distinct machines: every",
+            "DistilBERT-base at S=128 with two attentions and two widths, each on 250 000 machines: every",
             "point is computed. Memory is the sum over all processes.",
             "",
         ]
