@@ -269,11 +269,11 @@ def table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Result:
     """
     from costmodel.errors import CostModelError
 
-    rows = tuple(dict(row) for row in rows)
-    if not rows or any(row.keys() != rows[0].keys() for row in rows):
+    own = tuple(dict(row) for row in rows)
+    if not own or any(row.keys() != own[0].keys() for row in own):
         raise CostModelError("a table needs rows, all with the same keys")
-    cells = tuple(tuple(map(cell_text, row.values())) for row in rows)
-    return Result({"title": title, "rows": list(rows)}, rows, (Grid(title, tuple(rows[0]), cells),), ())
+    cells = tuple(tuple(map(cell_text, row.values())) for row in own)
+    return Result({"title": title, "rows": list(own)}, own, (Grid(title, tuple(own[0]), cells),), ())
 
 
 def cell_text(value: Any) -> str:
