@@ -32,7 +32,7 @@ setup(
         "notebook": ["ipykernel>=6", "ipywidgets>=8", "nbclient>=0.10", "nbformat>=5.10"],
         "dev": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"),
-            "playwright>=1.50",
+            *("playwright>=1.50", "psutil>=6"),
         ],
         "bench": ["calflops>=0.3.2", "accelerate>=1.0"],
     },
