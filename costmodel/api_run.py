@@ -4,15 +4,39 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from costmodel.api_model import of_model
 from costmodel.errors import CostModelError
 from costmodel.hardware import load_target
-from costmodel.results import Simulation
+from costmodel.results import Result
 from costmodel.sweeps import Sweep, swept
 from costmodel.widths import parse_policy
+
+
+@dataclass(frozen=True, repr=False)
+class Simulation(Result):
+    """A run in integers; `record` as of `costmodel simulate --format json`, `ran` is what it is made of."""
+
+    ran: Any  # sim.report.Simulated: program, schedule, execution, calibration
+
+    @property
+    def cycles(self) -> int:
+        return int(self.record["cycles"])
+
+    @property
+    def timeline(self) -> list[dict[str, Any]]:
+        """What array, vector unit and DMA do when: unit, first cycle, cycles, op, module."""
+        from sim.perfetto import spans_of
+
+        return [
+            {"unit": unit, "start_cycle": start, "cycles": cycles, "what": what, "module": done.step.module}
+            for done in self.ran.execution.steps
+            for unit, start, cycles, what in spans_of(done)
+            if cycles
+        ]
 
 
 def simulate(

@@ -184,29 +184,6 @@ class Target(Result):
     """One accelerator and what it occupies; `record` as of `costmodel targets --format json`."""
 
 
-@dataclass(frozen=True, repr=False)
-class Simulation(Result):
-    """A run in integers; `record` as of `costmodel simulate --format json`, `ran` is what it is made of."""
-
-    ran: Any  # sim.report.Simulated: program, schedule, execution, calibration
-
-    @property
-    def cycles(self) -> int:
-        return int(self.record["cycles"])
-
-    @property
-    def timeline(self) -> list[dict[str, Any]]:
-        """What array, vector unit and DMA do when: unit, first cycle, cycles, op, module."""
-        from sim.perfetto import spans_of
-
-        return [
-            {"unit": unit, "start_cycle": start, "cycles": cycles, "what": what, "module": done.step.module}
-            for done in self.ran.execution.steps
-            for unit, start, cycles, what in spans_of(done)
-            if cycles
-        ]
-
-
 def html_grid(grid: Grid) -> str:
     """A grid as a small table; long ones are cut, and say so."""
 
