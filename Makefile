@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check bench students accuracy env readme clean
+.PHONY: help report test check bench students accuracy env notebooks readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -54,6 +54,9 @@ students: $(STAMP) ## train what ships: SST-2, dot product, then the inhibitor t
 
 accuracy: $(STAMP) ## measure what ships on whole dev splits, into models/results.json
 	$(BIN)/python -m tests.bench.accuracy --data-dir $(GLUE) --runs $(RUNS)
+
+notebooks: $(STAMP) ## run the notebooks and keep their outputs
+	$(BIN)/python -m tests.notebooks
 
 readme: $(STAMP) ## write the outputs that README.md shows
 	$(BIN)/python -m tests.readme

@@ -42,7 +42,8 @@ def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cycles == sorted(cycles, reverse=True)
     assert len(cycles) == 3
     exec(compile(questions, "README.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines()[0] == "150395898"  # 5 598 907 648 - 5 448 511 750
+    said = ["5598907648 152174592", "6167070", "24221725696", "['16x16', '32x32', '64x64']"]
+    assert capsys.readouterr().out.splitlines() == said
     exec(compile(block, "README.md", "exec"), {})
     assert "torch.Size([1, 8, 768])" in capsys.readouterr().out
 

@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from costmodel import __version__
+
 COMMANDS = {
     "count": "Count the operations and bytes of a model, by kind, op, module or layer.",
     "report": "Compare attention mechanisms side by side: operations, bytes, energy.",
@@ -43,7 +45,7 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands)
-@click.version_option("0.1.0", package_name="costmodel")
+@click.version_option(__version__)
 def group() -> None:
     """What a transformer costs in hardware, and what changes with its attention.
 
