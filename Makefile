@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check bench students accuracy env notebooks readme clean
+.PHONY: help report test check bench students small accuracy env notebooks readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,14 +43,28 @@ bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails b
 
 GLUE ?= ../shared/data/glue
 RUNS ?= runs
+SEEDS ?= 0 1 2
 STUDENT := inhibitor:per_head=true,normalise=sqrt
+TRAIN := OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train
+FAST := --data-dir $(GLUE) --precision bfloat16
 
-students: $(STAMP) ## train what ships: SST-2, dot product, then the inhibitor twice (about an hour on two cores)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train sst2 --data-dir $(GLUE) --steps 3600 --int8 --out $(RUNS)/sst2-dot
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train sst2 --data-dir $(GLUE) --steps 1500 --int8 --out $(RUNS)/first \
-		--attention $(STUDENT) --teacher $(RUNS)/sst2-dot/best
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/costmodel train sst2 --data-dir $(GLUE) --steps 850 --rate 0.00012 --seed 1 --int8 \
-		--attention $(STUDENT) --teacher $(RUNS)/sst2-dot/best --start $(RUNS)/first/best --out $(RUNS)/sst2-inhibitor
+students: $(STAMP) ## train what ships: SST-2, dot product (mean of three runs), then the inhibitor (three hours of a core)
+	$(TRAIN) sst2 --data-dir $(GLUE) --steps 3600 --seed 0 --out $(RUNS)/sst2-part-0
+	$(TRAIN) sst2 --data-dir $(GLUE) --steps 4200 --seed 1 --rate 0.00005 --out $(RUNS)/sst2-part-1
+	$(TRAIN) sst2 --data-dir $(GLUE) --steps 4200 --seed 2 --rate 0.0002 --out $(RUNS)/sst2-part-2
+	$(TRAIN) sst2 --data-dir $(GLUE) --steps 0 --int8 --out $(RUNS)/sst2-soup \
+		--start $(RUNS)/sst2-part-0/last --start $(RUNS)/sst2-part-1/last --start $(RUNS)/sst2-part-2/last
+	$(TRAIN) sst2 $(FAST) --average 0.99 --steps 2400 --attention $(STUDENT) \
+		--teacher $(RUNS)/sst2-soup/best --out $(RUNS)/sst2-i0
+	$(TRAIN) sst2 $(FAST) --average 0.99 --steps 1200 --seed 1 --int8 --attention $(STUDENT) \
+		--teacher $(RUNS)/sst2-soup/best --start $(RUNS)/sst2-i0/last --out $(RUNS)/sst2-i1
+
+small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (four hours of a core)
+	for task in cola stsb mrpc rte; do for seed in $(SEEDS); do \
+		$(TRAIN) $$task $(FAST) --seed $$seed --out $(RUNS)/$$task-dot-$$seed && \
+		$(TRAIN) $$task $(FAST) --seed $$seed --attention $(STUDENT) \
+			--teacher $(RUNS)/$$task-dot-$$seed/best --out $(RUNS)/$$task-inhibitor-$$seed || exit 1; \
+	done; done
 
 accuracy: $(STAMP) ## measure what ships on whole dev splits, into models/results.json
 	$(BIN)/python -m tests.bench.accuracy --data-dir $(GLUE) --runs $(RUNS)
