@@ -33,6 +33,7 @@ class Pool:
     open: Callable[[], Executor]
     width: int  # tasks at the same time
     losses: tuple[type[BaseException], ...] = (BrokenExecutor,)  # what says that a worker has died
+    check: Callable[[], None] = lambda: None  # raises CostModelError when there will be no more results
 
 
 def local_pool(workers: int) -> Pool:
@@ -97,6 +98,7 @@ def hand_out(
                     return
                 time.sleep(FLUSH_S)
                 continue
+            pool.check()
             done, _ = wait(running, timeout=FLUSH_S, return_when=FIRST_COMPLETED)
             broken = not running
             for future in done:

@@ -35,14 +35,21 @@ def progress(path: Path) -> int:
         store.connection.close()
 
 
-def kill_at(process: subprocess.Popen[str], path: Path, size: int, delay_s: float = 0.0) -> bool:
-    """Wait until so much is committed and some seconds more, then kill; whether it was still running."""
+def kill_at(
+    process: subprocess.Popen[str], path: Path, size: int, delay_s: float = 0.0, victim: int | None = None
+) -> bool:
+    """Wait until so much is committed and some seconds more, then kill; whether the sweep was still running.
+
+    Args:
+        victim: a process to kill in place of the sweep.
+    """
     end = time.monotonic() + PATIENCE_S
     while process.poll() is None and progress(path) < size and time.monotonic() < end:
         time.sleep(0.02)
     time.sleep(delay_s)
     running = process.poll() is None
     if running:
-        os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+        os.kill(victim or process.pid, signal.SIGKILL)
+    if victim is None:
+        process.communicate()
     return running

@@ -122,7 +122,9 @@ def cluster(address: str) -> Iterator[Pool]:
     import logging
     from concurrent.futures import CancelledError
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in one line
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told in one line
     try:
         client = distributed.Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -133,7 +135,14 @@ def cluster(address: str) -> Iterator[Pool]:
         cores = sum(client.nthreads().values())
         if not cores:
             raise CostModelError(f"--scheduler {address} has no workers; start one with `dask worker {address}`")
-        yield Pool(lambda: client.get_executor(pure=False), cores, losses)
+
+        def check() -> None:
+            if client.status in ("closing", "closed"):
+                raise CostModelError(
+                    f"--scheduler {address} is gone; what was done is stored, run the command again"
+                )
+
+        yield Pool(lambda: client.get_executor(pure=False), cores, losses, check)
     finally:
         client.close()
 
