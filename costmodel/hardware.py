@@ -7,6 +7,7 @@ default. Idle PEs, registers, clocks and wires are not priced: no table gives th
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ DATA = Path(__file__).parent / "targets"
 KINDS = ("mac", "l1", "clip", "relu")
 BRAM36_BYTES = 4096  # 36 Kbit, of which 32 Kbit are data without parity
 KIB = 1024
+LARGEST = 1 << 31  # of a count that a target states: products of two stay below 2^63
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def load_target(text: str) -> Accelerator:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadTarget(f"cannot read target {name}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an integer beyond Python's digits
         raise BadTarget(f"{name} is no TOML file: {error}") from None
     target = parse_target(record, name)
     return check(vary(target, rest, text) if rest else target)
@@ -149,9 +151,16 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
 
 
 def whole(value: Any, where: str, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BadTarget(f"{where}: {name} = {value!r} is not a whole number of at least 1")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise BadTarget(f"{where}: {name} = {shortened(value)} is not a whole number from 1 to {LARGEST}")
     return value
+
+
+def shortened(value: Any) -> str:
+    """A wrong value in a message; an integer of TOML has no limit."""
+    if isinstance(value, int) and abs(value) > 1 << 64:
+        return "a number beyond all bounds"
+    return repr(value)
 
 
 def build(kind: Any, record: Any, where: str) -> Any:
@@ -175,7 +184,9 @@ def check_field(hint: Any, value: Any, where: str, name: str) -> None:
         whole(value, where, name)
     elif hint is float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
-            raise BadTarget(f"{where}: {name} = {value!r} is not a number of at least 0")
+            raise BadTarget(f"{where}: {name} = {shortened(value)} is not a number of at least 0")
+        if name == "usable" and not 0 < value <= 1:
+            raise BadTarget(f"{where}: usable = {value!r} is no share of the LUTs, above 0 and at most 1")
     elif hint in (str, bool) or hint is ArrayShape:
         if not isinstance(value, hint):
             raise BadTarget(f"{where}: {name} = {value!r} is not a {hint.__name__}")
@@ -190,22 +201,24 @@ def check_field(hint: Any, value: Any, where: str, name: str) -> None:
 def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
     """A target with some fields exchanged: `array=16x16,buffer_kib=128`."""
     changes: dict[str, Any] = {}
+    seen: set[str] = set()
     for item in rest.split(","):
         key, equals, value = item.partition("=")
         if not equals or key not in VARIED:
             raise BadTarget(f"target {text!r}: {item!r} is not FIELD=VALUE with a field of {', '.join(VARIED)}")
+        if key in seen:
+            raise BadTarget(f"target {text!r}: {key} stands there twice; leave one out")
+        seen.add(key)
         if key == "array":
             changes[key] = parse_array(value)
         elif key == "kinds":
             changes[key] = tuple(value.split("+"))
         elif key in ("dataflow", "table", "sram", "dram"):
             changes[key] = value
-        elif not value.isdigit() or int(value) < 1:
-            raise BadTarget(f"target {text!r}: {key} = {value!r} is not a whole number of at least 1")
-        elif key == "buffer_kib":
-            changes["buffer_bytes"] = int(value) * KIB
         else:
-            changes[key] = int(value)
+            # Digits are those of ASCII: int() takes more, and isdigit() yet more.
+            number = whole(int(value) if re.fullmatch("[0-9]{1,10}", value) else value, f"target {text!r}", key)
+            changes["buffer_bytes" if key == "buffer_kib" else key] = number * (KIB if key == "buffer_kib" else 1)
     return replace(target, name=text, **changes)
 
 
@@ -218,6 +231,8 @@ def check(target: Accelerator) -> Accelerator:
     unknown = [k for k in target.kinds if k not in KINDS]
     if unknown or not target.kinds:
         raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(KINDS)}, not {unknown or 'none'}")
+    if len(set(target.kinds)) < len(target.kinds):
+        raise BadTarget(f"target {target.name}: kinds of PE stand there twice: {', '.join(target.kinds)}")
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,7 @@ from costmodel.dtypes import Float, Int
 from costmodel.errors import CostModelError
 from costmodel.ops import KIND_OF
 
+DIGITS = re.compile("[0-9]{1,9}")  # of ASCII: str.isdigit takes more than int does
 FLOATS = {"fp32": Float(32), "fp16": Float(16), "bf16": Float(16, brain=True), "fp64": Float(64)}
 
 
@@ -40,10 +42,13 @@ def parse_policy(text: str) -> Policy:
     """
     base, _, rest = text.partition(":")
     policy = replace(base_policy(base, text), name=text)
-    pairs = []
+    pairs, seen = [], set()
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
-        if key == "acc" and (value == "exact" or (value.isdigit() and 4 <= int(value) <= 64)):
+        if key in seen:
+            raise CostModelError(f"widths {text!r}: {key} stands there twice; leave one out")
+        seen.add(key)
+        if key == "acc" and (value == "exact" or (DIGITS.fullmatch(value) and 4 <= int(value) <= 64)):
             policy = replace(policy, accumulator_bits=None if value == "exact" else int(value))
         elif equals and key in KIND_OF:
             pairs.append((key, base_policy(value, text)))
@@ -60,9 +65,9 @@ def parse_policy(text: str) -> Policy:
 def base_policy(name: str, text: str) -> Policy:
     if name in FLOATS:
         return Policy(name, FLOATS[name], FLOATS[name])
-    w, a, b = name.partition("a")
-    if w[:1] == "w" and w[1:].isdigit() and a and b.isdigit():
-        weight, activation = int(w[1:]), int(b)
+    w, _, b = name.removeprefix("w").partition("a")
+    if name.startswith("w") and DIGITS.fullmatch(w) and DIGITS.fullmatch(b):
+        weight, activation = int(w), int(b)
         if 2 <= weight <= 16 and 2 <= activation <= 16:
             return Policy(name, Int(weight), Int(activation))
         raise CostModelError(f"widths {text!r}: weights and activations have 2 to 16 bits")

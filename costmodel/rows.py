@@ -34,7 +34,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UnknownTable(
             f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
         ) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, an integer beyond Python's digits, a NUL in the path
         raise UnknownTable(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 

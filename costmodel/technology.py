@@ -33,8 +33,8 @@ __all__ = [
 
 DATA = Path(__file__).parent / "technology"
 SECTIONS = ("op", "estimate", "memory")
-SCALED = re.compile(r"(?P<table>.+)@(?P<node>\d{1,4})nm(,(?P<vdd>\d(\.\d+)?)V)?")
-INTEGER = re.compile(r"u?int[1-9]\d{0,2}")
+SCALED = re.compile(r"(?P<table>.+)@(?P<node>\d{1,4})nm(,(?P<vdd>\d(\.\d+)?)V)?", re.ASCII)
+INTEGER = re.compile(r"u?int[1-9][0-9]{0,2}")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ Conventions:
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from costmodel.errors import CostModelError
@@ -80,10 +81,10 @@ class ArrayShape:
 
 def parse_array(text: str) -> ArrayShape:
     """`32x32` -> 32 rows, 32 columns."""
-    rows, x, columns = text.lower().partition("x")
-    if not (x and rows.isdigit() and columns.isdigit()):
+    sizes = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text.lower())
+    if sizes is None:
         raise CostModelError(f"array {text!r} is not of the form ROWSxCOLUMNS, such as 32x32")
-    return ArrayShape(int(rows), int(columns))
+    return ArrayShape(int(sizes[1]), int(sizes[2]))
 
 
 @dataclass(frozen=True)

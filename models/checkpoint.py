@@ -28,6 +28,7 @@ from transformers import (
     DistilBertConfig,
     DistilBertForSequenceClassification,
     DistilBertModel,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
@@ -233,7 +234,7 @@ def read_config(directory: Path) -> tuple[DistilBertConfig, Mechanism, Any, str]
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{directory} is no checkpoint: {CONFIG}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no JSON: {one_line(error)}") from None
     names = record.get("architectures") if isinstance(record, dict) else None
     if not isinstance(names, list) or len(names) != 1 or names[0] not in KINDS:
@@ -249,7 +250,16 @@ def read_config(directory: Path) -> tuple[DistilBertConfig, Mechanism, Any, str]
         config = DistilBertConfig.from_dict(record)
     except Exception as error:  # transformers raises many kinds
         raise ModelError(f"{path} is no configuration of a DistilBERT: {one_line(error)}") from None
+    check_sizes(config, path)
     return config, mechanism, KINDS[names[0]], source
+
+
+def check_sizes(config: PreTrainedConfig, where: Path | str) -> None:
+    """Refuse sizes below 1, which transformers finds out only as the model runs."""
+    for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size"):
+        size = getattr(config, name, None)
+        if isinstance(size, int) and size < 1:
+            raise ModelError(f"{where}: {name} is {size}; a size is at least 1")
 
 
 def read_weights(directory: Path) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from models.attention import attention_modules, install
-from models.checkpoint import load_checkpoint
+from models.checkpoint import check_sizes, load_checkpoint
 from models.distilbert import load_minilm
 from models.errors import ModelError
 from models.mechanisms import Mechanism
@@ -146,6 +146,7 @@ def load_directory_or_hub(name: str, dtype: str, device: str, head: bool = False
         raise ModelError(
             f"unknown model {name!r}, neither a preset, a directory nor reachable on the hub{hint}"
         ) from None
+    check_sizes(config, name)
     mechanism = saved_mechanism(name, config)
     try:
         if mechanism is not None:
@@ -215,7 +216,7 @@ def load_converted(
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a directory is one that `models.checkpoint` wrote."""
-    return "embeddings" in json.loads((path / "config.json").read_text())
+    return "embeddings" in json.loads((path / "config.json").read_text(encoding="utf-8"))
 
 
 def load_trained(path: Path, dtype: str, device: str, head: bool) -> Any:
@@ -233,9 +234,11 @@ def check_directory(path: Path) -> None:
     if not (path / "config.json").exists():
         raise ModelError(f"{path} holds no config.json; save a model there with save_pretrained")
     try:
-        json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
+        record = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}/config.json cannot be read: {one_line(error)}") from None
+    if not isinstance(record, dict):
+        raise ModelError(f"{path}/config.json is no configuration; save a model there with save_pretrained")
     tensors = sorted(path.glob("*.safetensors"))
     pickles = sorted(p for p in path.iterdir() if p.suffix in PICKLES)
     if pickles and not tensors:

@@ -74,8 +74,12 @@ def parse_mechanism(text: str) -> Mechanism:
     name, _, options = text.partition(":")
     mechanism = Mechanism(name)
     types = {f.name: type(getattr(mechanism, f.name)) for f in fields(Mechanism)}
+    seen: set[str] = set()
     for item in filter(None, options.split(",")):
         option, _, value = item.partition("=")
+        if option in seen:
+            raise ModelError(f"attention {text!r}: {option} stands there twice; leave one out")
+        seen.add(option)
         if option not in USES[name]:
             known = ", ".join(USES[name]) or "none"
             raise ModelError(f"attention {name!r} has no option {option!r}; known: {known}")

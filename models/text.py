@@ -54,7 +54,7 @@ def has_minilm_embeddings(directory: Path) -> bool:
     """Whether a checkpoint of ours says that its embeddings are MiniLM's: then its words are, too."""
     try:
         record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(record, dict) and record.get("embeddings") == "minilm"
 

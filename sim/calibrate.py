@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from math import ceil, frexp, isfinite, ldexp
+from math import ceil, frexp, ldexp
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ FORMAT = 2
 # Share of the difference between channels that weights bear, on a log scale; weights of few bits bear less.
 BALANCE, NARROW_BALANCE = 0.8, 0.6
 MOST_EXPONENT = 12
+SMALLEST, LARGEST = 2.0**-126, 2.0**127  # of ranges: a range is that of float32 values
 
 GraphAt = Callable[[int, int], Graph]
 
@@ -98,17 +99,29 @@ def from_json(text: str, where: str) -> Calibration:
         record: dict[str, Any] = json.loads(text)
         if record.pop("format") != FORMAT:
             raise ValueError("another format")
-        operands = {
-            n: Operand(o["reach"], tuple(map(int, o["exponents"]))) for n, o in record.pop("operands").items()
-        }
+        operands = {n: Operand(o["reach"], tuple(o["exponents"])) for n, o in record.pop("operands").items()}
         made = Calibration(operands=operands, **record)
-        sizes = (*made.ranges.values(), *(o.reach for o in operands.values()))
-        good = all(isinstance(v, int | float) and isfinite(v) and v > 0 for v in sizes)
-        if not good or made.method not in METHODS:
-            raise ValueError("a range is not a positive number")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        check_fields(made)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise CostModelError(f"{where} is no calibration: {' '.join(str(error).split())[:120]}") from None
     return made
+
+
+def check_fields(calibration: Calibration) -> None:
+    """Raise a ValueError where a field holds what `calibrate` never writes."""
+    for name, kind in (("weights", str), ("attention", str), ("bits", int), ("sentences", int), ("tokens", int)):
+        value = getattr(calibration, name)
+        if type(value) is not kind or (kind is int and value < 1):
+            raise ValueError(f"{name} is not {'text' if kind is str else 'a whole number of at least 1'}")
+    shares = (calibration.percentile, calibration.balance)
+    if calibration.method not in METHODS or not all(type(v) in (int, float) and 0 <= v <= 100 for v in shares):
+        raise ValueError("method, percentile or balance is none of those that there are")
+    for v in (*calibration.ranges.values(), *(o.reach for o in calibration.operands.values())):
+        if type(v) not in (int, float) or not SMALLEST <= v <= LARGEST:
+            raise ValueError("a range is not a positive number that float32 holds")
+    for e in (e for operand in calibration.operands.values() for e in operand.exponents):
+        if type(e) is not int or not -MOST_EXPONENT <= e <= 0:
+            raise ValueError(f"an exponent of a channel is not a whole number from {-MOST_EXPONENT} to 0")
 
 
 def check_model(calibration: Calibration, weights: str, attention: str, where: str) -> None:

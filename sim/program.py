@@ -223,6 +223,12 @@ class Compiler:
             if o in node.inputs and len(node.inputs) == 3:
                 kind = self.typed.policy.of(node.op).weight
                 assert isinstance(kind, Int)
+                width = self.graph.values[node.inputs[1]].shape[0]
+                if len(factors) != width:
+                    raise CostModelError(
+                        f"the calibration has {len(factors)} channels of {self.name_of(o)}, not {width}; "
+                        "calibrate this model anew"
+                    )
                 matrix = self.weights.matrix(self.graph, node.inputs[1], kind, factors)
                 room = self.bias_room(node, matrix)
                 reach = float(np.abs(self.constant(node.inputs[2]) / matrix.scale).max())

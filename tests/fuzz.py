@@ -14,6 +14,7 @@ import io
 import json
 import os
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from tests.fuzz_cases import KINDS, Case, Files, make_case
 from tests.fuzz_stock import Stock, make_stock
 
 PREFIX = "costmodel: error: "
+MOST_SECONDS = 15  # of a case: beyond it has no end
 OLD = b'{"old": true}\n'
 
 
@@ -90,17 +92,29 @@ def call(args: tuple[str, ...]) -> None:
     cli.main()
 
 
+def give_up(*_: object) -> None:
+    raise RuntimeError(f"no end after {MOST_SECONDS} s")
+
+
 def run(args: tuple[str, ...]) -> tuple[int | None, str, str, str]:
     """Exit code, stdout, stderr, and the exception that got out."""
     out, raised, code = io.StringIO(), "", None
     path = list(sys.path)
-    with captured_stderr() as err, contextlib.redirect_stdout(out), mock.patch.object(sys, "argv", ["costmodel", *args]):
+    with (
+        captured_stderr() as err,
+        contextlib.redirect_stdout(out),
+        mock.patch.object(sys, "argv", ["costmodel", *args]),
+    ):
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(MOST_SECONDS)
         try:
             call(args)
         except SystemExit as stopped:
             code = stopped.code if isinstance(stopped.code, int) else 1
         except BaseException:  # a panic of Rust is no Exception
             raised = traceback.format_exc()
+        finally:
+            signal.alarm(0)
     sys.path[:] = path
     return code, out.getvalue(), err.getvalue(), raised
 
@@ -193,7 +207,7 @@ def complaints(case: Case, outcome: Outcome) -> list[str]:
         return [f"exit code {outcome.code}, not 2"]
     if not outcome.err.startswith(PREFIX) or not outcome.err.endswith("\n") or len(outcome.err.splitlines()) != 1:
         found.append("stderr is not one line")
-    if len(outcome.err) > 8000:  # a word of 5 000 letters may be named
+    if len(outcome.err) > 20_000:  # a word of 5 000 letters may be named
         found.append(f"the line has {len(outcome.err)} characters")
     if outcome.out:
         found.append("fails, and prints to stdout")
@@ -205,11 +219,13 @@ def complaints(case: Case, outcome: Outcome) -> list[str]:
 def shown(seed: int, number: int, case: Case, outcome: Outcome, found: list[str], whole: bool = False) -> str:
     """All that is needed to see a case again."""
     most = 20_000 if whole else 600
+    words = " ".join(repr(a) if not a.isprintable() or not a or " " in a else a for a in case.args)
+    changed = ", ".join(outcome.changed) or "nothing"
     lines = [
         f"seed {seed}, case {number} ({case.kind}): {'; '.join(found) or 'as it should be'}",
         f"    again: python -m tests.fuzz --seed {seed} --case {number}",
-        f"    costmodel {' '.join(repr(a) if not a.isprintable() or not a or ' ' in a else a for a in case.args)}"[:most],
-        f"    exit code {outcome.code}, {outcome.seconds:.2f} s, changed: {', '.join(outcome.changed) or 'nothing'}",
+        f"    costmodel {words}"[:most],
+        f"    exit code {outcome.code}, {outcome.seconds:.2f} s, changed: {changed}",
         *(f"    | {line}"[:most] for line in (outcome.err + outcome.raised).splitlines()[-(60 if whole else 8) :]),
     ]
     for name, content in case.files.items():
@@ -253,7 +269,9 @@ def main(seed: int | None, cases: int, number: int | None, slow: float) -> None:
         failures, kinds = fuzz(bench, seed, range(cases), slow)
     for kind, n in sorted(kinds.items()):
         click.echo(f"{n:6d} {kind}")
-    click.echo(f"{len(failures)} of {cases} cases fail (seed {seed}); {time.process_time() - start:.0f} s of CPU time")
+    click.echo(
+        f"{len(failures)} of {cases} cases fail (seed {seed}); {time.process_time() - start:.0f} s of CPU time"
+    )
     sys.exit(bool(failures))
 
 

@@ -54,11 +54,19 @@ def make_stock(root: Path, run: Callable[[tuple[str, ...]], str]) -> Stock:
     from models.checkpoint import save_checkpoint
     from models.mechanisms import parse_mechanism
 
-    config = {"vocab_size": 16, "max_position_embeddings": 32, "n_layers": 1, "n_heads": 2, "dim": 8, "hidden_dim": 12}
+    config = {
+        "vocab_size": 16,
+        "max_position_embeddings": 32,
+        "n_layers": 1,
+        "n_heads": 2,
+        "dim": 8,
+        "hidden_dim": 12,
+    }
     for name, spelling in (("teacher", "dot"), ("student", "inhibitor:per_head=true"), ("saved", "inhibitor")):
         torch.manual_seed(0)
         model = install(
-            DistilBertForSequenceClassification(DistilBertConfig(**config, num_labels=2)), parse_mechanism(spelling)
+            DistilBertForSequenceClassification(DistilBertConfig(**config, num_labels=2)),
+            parse_mechanism(spelling),
         )
         with torch.no_grad():
             for weight in model.parameters():

@@ -64,6 +64,10 @@ def command(
     for text in widths:
         if parse_policy(text).is_float:
             raise CostModelError(f"widths {text} are floats: they are measured anyway; give integers such as w8a8")
+    if file is not None and data_dir is not None:
+        raise click.BadParameter("give --file or --data-dir, not both")
+    if calibration is not None and calibrate_on is not None:
+        raise click.BadParameter("give --calibration or --calibrate-on, not both")
     if limit is not None and limit < 1:
         raise click.BadParameter(f"--limit {limit} is not at least 1")
     if task_name is None or task_name not in TASKS:

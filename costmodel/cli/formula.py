@@ -15,6 +15,7 @@ from costmodel.cli.common import check_output, check_sizes, output_options, quie
 from costmodel.counts import ARITHMETIC, FIELDS, Counts
 from costmodel.errors import CostModelError
 from costmodel.hardware import Accelerator, load_target
+from costmodel.technology import load_table
 from costmodel.timing import CONVENTIONS
 from costmodel.widths import Policy, parse_policy
 from models.mechanisms import parse_mechanism
@@ -71,8 +72,12 @@ def command(
     record: dict[str, Any] = {"model": model, "attention": attention}
     if target is None and of in ON_TARGET[:-1]:
         raise CostModelError(f"{of} are those of a machine: name one with --on, see costmodel targets")
+    policy = parse_policy(widths)
+    load_table(table)
+    for name in (attention, against):
+        parse_mechanism(name)
     if target is not None:
-        machine = Machine(load_target(target), parse_policy(widths), timing, prices == "symbols")
+        machine = Machine(load_target(target), policy, timing, prices == "symbols")
         record |= on_target(model, attention, against, of, symbol, machine, batch, seq)
     elif symbol is None:
         names = (of,) if of else (*FIELDS, "flops")
@@ -252,7 +257,6 @@ def solve(
 def quantity(name: str, counts: Counts, table: str | None) -> Any:
     """One quantity of a form; without a table prices are symbols."""
     from costmodel.symbolic import energy_pj
-    from costmodel.technology import load_table
 
     if name == "flops":
         return sum(getattr(counts, op) for op in ARITHMETIC)

@@ -92,10 +92,10 @@ class Session:
         try:
             record = json.loads(read_text(file))
             rows = record["input_ids"] if isinstance(record, dict) else None
-            whole = all(type(i) is int for row in rows or () for i in row)
+            whole = all(type(i) is int and abs(i) < 1 << 31 for row in rows or () for i in row)
             if not rows or not whole or not all(rows):
                 raise ValueError('it is not {"input_ids": [[7, 8, ...], ...]} with whole numbers')
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise CostModelError(f"{file} holds no token ids: {' '.join(str(error).split())[:120]}") from None
         longest = max(map(len, rows))
         if self.longest is not None and longest > self.longest:
