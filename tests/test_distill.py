@@ -216,7 +216,8 @@ def test_a_mean_of_checkpoints_needs_no_steps(start: Path, data: Path, tmp_path:
     for name, found in mean.items():
         torch.testing.assert_close(found, (first[name] + second[name]) / 2)
     record = json.loads((tmp_path / "mean" / "run.json").read_text())
-    assert record["finished"] and "accuracy" in record["results"]["best"]
+    assert record["finished"]
+    assert "accuracy" in record["results"]["best"]
 
 
 def test_a_mean_of_different_models_is_refused(start: Path, data: Path, tmp_path: Path) -> None:

@@ -29,9 +29,10 @@ def test_seeds_are_averaged_by_task_and_mechanism() -> None:
     assert [(r["attention"], r["seeds"]) for r in rows] == [("dot", 2), ("inhibitor", 1)]
     assert rows[0]["metrics"] == {"float32": pytest.approx(0.85), "w8a8": pytest.approx(0.8)}
     assert rows[0]["ranges"]["w8a8"] == [0.79, 0.81]
-    assert shown(rows[0], "float32") == "85.0 ± 5.0" and shown(rows[1], "w4a8") == "-"
+    assert shown(rows[0], "float32") == "85.0 ± 5.0"
+    assert shown(rows[1], "w4a8") == "-"
     cells = [str(cell) for cell in grid(rows).rows[0]]
-    assert "-15.0" in cells and "87.5 -> 86.8" in cells
+    assert {"-15.0", "87.5 -> 86.8"} <= set(cells)
 
 
 def test_what_is_stored_is_what_is_shown(cli) -> None:
@@ -44,12 +45,13 @@ def test_what_is_stored_is_what_is_shown(cli) -> None:
                 for r in stored_results()
                 if r["task"] == task and r["attention"].partition(":")[0] == attention
             ]
-            assert mean == pytest.approx(statistics.fmean(values), abs=1e-12) and len(values) == row["seeds"]
+            assert mean == pytest.approx(statistics.fmean(values), abs=1e-12)
+            assert len(values) == row["seeds"]
     for task in {task for task, _ in found}:
         assert task in PUBLISHED["values"]
 
 
 def test_every_result_says_how_it_was_made() -> None:
     for result in stored_results():
-        assert result["command"] and result["date"] and result["versions"]["torch"]
-        assert result["training"]["commands"] and result["training"]["wall_hours"], result["model"]
+        assert all(result[key] for key in ("command", "date", "versions")), result["model"]
+        assert len(result["training"]["commands"]) == len(result["training"]["cpu_hours"]) > 0, result["model"]
