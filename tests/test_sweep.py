@@ -376,6 +376,20 @@ def test_the_figure_is_one_page_of_its_own(cli, store: Path, tmp_path: Path) -> 
         assert f"point {row['point']}<" in text or f"point {row['point']}\\u003c" in text
 
 
+def test_the_examples_of_the_help_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(Path(__file__).parent.parent / "examples")
+    monkeypatch.chdir(tmp_path)
+    for name in ("sweep", "pareto"):
+        text = cli(name, "--help").out
+        example = " ".join(text.partition("Example: costmodel ")[2].partition("\n\n")[0].split())
+        more = ("--workers", "1") if name == "sweep" else ()
+        ran = cli(*shlex.split(example), *more)
+        assert ran.code == 0, ran.err
+        assert "energy_uj" in ran.out
+    assert (tmp_path / "asic.db").exists()
+    assert len(read_space("examples/accuracy.toml").accuracy.checkpoints) == 2
+
+
 # Mistakes
 
 MISTAKES = {
