@@ -180,7 +180,7 @@ def screen(space: Space) -> Iterator[Callable[[State], None]]:
             speed = next(task.speed for task in bar.tasks if task.id == tasks[state.what])
             bar.update(tasks[state.what], rate=f"{speed:,.0f}/s" if speed and state.what == "points" else "")
             lines = [
-                f"least {name} {value:.4g}: {varied(space, point)}" for name, (value, point) in state.best.items()
+                f"best {name} {value:.4g}: {varied(space, point)}" for name, (value, point) in state.best.items()
             ]
             lines += [f"{state.failed:,} failed"] if state.failed else []
             live.update(Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines)))
