@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check bench students small accuracy env notebooks readme clean
+.PHONY: help report test check fuzz bench students small accuracy env notebooks readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,10 +36,15 @@ check: $(STAMP) ## format, lint, types, import direction, quick tests: before ev
 	$(BIN)/mypy
 	$(PYTEST) -n 2 -m quick
 
+fuzz: $(STAMP) ## 20 000 malformed inputs, from a seed that it prints
+	$(BIN)/python -m tests.fuzz --cases 20000
+
 bench: $(STAMP) ## CPU time and memory beside fvcore and calflops; never fails by time
 	$(BIN)/python -m tests.bench.trace --write
 	$(BIN)/python -m tests.bench.points --write
 	$(BIN)/python -m tests.bench.simulate --write
+	$(BIN)/python -m tests.bench.sweep --write
+	$(BIN)/python -m tests.bench.kill --write
 
 GLUE ?= ../shared/data/glue
 RUNS ?= runs

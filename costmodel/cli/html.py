@@ -26,8 +26,6 @@ from models.presets import PRESETS
 
 # Lengths at which the share of attention is drawn; a preset's positions cut them off.
 SHARE_LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
-# Points of a sweep beyond the front that a page holds.
-MOST_POINTS = 3000
 
 
 def check_page(path: Path | None, output: Path | None) -> None:
@@ -158,9 +156,7 @@ def front_record(path: Path, names: list[str]) -> dict[str, Any]:
     Raises:
         CostModelError: no store, or none of its points is feasible.
     """
-    import numpy as np
-
-    from costmodel.pareto import front
+    from costmodel.cli.pareto import figure_record
     from costmodel.store import open_store, read_points
 
     store = open_store(path)
@@ -168,40 +164,14 @@ def front_record(path: Path, names: list[str]) -> dict[str, Any]:
         points = read_points(store)
     finally:
         store.connection.close()
-    space = store.space
-    figures = [o.name for o in space.objectives]
-    good = points.feasible & np.all([np.isfinite(points.columns[f]) for f in figures], axis=0)
-    places = np.flatnonzero(good)
-    if not len(places):
+    if not points.feasible.any():
         raise CostModelError(f"--store {path}: no feasible point yet; sweep on, or loosen the constraints")
-    values = np.column_stack([points.columns[f][places] for f in figures])
-    best = places[front(values, space.senses)]
-    others = np.setdiff1d(places, best)
-    others = others[:: max(1, -(-len(others) // MOST_POINTS))]
-    made = []
-    for on_front, chosen in ((True, best), (False, others)):
-        for place in chosen.tolist():
-            index = int(points.indices[place])
-            own = {f: float(points.columns[f][place]) for f in figures}
-            made.append({"index": index, "front": on_front, "values": own, "knobs": space.knobs(index)})
-    attentions = [str(a) for a in space.values("attention")]
+    made = figure_record(path, store.space, points)
+    attentions = made["attentions"]
     known = {n.split(":")[0]: i for i, n in enumerate(names)} | {n: i for i, n in enumerate(names)}
     free = iter(range(len(names), len(names) + len(attentions)))
     colours = [known[a] if a in known else known.get(a.split(":")[0], next(free)) for a in attentions]
-    return {
-        "store": path.name,
-        "space": space.where,
-        "stored": len(points.indices),
-        "failed": len(points.errors),
-        "feasible": len(places),
-        "front": len(best),
-        "drawn": len(best) + len(others),
-        "objectives": [{"name": o.name, "sense": o.sense} for o in space.objectives],
-        "attentions": attentions,
-        "colours": colours,
-        "varied": [k.name for k in space.all_knobs if len(k.values) > 1],
-        "points": made,
-    }
+    return made | {"colours": colours}
 
 
 # The file
