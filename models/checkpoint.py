@@ -42,6 +42,7 @@ KINDS: dict[str, Any] = {k.__name__: k for k in (DistilBertForSequenceClassifica
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 SCALE = ".scale"  # what the name of an int8 matrix's scales ends in
 MOST = 127
+MOST_LAYERS, MOST_SIZE = 10_000, 1 << 31  # of a configuration
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -237,13 +238,14 @@ def read_config(directory: Path) -> tuple[DistilBertConfig, Mechanism, Any, str]
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no JSON: {one_line(error)}") from None
     names = record.get("architectures") if isinstance(record, dict) else None
-    if not isinstance(names, list) or len(names) != 1 or names[0] not in KINDS:
+    if not isinstance(names, list) or len(names) != 1 or str(names[0]) not in KINDS:
         raise ModelError(f"{path}: architectures is {names}, not one of {', '.join(KINDS)}")
     source = record.pop("embeddings", None)
     if source not in ("minilm", "own"):
         raise ModelError(f"{path}: embeddings is {source!r}, neither 'minilm' nor 'own'")
     try:
-        mechanism = Mechanism(**record["attention_mechanism"])
+        saved = record["attention_mechanism"]
+        mechanism = Mechanism(**(saved | {"name": saved["name"]}))  # a name is never left out
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: attention_mechanism is missing or wrong: {one_line(error)}") from None
     try:
@@ -255,11 +257,11 @@ def read_config(directory: Path) -> tuple[DistilBertConfig, Mechanism, Any, str]
 
 
 def check_sizes(config: PreTrainedConfig, where: Path | str) -> None:
-    """Refuse sizes below 1, which transformers finds out only as the model runs."""
+    """Refuse sizes that transformers finds fault with only as the model runs, and layers without end."""
     for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size"):
-        size = getattr(config, name, None)
-        if isinstance(size, int) and size < 1:
-            raise ModelError(f"{where}: {name} is {size}; a size is at least 1")
+        size, most = getattr(config, name, None), MOST_LAYERS if name == "num_hidden_layers" else MOST_SIZE
+        if isinstance(size, int) and not 1 <= size <= most:
+            raise ModelError(f"{where}: {name} is not from 1 to {most}")
 
 
 def read_weights(directory: Path) -> dict[str, Tensor]:

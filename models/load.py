@@ -174,8 +174,8 @@ def saved_mechanism(name: str, config: PretrainedConfig) -> Mechanism | None:
     if saved is None:
         return None
     try:
-        return Mechanism(**saved)
-    except TypeError as error:
+        return Mechanism(**(saved | {"name": saved["name"]}))  # a name is never left out
+    except (TypeError, KeyError) as error:
         raise ModelError(f"{name}: attention_mechanism of its config.json: {one_line(error)}") from None
 
 
@@ -210,6 +210,9 @@ def load_converted(
         missing = model.state_dict().keys() - state.keys()
         if missing:
             raise ModelError(f"{path} lacks {len(missing)} weights, among them {min(missing)}")
+        for key in model.state_dict():
+            if not state[key].is_floating_point():
+                raise ModelError(f"{path}: {key} is of {state[key].dtype}; save it in float32 anew")
         model.load_state_dict(state, strict=False)
     return model.to(device=device, dtype=getattr(torch, dtype))
 

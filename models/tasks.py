@@ -294,7 +294,7 @@ def parse_label(task: Task | None, text: str, where: str) -> int | float:
         return number
     if task is not None and text in task.labels:
         return task.labels.index(text)
-    if text.isascii() and text.isdigit() and (task is None or int(text) < len(task.labels)):
+    if re.fullmatch("[0-9]{1,9}", text) and (task is None or int(text) < len(task.labels)):
         return int(text)
     known = f"one of {', '.join(task.labels)} or its number" if task else "a class number (0, 1, ...)"
     raise ModelError(f"{where}: label {text!r} is not {known}")

@@ -111,8 +111,8 @@ def check_fields(calibration: Calibration) -> None:
     """Raise a ValueError where a field holds what `calibrate` never writes."""
     for name, kind in (("weights", str), ("attention", str), ("bits", int), ("sentences", int), ("tokens", int)):
         value = getattr(calibration, name)
-        if type(value) is not kind or (isinstance(value, int) and value < 1):
-            raise ValueError(f"{name} is not {'text' if kind is str else 'a whole number of at least 1'}")
+        if type(value) is not kind or (isinstance(value, int) and not 1 <= value < 1 << 40):
+            raise ValueError(f"{name} is not {'text' if kind is str else 'a whole number from 1 to 2^40'}")
     shares = (calibration.percentile, calibration.balance)
     if calibration.method not in METHODS or not all(type(v) in (int, float) and 0 <= v <= 100 for v in shares):
         raise ValueError("method, percentile or balance is none of those that there are")

@@ -40,7 +40,7 @@ def command(
     native = attention if attention in ("eager", "sdpa") else None
     if attention is None and ":" not in request.model:
         native = "sdpa"  # what transformers itself would run; a function of the user's decides itself
-    mechanism = parse_mechanism(attention) if attention and native is None else None
+    mechanism = parse_mechanism(attention) if attention is not None and native is None else None
     loaded = load_model(
         request.model,
         mechanism=mechanism,

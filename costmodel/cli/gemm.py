@@ -62,8 +62,9 @@ def command(
     """
     check_output(output)
     product = Product(m, n, k)
-    target = load_target(target_text) if target_text else None
-    array = parse_array(array_text) if array_text else target.array if target else ArrayShape(32, 32)
+    target = None if target_text is None else load_target(target_text)
+    own = target.array if target else ArrayShape(32, 32)
+    array = own if array_text is None else parse_array(array_text)
     flow = dataflow or (target.dataflow if target else "os")
     conventions = CONVENTIONS if timing == "all" else (timing,)
     records = [gemm_record(product, array, flow, kind, convention) for convention in conventions]
