@@ -443,7 +443,7 @@ GOOD = (Path(__file__).parent.parent / "costmodel" / "targets" / "xc7z020.toml")
     ("old", "new", "message"),
     [
         ("clock_mhz = 150", "", "lacks clock_mhz"),
-        ("clock_mhz = 150", "clock_mhz = 1.5", "clock_mhz = 1.5 is not a whole number of at least 1"),
+        ("clock_mhz = 150", "clock_mhz = 1.5", "clock_mhz = 1.5 is not a whole number from 1 to"),
         ("clock_mhz = 150", "clock_mhz = 0", "clock_mhz = 0 is not a whole number"),
         ("clock_mhz = 150", "clock_mhz = 150\nwings = 2", "unknown field wings"),
         ('array = "14x15"', 'array = "14 by 15"', "not of the form ROWSxCOLUMNS"),
