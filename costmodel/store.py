@@ -111,7 +111,11 @@ def connected(path: Path, mode: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None
         )
-        connection.execute("PRAGMA synchronous=FULL")  # once a second: cheap, and safe against a power cut
+        try:
+            connection.execute("PRAGMA synchronous=FULL")  # once a second: cheap, and safe against a power cut
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -132,7 +136,7 @@ def checked_store(path: Path, connection: sqlite3.Connection) -> Store:
         if space.digest != about["digest"]:
             raise StoreError(f"store {path} is damaged: its space is not the one that it was made for")
         return Store(path, connection, space, about["how"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         connection.close()
         raise StoreError(f"store {path} is damaged: {' '.join(str(error).split())}") from None
     except StoreError:
@@ -149,6 +153,8 @@ def explained(path: Path) -> Iterator[None]:
         raise StoreError(f"store {path} cannot be used: {error}") from None
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{path} is no store of a sweep: {error}; give another file") from None
+    except (ValueError, TypeError, OverflowError) as error:  # values of other types; a name that is no UTF-8
+        raise StoreError(f"store {path} is damaged: {' '.join(str(error).split())[:200]}") from None
 
 
 def is_new(connection: sqlite3.Connection) -> bool:
@@ -229,7 +235,7 @@ def counted(store: Store) -> tuple[int, int, int]:
         row = store.connection.execute(
             "SELECT total(points), total(feasible), total(failed) FROM chunks WHERE done"
         ).fetchone()
-    return int(row[0]), int(row[1]), int(row[2])
+        return int(row[0]), int(row[1]), int(row[2])
 
 
 def error_counts(store: Store) -> dict[str, int]:

@@ -20,7 +20,6 @@ from costmodel.claims import Chunk
 from costmodel.errors import CostModelError
 from costmodel.points import AccuracyKey, GraphOf, Results, evaluate_points
 from costmodel.pool import Pool, hand_out
-from costmodel.pool import local_pool as local_pool  # for callers
 from costmodel.space import Space
 from costmodel.store import Store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -97,6 +98,11 @@ def check_config(config: TrainConfig) -> None:
         raise ModelError(f"unknown precision {config.precision!r}; known: {', '.join(PRECISIONS)}")
     if not 0 <= config.average < 1:
         raise ModelError(f"average is {config.average}; a decay is at least 0 and below 1")
+    for name in ("rate", "align_rate", "core_rate", "qat_rate"):
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ModelError(
+                f"{name} is {getattr(config, name)}; a learning rate is a finite number of at least 0"
+            )
     if config.align_steps and config.teacher is None:
         raise ModelError("alignment needs a teacher; give --teacher DIR, or no alignment steps")
     if config.qat is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from costmodel.cli import COMMANDS
-from tests.fuzz_stock import SPACE, Stock
+from tests.fuzz_stock import SPACE, Stock, spoiled_store
 
 DATA = Path(__file__).parent.parent / "costmodel"
 Files = dict[str, bytes | None]  # None is a directory
@@ -32,6 +32,7 @@ class Case:
     args: tuple[str, ...]
     files: Files
     sound: bool = False
+    changes: tuple[str, ...] = ()  # files that a refused command may have changed: a store that it opened
     stdout: str | None = None  # what must be printed: a spoiled cache is as good as none
 
 
@@ -644,6 +645,45 @@ def labelled_case(rng: Random, stock: Stock) -> Case:
     return Case("labelled", args, files)
 
 
+# What commands wrote: stores and reports. Here a spoiled byte may be one that nothing reads.
+
+
+def store_case(rng: Random, stock: Stock) -> Case:
+    content, how = stock.files["store.db"], rng.choice(("bytes", "bytes", "cut", "header", "sql", "sql", "sql"))
+    if how == "sql":
+        content = spoiled_store(rng, content)
+    elif how == "cut":
+        content = content[: rng.randrange(len(content))]
+    else:
+        for _ in range(rng.choice((1, 8, 64))):
+            at = rng.randrange(100 if how == "header" else len(content))
+            content = content[:at] + rng.randbytes(1) + content[at + 1 :]
+    args = rng.choice(
+        (
+            *(
+                ("pareto", "store.db"),
+                ("pareto", "store.db", "--where", "seq <= 8"),
+                ("pareto", "store.db", "--point", "3"),
+            ),
+            *(("diff", "store.db#1", "store.db#2"), ("pareto", "store.db", "--export", "out/points.csv")),
+            ("sweep", "small.toml", "--store", "store.db", "--workers", "1"),
+        )
+    )
+    files: Files = {"store.db": content, "small.toml": stock.files["small.toml"]}
+    return Case("store", (*args, *output(rng)), files, sound=True, changes=("store.db",))
+
+
+def report_case(rng: Random, stock: Stock) -> Case:
+    text = stock.files["report.json"]
+    record = json.loads(text)
+    for _ in range(rng.randrange(1, 4)):
+        spoil_somewhere(rng, record)
+    content = spoiled_json(rng, text) if rng.random() < 0.3 else json.dumps(record).encode()
+    files = {"mine.json": content, "report.json": text}
+    args = ("diff", rng.choice(("mine.json#dot", "mine.json#inhibitor")), "report.json#dot", *output(rng))
+    return Case("report", args, files, sound=True)
+
+
 # Command lines
 
 BASE: Mapping[str, tuple[str, ...]] = {
@@ -750,7 +790,7 @@ def command_case(rng: Random, stock: Stock) -> Case:
     if how == "abbreviated":
         return Case("command", (name, *base, "--format", rng.choice(("", "xml", "JSON", "²", "tab"))), files)
     option = rng.choice([p for p in params if wrong_words(p)])
-    word = rng.choice([w for w in wrong_words(option) if w or name != "report"])  # there an empty text is none
+    word = rng.choice(wrong_words(option))
     if isinstance(option, click.Argument):
         place = [p.name for p in params if isinstance(p, click.Argument)].index(option.name)
         args = (*base[:place], word, *base[place + 1 :])
@@ -794,6 +834,8 @@ KINDS: Mapping[str, tuple[Callable[[Random, Stock], Case], int]] = {
     "checkpoint": (checkpoint_case, 14),
     "labelled": (labelled_case, 8),
     "trace": (trace_case, 8),
+    "store": (store_case, 8),
+    "report": (report_case, 6),
 }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +82,22 @@ def make_stock(root: Path, run: Callable[[tuple[str, ...]], str]) -> Stock:
         save_tokenizer(root / name / "tokenizer.json")
         run(("simulate", name, "--random", "1", "--seq", "4", "--save-calibration", f"{name}/calibration.json"))
     (root / "good.tsv").write_text(LABELLED, encoding="utf-8")
+    (root / "small.toml").write_text(SPACE.replace("[64, 128]", "64").replace("[8, 16]", "8"), encoding="utf-8")
+    run(("sweep", "small.toml", "--store", "store.db", "--workers", "1"))
+    run(
+        (
+            "report",
+            "distilbert-tiny",
+            "--seq",
+            "4",
+            "--on",
+            "edge-asic",
+            "--format",
+            "json",
+            "--output",
+            "report.json",
+        )
+    )
     os.environ["COSTMODEL_CACHE"] = str(root / "traces")
     traced = ("count", "distilbert-tiny", "--seq", "3", "--format", "json")
     stdout = run(traced)
@@ -133,3 +152,28 @@ def spoiled_tensors(rng: Random, content: bytes) -> bytes:
         tensor.view(-1)[rng.randrange(tensor.numel())] = rng.choice((float("nan"), float("inf"), float("-inf")))
         state[name] = tensor
     return save(state, {"format": "pt"})
+
+
+def spoiled_store(rng: Random, content: bytes) -> bytes:
+    """A sweep's store in which one value is another, or one table is gone."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(sqlite3.connect(Path(folder, "store.db"))) as db,
+    ):
+        db.deserialize(content[:18] + b"\x01\x01" + content[20:])  # in memory there is no WAL
+        tables = [
+            name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+        ]
+        table = rng.choice(tables)
+        columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
+        wrong = rng.choice((None, -1, 10**15, 1.5, float("inf"), "x", "", "{}", "[" * 5000, b"\xff", "a\nb"))
+        rows = [row for (row,) in db.execute(f'SELECT rowid FROM "{table}"')]
+        with contextlib.suppress(sqlite3.Error):
+            if rows and rng.random() < 0.9:
+                db.execute(
+                    f'UPDATE "{table}" SET "{rng.choice(columns)}" = ? WHERE rowid = ?', (wrong, rng.choice(rows))
+                )
+            else:
+                db.execute(f'DROP TABLE "{table}"')
+        db.commit()
+        return db.serialize()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -469,6 +470,8 @@ MISTAKES = {
     "report distilbert --widths w8a8:acc=2": "widths 'w8a8:acc=2': 'acc=2' is neither acc=BITS",
     "report distilbert --widths w8a8 --as-run": "--widths and --on price the mathematics; they do not",
     "report distilbert --on edge-asic --widths bf16": "table horowitz45 has no row for",
+    "report distilbert --on ''": "unknown target ''",
+    "report distilbert --widths ''": "unknown widths ''",
     "report distilbert --on edge-asic:buffer_kib=1": "no tile of a product 128x768x768 fits 512 bytes of buffer",
     "formula distilbert --of cycles": "cycles are those of a machine: name one with --on",
     "formula distilbert --of mul --on edge-asic": "mul does not depend on a target; with --on ask for cycles",
@@ -481,7 +484,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("command", list(MISTAKES))
 def test_a_mistake_is_one_line(cli, models: Path, command: str) -> None:
-    ran = cli(*command.format(models=models).split())
+    ran = cli(*shlex.split(command.format(models=models)))
     assert ran.code == 2
     assert ran.out == ""
     assert ran.err.count("\n") == 1

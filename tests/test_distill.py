@@ -283,6 +283,10 @@ def test_what_cannot_be_trained_is_refused(student: TrainConfig, start: Path, da
         (replace(alone, train_steps=0), "no steps"),
         (replace(alone, qat="int8"), "w8a8"),
         (replace(alone, batch=0), "batch is at least 1"),
+        (replace(alone, rate=float("nan")), "finite number"),
+        (replace(alone, align_rate=-1e-3), "at least 0"),
+        (replace(alone, precision="float8"), "unknown precision"),
+        (replace(alone, average=1.0), "below 1"),
         (replace(alone, rate=1e30, warmup=0.0), "lower rate"),
         (replace(alone, teacher=str(tmp_path / "none")), "no checkpoint"),
     ):

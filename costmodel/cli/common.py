@@ -239,17 +239,17 @@ def quiet_imports() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def check_output(path: Path | None) -> None:
+def check_output(path: Path | None, option: str = "--output") -> None:
     """Refuse an output that cannot be written, before the work is done."""
     if path is None:
         return
     folder = path.parent if str(path.parent) else Path()
     if path.is_dir():
-        raise click.BadParameter(f"--output {path} is a directory")
+        raise click.BadParameter(f"{option} {path} is a directory; give a file")
     if not folder.is_dir():
-        raise click.BadParameter(f"--output {path}: there is no directory {folder}")
+        raise click.BadParameter(f"{option} {path}: there is no directory {folder}")
     if not os.access(folder, os.W_OK):
-        raise click.BadParameter(f"--output {path}: {folder} cannot be written")
+        raise click.BadParameter(f"{option} {path}: {folder} cannot be written")
 
 
 def show(

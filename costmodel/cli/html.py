@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from costmodel import cache
-from costmodel.cli.common import Counted, Request, counted
+from costmodel.cli.common import Counted, Request, check_output, counted
 from costmodel.cost import price
 from costmodel.count import attention_core
 from costmodel.errors import CostModelError
@@ -30,16 +29,8 @@ SHARE_LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 
 def check_page(path: Path | None, output: Path | None) -> None:
     """Refuse a page that cannot be written, before the work is done."""
-    if path is None:
-        return
-    folder = path.parent
-    if path.is_dir():
-        raise click.BadParameter(f"--html {path} is a directory; give a file")
-    if not folder.is_dir():
-        raise click.BadParameter(f"--html {path}: there is no directory {folder}")
-    if not os.access(folder, os.W_OK):
-        raise click.BadParameter(f"--html {path}: {folder} cannot be written")
-    if output is not None and output.resolve() == path.resolve():
+    check_output(path, "--html")
+    if path is not None and output is not None and output.resolve() == path.resolve():
         raise click.BadParameter(f"--html and --output are the same file {path}; give two")
 
 

@@ -78,8 +78,10 @@ def command(
         table = load_table(name)
         if operands_in is not None:
             table.memory(operands_in)
-    machine = load_target(target) if target else None
-    policy = parse_policy(widths or "w8a8") if widths or machine else None
+    machine = None if target is None else load_target(target)
+    default = None if machine is None else "w8a8"
+    widths_text = default if widths is None else widths
+    policy = None if widths_text is None else parse_policy(widths_text)
     if policy and request.as_run:
         raise CostModelError("--widths and --on price the mathematics; they do not go with --as-run")
     attentions = attentions or ("dot", "inhibitor")
@@ -99,8 +101,7 @@ def command(
         more_grids, more_notes = add_machine(request, record, results, policy, machine, timing, tables)
         grids, notes = [*grids, *more_grids], [*notes, *more_notes]
     if task_name is not None:
-        widths_name = widths or "w8a8"
-        record["accuracy"] = accuracies(task_name, attentions, widths_name, data_dir, limit, stored)
+        record["accuracy"] = accuracies(task_name, attentions, widths_text or "w8a8", data_dir, limit, stored)
         grids.append(accuracy_grid(record["accuracy"]))
         notes += accuracy_notes(record["accuracy"])
     if html is not None:

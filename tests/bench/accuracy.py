@@ -57,6 +57,9 @@ def training_of(run: Path, known: dict[str, str]) -> dict[str, Any]:
     record = json.loads((run / "run.json").read_text())
     identity = record["identity"]
     parents = [identity["teacher"], *(identity["start"] or [])]
+    strange = [digest for digest in parents if digest is not None and digest not in known]
+    if strange:
+        raise SystemExit(f"{run}: the checkpoints {', '.join(strange)} that it began with are not in {run.parent}")
     names = {digest: known[digest] for digest in parents if digest is not None}
     training: dict[str, Any] = {"commands": [], "steps": [], "cpu_hours": [], "wall_hours": []}
     for name in sorted(set(names.values())):
