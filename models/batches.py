@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.errors import ModelError
 from models.recipe import TrainConfig
-from models.tasks import TASKS, load
+from models.tasks import TASKS, TEXTS, load, load_texts
 from models.text import load_tokenizer, pad
 
 CHUNK = 50  # batches within which rows are sorted by length
@@ -47,7 +47,8 @@ class Rows:
 
 def read_rows(config: TrainConfig, split: str, data_dir: Path | None, longest: int) -> Rows:
     """A split of the task in MiniLM's tokens, cut to `max_tokens`; of training, `max_train` rows by the seed."""
-    examples = load(TASKS[config.task], split, data_dir)
+    texts = config.task == TEXTS
+    examples = load_texts(split, data_dir) if texts else load(TASKS[config.task], split, data_dir)
     if split == "train" and config.max_train is not None:
         chosen = np.random.default_rng(config.seed).permutation(len(examples))[: config.max_train]
         examples = [examples[i] for i in chosen]
@@ -55,8 +56,8 @@ def read_rows(config: TrainConfig, split: str, data_dir: Path | None, longest: i
         raise ModelError(f"{config.task} has no examples in {split}")
     tokenizer = load_tokenizer("minilm-distilbert")
     tokenizer.enable_truncation(min(config.max_tokens, longest))
-    texts = [e.sentence if e.second is None else (e.sentence, e.second) for e in examples]
-    return Rows([list(e.ids) for e in tokenizer.encode_batch(texts)], [e.label for e in examples])
+    sentences = [e.sentence if e.second is None else (e.sentence, e.second) for e in examples]
+    return Rows([list(e.ids) for e in tokenizer.encode_batch(sentences)], [e.label for e in examples])
 
 
 def order(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[list[int]]:

@@ -29,10 +29,10 @@ from models.batches import Batch, Rows, order, read_rows
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
 from models.initial import SMALLEST_GAMMA, build, fit_cores
-from models.losses import align_loss, forward, quantised, task_loss
+from models.losses import align_loss, encode, forward, hidden_error, quantised, task_loss
 from models.metrics import score
 from models.recipe import TrainConfig, check_config
-from models.tasks import TASKS
+from models.tasks import TASKS, TEXTS
 from models.training_state import (
     STATE,
     Progress,
@@ -105,7 +105,7 @@ def train_in_threads(config: TrainConfig, out: Path, data_dir: Path | None, tick
         run_stages(Run(config, out, model, teacher, training, dev), record, tick)
     if config.int8 and "int8" not in record["results"]:
         save_checkpoint(load_checkpoint(out / "best"), out / "int8", int8=True)
-        record["results"]["int8"] = evaluate(load_checkpoint(out / "int8"), dev, config)
+        record["results"]["int8"] = evaluate(load_checkpoint(out / "int8"), teacher, dev, config)
         write_record(out, record)
     return out / "best"
 
@@ -201,7 +201,7 @@ def one_step(
 ) -> float:
     """Forward, backward and update; returns the loss."""
     model = run.model
-    model.train()
+    model.train(run.config.task != TEXTS)  # without labels there is nothing to learn by heart, and no dropout
     with torch.autocast("cpu", torch.bfloat16, enabled=run.config.precision == "bfloat16"):
         if stage == "align":
             loss = align_loss(model, run.teacher, batch)
@@ -245,7 +245,7 @@ def measure(run: Run, widths: str | None) -> None:
     """Evaluate; keep the weights if they are the stage's best."""
     progress = run.progress
     with averaged(run):
-        progress.metric = next(iter(evaluate(run.model, run.dev, run.config, widths).values()))
+        progress.metric = next(iter(evaluate(run.model, run.teacher, run.dev, run.config, widths).values()))
         if progress.best is None or progress.metric > progress.best:
             progress.best, progress.best_step = progress.metric, progress.step
             save_checkpoint(run.model, run.out / "best")
@@ -273,19 +273,28 @@ def averaged(run: Run) -> Iterator[None]:
 
 
 @torch.no_grad()
-def evaluate(model: Any, rows: Rows, config: TrainConfig, widths: str | None = None) -> dict[str, float]:
-    """The task's metrics, the primary one first. Leaves the model in eval mode."""
+def evaluate(
+    model: Any, teacher: Any, rows: Rows, config: TrainConfig, widths: str | None = None
+) -> dict[str, float]:
+    """The task's metrics, the primary one first; of texts 1 - `hidden_error`. Leaves the model in eval mode."""
     model.eval()
     by_length = sorted(range(len(rows.ids)), key=lambda i: len(rows.ids[i]))
     predictions: list[Any] = [None] * len(by_length)
+    errors, tokens = [], []
     for start in range(0, len(by_length), 64):
         chosen = by_length[start : start + 64]
         batch = rows.batch(chosen)
         with quantised(model, widths, batch.keep) if widths else nullcontext():
+            if config.task == TEXTS:
+                errors.append(hidden_error(encode(model, batch), encode(teacher, batch), batch.keep).item())
+                tokens.append(int(batch.keep.sum()))
+                continue
             logits = forward(model, batch)[1]
         found = logits[:, 0] if logits.shape[1] == 1 else logits.argmax(-1)
         for i, value in zip(chosen, found.tolist(), strict=True):
             predictions[i] = value
+    if config.task == TEXTS:
+        return {"agreement": 1 - float(np.average(errors, weights=tokens))}
     return score(TASKS[config.task], predictions, rows.labels)
 
 
@@ -295,9 +304,9 @@ def finish(run: Run, record: dict[str, Any]) -> None:
     with averaged(run):
         save_checkpoint(run.model, out / "last")
     best = load_checkpoint(out / "best")
-    results = {"best": evaluate(best, run.dev, config)}
+    results = {"best": evaluate(best, run.teacher, run.dev, config)}
     if config.qat:
-        results[config.qat] = evaluate(best, run.dev, config, config.qat)
+        results[config.qat] = evaluate(best, run.teacher, run.dev, config, config.qat)
     summary: dict[str, Any] = {"steps": progress.step, "best_step": progress.best_step}
     summary |= {"seconds": round(progress.seconds, 1), "cpu_seconds": round(progress.cpu_seconds, 1)}
     record |= {"finished": True, "results": results, **summary}

@@ -8,51 +8,67 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertModel
 
 from models.attention import CORE, distances, install
 from models.batches import Batch
 from models.checkpoint import load_checkpoint
 from models.distilbert import load_minilm
 from models.errors import ModelError
-from models.losses import context, encoder_layers, forward, heads
+from models.losses import context, encode, encoder_layers, heads
 from models.mechanisms import Mechanism, parse_mechanism
 from models.recipe import TrainConfig
-from models.tasks import TASKS
+from models.tasks import TASKS, TEXTS
 
 SMALLEST_GAMMA = 1e-3  # which training keeps to
 
 
 def build(config: TrainConfig) -> tuple[Any, Any]:
-    """The model to train and its teacher, or None."""
-    labels = max(1, len(TASKS[config.task].labels))
+    """The model to train and its teacher, or None; encoders without a head for `texts`."""
     teacher = None if config.teacher is None else load_checkpoint(Path(config.teacher))
-    if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
-        raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
     torch.manual_seed(config.seed)
-    if config.start:
-        model = mean_of([Path(start) for start in config.start])
-    elif teacher is not None:
-        model = copy.deepcopy(teacher)
+    began = mean_of([Path(start) for start in config.start]) if config.start else None
+    if config.task == TEXTS:
+        teacher = minilm() if teacher is None else teacher.base_model
+        model = copy.deepcopy(teacher) if began is None else began.base_model
     else:
-        encoder = load_minilm()
-        sizes = DistilBertConfig.from_dict(encoder.config.to_dict() | {"num_labels": labels})
-        model = DistilBertForSequenceClassification(sizes)
-        model.distilbert.load_state_dict(encoder.state_dict())
-    if not isinstance(model, DistilBertForSequenceClassification):
-        raise ModelError(f"{config.start[0]} has no classification head; start from a classifier, or from MiniLM")
-    if model.classifier.out_features != labels:
-        model.classifier = nn.Linear(model.config.dim, labels)
-        model.num_labels = model.config.num_labels = labels
+        labels = max(1, len(TASKS[config.task].labels))
+        if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
+            raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
+        model = began or (copy.deepcopy(teacher) if teacher is not None else minilm())
+        if isinstance(model, DistilBertModel):
+            model = with_head(model, labels, teacher)
+        elif model.classifier.out_features != labels:
+            model.classifier = nn.Linear(model.config.dim, labels)
+            model.num_labels = model.config.num_labels = labels
     if teacher is not None:
         theirs, ours = (f"{m.config.n_layers} layers of {m.config.dim} channels" for m in (teacher, model))
         if theirs != ours:
-            raise ModelError(f"{config.teacher} has {theirs}, the student {ours}; they must be the same")
+            raise ModelError(
+                f"{config.teacher or 'MiniLM'} has {theirs}, the student {ours}; they must be the same"
+            )
     mechanism = parse_mechanism(config.attention)
-    saved = getattr(model.config, "attention_mechanism", None)
-    if saved is None or Mechanism(**saved) != mechanism:
+    if Mechanism(**model.config.attention_mechanism) != mechanism:
         install(model, mechanism)
     return model, teacher
+
+
+def minilm() -> Any:
+    """MiniLM as it comes, an encoder, with our dot product."""
+    model = load_minilm()
+    install(model, parse_mechanism("dot"))
+    return model
+
+
+def with_head(encoder: Any, labels: int, teacher: Any) -> Any:
+    """A classifier of an encoder, whose head is the teacher's, or random where there is none."""
+    sizes = DistilBertConfig.from_dict(encoder.config.to_dict() | {"num_labels": labels})
+    model: Any = DistilBertForSequenceClassification(sizes)
+    model.distilbert = encoder
+    if teacher is not None:
+        for name in ("pre_classifier", "classifier"):
+            getattr(model, name).load_state_dict(getattr(teacher, name).state_dict())
+    return model
 
 
 @torch.no_grad()
@@ -85,7 +101,7 @@ def fit_cores(model: Any, teacher: Any, batch: Batch, alive: float) -> None:
     gamma makes the spread of centred distances the mean |v|; delta lets `alive` of all entries |v| > z;
     eta makes the norm of a head's contexts the teacher's.
     """
-    hidden, _ = forward(teacher, batch)
+    hidden = encode(teacher, batch)
     for layer, like, x in zip(encoder_layers(model), encoder_layers(teacher), hidden[:-1], strict=True):
         core = getattr(layer.attention, CORE)
         if core.mechanism.name != "inhibitor":

@@ -14,21 +14,28 @@ from models.attention import CORE
 from models.batches import Batch
 from models.checkpoint import row_scales
 from models.recipe import TrainConfig, parse_widths
+from models.tasks import TEXTS
 
 # Forward
 
 
 def encoder_layers(model: Any) -> Any:
-    return model.distilbert.transformer.layer
+    return model.base_model.transformer.layer
 
 
-def forward(model: Any, batch: Batch) -> tuple[list[Tensor], Tensor]:
-    """Hidden states [B,S,D], that of the embeddings first, and logits [B,labels]."""
+def encode(model: Any, batch: Batch) -> list[Tensor]:
+    """Hidden states [B,S,D], that of the embeddings first."""
     with torch.no_grad():
-        x = model.distilbert.embeddings(batch.ids)
+        x = model.base_model.embeddings(batch.ids)
     hidden, mask = [x], batch.keep[:, None, None, :]
     for layer in encoder_layers(model):
         hidden.append(layer(hidden[-1], attention_mask=mask))
+    return hidden
+
+
+def forward(model: Any, batch: Batch) -> tuple[list[Tensor], Tensor]:
+    """Hidden states as of `encode`, and logits [B,labels]."""
+    hidden = encode(model, batch)
     pooled = torch.relu(model.pre_classifier(hidden[-1][:, 0]))
     return hidden, model.classifier(model.dropout(pooled))
 
@@ -59,7 +66,7 @@ def relative_error(a: Tensor, b: Tensor, keep: Tensor) -> Tensor:
 def align_loss(model: Any, teacher: Any, batch: Batch) -> Tensor:
     """Mean over layers of the relative error of contexts, each layer on the teacher's hidden state."""
     with torch.no_grad():
-        hidden, _ = forward(teacher, batch)
+        hidden = encode(teacher, batch)
         wanted = [
             context(layer.attention, x, batch.keep)
             for layer, x in zip(encoder_layers(teacher), hidden[:-1], strict=True)
@@ -71,8 +78,18 @@ def align_loss(model: Any, teacher: Any, batch: Batch) -> Tensor:
     return torch.stack(errors).mean()
 
 
+def hidden_error(hidden: list[Tensor], wanted: list[Tensor], keep: Tensor) -> Tensor:
+    """Mean over layers of the relative error of hidden states."""
+    errors = [relative_error(a, b, keep) for a, b in zip(hidden[1:], wanted[1:], strict=True)]
+    return torch.stack(errors).mean()
+
+
 def task_loss(model: Any, teacher: Any, batch: Batch, config: TrainConfig) -> Tensor:
     """The loss of stages train and qat."""
+    if config.task == TEXTS:
+        with torch.no_grad():
+            states = encode(teacher, batch)
+        return hidden_error(encode(model, batch), states, batch.keep)
     hidden, logits = forward(model, batch)
     regression = logits.shape[1] == 1
     labels = batch.labels.float() if regression else batch.labels
@@ -87,8 +104,7 @@ def task_loss(model: Any, teacher: Any, batch: Batch, config: TrainConfig) -> Te
         T = config.temperature
         scores, goal = F.log_softmax(logits / T, -1), F.log_softmax(target / T, -1)
         soft = T * T * F.kl_div(scores, goal, reduction="batchmean", log_target=True)
-    errors = [relative_error(a, b, batch.keep) for a, b in zip(hidden[1:], wanted[1:], strict=True)]
-    return config.hard * hard + config.soft * soft + config.hidden * torch.stack(errors).mean()
+    return config.hard * hard + config.soft * soft + config.hidden * hidden_error(hidden, wanted, batch.keep)
 
 
 # Quantised weights and operands

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import ModelError
 from models.mechanisms import parse_mechanism
-from models.tasks import TASKS
+from models.tasks import TASKS, TEXTS
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -61,6 +61,7 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     "rotten-tomatoes": {"epochs": 5.0, "evaluate_every": 100},
     "imdb": {"epochs": 2.0, "max_tokens": 256},
     "wnli": {"epochs": 5.0, "evaluate_every": 20},
+    TEXTS: {"epochs": 2.0, "align_steps": 400, "rate": 3e-4, "evaluate_every": 500},
 }
 DISTILLATION: dict[str, Any] = {"align_steps": 200, "rate": 2e-4}
 STUDENTS: dict[str, dict[str, Any]] = {"sst2": {"epochs": 2.0, "align_steps": 300}}
@@ -75,7 +76,7 @@ def preset(
         ModelError: unknown task or mechanism.
     """
     config = TrainConfig(task, attention, teacher, start, **FINE_TUNING.get(task, {}))
-    if teacher is not None:
+    if teacher is not None and task != TEXTS:
         config = replace(config, **(DISTILLATION | STUDENTS.get(task, {})))
     if start:
         config = replace(config, align_steps=0)
@@ -85,9 +86,10 @@ def preset(
 
 def check_config(config: TrainConfig) -> None:
     """Raise a ModelError where a run of these settings cannot be."""
-    if config.task not in TASKS:
-        raise ModelError(f"unknown task {config.task!r}; known: {', '.join(TASKS)}")
-    parse_mechanism(config.attention)
+    if config.task not in (*TASKS, TEXTS):
+        raise ModelError(f"unknown task {config.task!r}; known: {', '.join(TASKS)}, {TEXTS}")
+    if parse_mechanism(config.attention).name == "dot" and config.task == TEXTS:
+        raise ModelError(f"{TEXTS} aligns another attention with dot product; give --attention")
     for name in ("batch", "max_tokens", "evaluate_every", "save_every", "threads"):
         if getattr(config, name) < 1:
             raise ModelError(f"{name} is at least 1, not {getattr(config, name)}")
@@ -103,7 +105,7 @@ def check_config(config: TrainConfig) -> None:
             raise ModelError(
                 f"{name} is {getattr(config, name)}; a learning rate is a finite number of at least 0"
             )
-    if config.align_steps and config.teacher is None:
+    if config.align_steps and config.teacher is None and config.task != TEXTS:
         raise ModelError("alignment needs a teacher; give --teacher DIR, or no alignment steps")
     if config.qat is not None:
         parse_widths(config.qat)

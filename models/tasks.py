@@ -31,6 +31,9 @@ SST2_HASHES = Path(__file__).parent / "sst2_hashes.txt"
 # Tasks that the package serves, and the source of its rows.
 OFFLINE = {"sst2": "rotten_tomatoes", "imdb": "imdb", "rotten-tomatoes": "rotten_tomatoes"}
 
+TEXTS = "texts"  # no task, but the texts of GLUE's tasks, to align an attention on
+TEXTS_A_TASK = {"train": 10_000, "dev": 100}  # at most about so many, lest one task make the most of them
+
 Rows = Iterable[tuple[str, list[str]]]  # where a row stands, and its cells
 
 
@@ -119,7 +122,7 @@ def load_split(task: Task, split: str, data_dir: Path | None = None) -> Split:
     if data_dir is not None:
         if not task.folder:
             raise ModelError(f"{task.name} is no task of GLUE; leave out --data-dir {data_dir}")
-        return published_split(split, str(data_dir), partial(glue_rows, task, Path(data_dir) / task.folder))
+        return published_split(split, str(data_dir), partial(glue_rows, task, data_dir))
     try:
         if task.folder:
             return published_split(split, "hub", partial(hub_rows, task))
@@ -131,6 +134,43 @@ def load_split(task: Task, split: str, data_dir: Path | None = None) -> Split:
     if (task.name, split) == ("sst2", "dev"):
         return Split(sst2_dev(rows), PACKAGE, 0)
     return review_split(task, split, PACKAGE, rows)
+
+
+def load_texts(split: str, data_dir: Path | None) -> list[Example]:
+    """Sentences and pairs of all GLUE tasks in a directory, with 0 for a label: of a large file every n-th row.
+
+    No sentence of a row of train stands in a dev split of any of the tasks.
+
+    Raises:
+        ModelError: no directory, no task in it, or a row is malformed.
+    """
+    if data_dir is None:
+        raise ModelError(f"{TEXTS} needs --data-dir with GLUE's directories")
+    files = {
+        name: [t for t in TASKS.values() if t.folder and glue_file(t, data_dir, name).is_file()]
+        for name in TEXTS_A_TASK
+    }
+    dev = {task.name: load(task, "dev", data_dir) for task in files["dev"]}
+    held = {key for examples in dev.values() for e in examples for key in ascii_keys(e)}
+    found: list[Example] = []
+    for task in files[split]:
+        examples = dev[task.name] if split == "dev" else load(task, split, data_dir)
+        step = -(-len(examples) // TEXTS_A_TASK[split])
+        found += [
+            Example(e.sentence, e.second, 0)
+            for e in examples[::step]
+            if split == "dev" or held.isdisjoint(ascii_keys(e))
+        ]
+    if not found:
+        raise ModelError(
+            f"{data_dir} holds no {split}.tsv of a GLUE task, such as {data_dir / 'CoLA'}/{split}.tsv"
+        )
+    return found
+
+
+def ascii_keys(e: Example) -> set[str]:
+    """Of each sentence, the letters and digits of ASCII: an apostrophe stands garbled in RTE's dev split alone."""
+    return {re.sub("[^a-z0-9]", "", text.lower()) for text in (e.sentence, e.second) if text is not None}
 
 
 def load_file(path: Path, task: Task | None) -> list[Example]:
@@ -198,9 +238,13 @@ def runs(text: str) -> Iterator[tuple[str, str]]:
             yield normalised_hash(text[start:end]), text[start:end].strip()
 
 
-def glue_rows(task: Task, folder: Path, split: str) -> list[Example]:
+def glue_file(task: Task, data_dir: Path, split: str) -> Path:
     name = "dev_matched" if (task.name, split) == ("mnli", "dev") else split
-    rows = whole(task, tsv_rows(folder / f"{name}.tsv"), 6)
+    return Path(data_dir) / task.folder / f"{name}.tsv"
+
+
+def glue_rows(task: Task, data_dir: Path, split: str) -> list[Example]:
+    rows = whole(task, tsv_rows(glue_file(task, data_dir, split)), 6)
     return parse(task, rows, task.columns, COLA_HEADER if task.name == "cola" else None)
 
 

@@ -22,14 +22,15 @@ from click.testing import CliRunner
 from costmodel.cli.train import command
 from models import distill
 from models.attention import CORE, install
+from models.batches import read_rows
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.distill import train
 from models.errors import ModelError
-from models.initial import SMALLEST_GAMMA
-from models.losses import align_loss
+from models.initial import SMALLEST_GAMMA, build
+from models.losses import align_loss, encode
 from models.mechanisms import parse_mechanism
 from models.recipe import TrainConfig, preset
-from tests.training_models import QUERY, STUDENT, batch_of, tiny
+from tests.training_models import QUERY, STUDENT, batch_of, tiny, weights
 
 ROOT = Path(__file__).parent.parent
 WORDS = ["film", "story", "plot", "acting", "music", "scene", "end", "start", "actor", "line"]
@@ -113,6 +114,52 @@ def test_alignment_brings_contexts_nearer_and_changes_what_it_may(
         n for n in before if any(part in n for part in allowed)
     }
     assert all((p > 0).all() for name, p in made.named_parameters() if name.endswith("gamma"))
+
+
+def test_texts_teach_without_labels(teacher: Path, data: Path, tmp_path: Path) -> None:
+    """Hidden states come nearer to the teacher's; no label and no weight of a head has a part in it."""
+    folder = tmp_path / "flipped" / "SST-2"
+    folder.mkdir(parents=True)
+    for split in ("train", "dev"):
+        text = (data / "SST-2" / f"{split}.tsv").read_text()
+        (folder / f"{split}.tsv").write_text(
+            text.replace("\t0\n", "\t?\n").replace("\t1\n", "\t0\n").replace("?", "1")
+        )
+    config = TrainConfig("texts", STUDENT, str(teacher), align_steps=30, train_steps=60, batch=16, rate=1e-3)
+    made = [
+        load_checkpoint(train(replace(config, evaluate_every=45), tmp_path / name, root))
+        for name, root in (("run", data), ("other", folder.parent))
+    ]
+    assert not hasattr(made[0], "classifier")
+    same = (weights(model) for model in made)
+    assert all(torch.equal(a, b) for a, b in zip(*(state.values() for state in same), strict=True))
+    rows = rows_of(tmp_path / "run")
+    losses = {stage: [float(r["loss"]) for r in rows if r["stage"] == stage] for stage in ("align", "train")}
+    assert np.mean(losses["train"][-10:]) < 0.7 * np.mean(losses["train"][:5])
+    # The dev metric is what remains of the squares, over one batch of all rows, computed by hand.
+    dot, batch = load_checkpoint(teacher), read_rows(config, "dev", data, 64).batch(range(40))
+    with torch.no_grad():
+        pairs = list(zip(encode(made[0], batch)[1:], encode(dot, batch)[1:], strict=True))
+    errors = [float(((a - b)[batch.keep] ** 2).sum() / (b[batch.keep] ** 2).sum()) for a, b in pairs]
+    agreement = json.loads((tmp_path / "run" / "run.json").read_text())["results"]["best"]["agreement"]
+    assert agreement == pytest.approx(1 - np.mean(errors), abs=1e-6)
+
+
+def test_an_encoder_takes_its_teachers_head(teacher: Path, data: Path, tmp_path: Path) -> None:
+    encoder = train(
+        TrainConfig("texts", STUDENT, str(teacher), align_steps=2, train_steps=0, batch=8),
+        tmp_path / "texts",
+        data,
+    )
+    config = TrainConfig("sst2", STUDENT, str(teacher), start=(str(encoder),))
+    model, dot = build(config)
+    assert all(torch.equal(p, weights(model.distilbert)[n]) for n, p in weights(load_checkpoint(encoder)).items())
+    assert torch.equal(model.classifier.weight, dot.classifier.weight)
+    assert torch.equal(model.pre_classifier.weight, dot.pre_classifier.weight)
+    alone, _ = build(replace(config, teacher=None))
+    assert not torch.equal(alone.pre_classifier.weight, dot.pre_classifier.weight)
+    out = train(replace(config, train_steps=2, batch=8), tmp_path / "run", data)
+    assert load_checkpoint(out).classifier.out_features == 2
 
 
 def test_gamma_stays_positive(teacher: Path, data: Path, tmp_path: Path) -> None:
@@ -280,6 +327,7 @@ def test_what_cannot_be_trained_is_refused(student: TrainConfig, start: Path, da
     alone = TrainConfig("sst2", start=(str(start),), train_steps=3, batch=8)
     for config, said in (
         (replace(alone, align_steps=3), "needs a teacher"),
+        (replace(alone, task="texts"), "aligns another attention"),
         (replace(alone, train_steps=0), "no steps"),
         (replace(alone, qat="int8"), "w8a8"),
         (replace(alone, batch=0), "batch is at least 1"),

@@ -119,6 +119,44 @@ def key(e: Example) -> frozenset[str]:
     )
 
 
+def test_texts_are_those_of_every_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, split, rows in (
+        ("CoLA", "train", ["x\t1\t\tOne.", "x\t0\t*\ttwo", "x\t1\t\tThree.", "x\t1\t\tfour"]),
+        ("CoLA", "dev", ["x\t1\t\tFour!"]),
+        ("RTE", "dev", ["index\tsentence1\tsentence2\tlabel", "0\tA b.\tTwo.\tentailment"]),
+        ("STS-B", "train", ["index\tsentence1\tsentence2\tscore", "0\tfive\tsix\t2.5", "1\tfive\tA b\t2"]),
+        ("STS-B", "dev", ["index\tsentence1\tsentence2\tscore", "0\tseven\teight\t1"]),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / f"{split}.tsv").write_text("\n".join(rows) + "\n")
+    # "two" and "A b" stand in RTE's dev split, "four" in CoLA's own.
+    assert tasks.load_texts("train", tmp_path) == [
+        Example("One.", None, 0),
+        Example("Three.", None, 0),
+        Example("five", "six", 0),
+    ]
+    assert tasks.load_texts("dev", tmp_path) == [
+        Example("Four!", None, 0),
+        Example("A b.", "Two.", 0),
+        Example("seven", "eight", 0),
+    ]
+    monkeypatch.setitem(tasks.TEXTS_A_TASK, "train", 2)
+    assert [e.sentence for e in tasks.load_texts("train", tmp_path)] == ["One.", "Three.", "five"]
+    monkeypatch.setitem(tasks.TEXTS_A_TASK, "train", 1)
+    assert [e.sentence for e in tasks.load_texts("train", tmp_path)] == ["One.", "five"]
+
+
+def test_texts_need_files(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="needs --data-dir"):
+        tasks.load_texts("train", None)
+    with pytest.raises(ModelError, match=r"holds no train\.tsv of a GLUE task"):
+        tasks.load_texts("train", tmp_path)
+    (tmp_path / "CoLA").mkdir()
+    (tmp_path / "CoLA" / "train.tsv").write_text("x\t1\t\tOne.\n")
+    with pytest.raises(ModelError, match=r"CoLA/dev\.tsv"):
+        tasks.load_texts("train", tmp_path)
+
+
 def test_layouts_cover_every_task_of_glue() -> None:
     assert set(LAYOUTS) == {name for name, task in TASKS.items() if task.folder}
     for name, task in TASKS.items():
@@ -178,6 +216,18 @@ def test_real_glue(name: str) -> None:
     if name == "stsb":
         assert {min(e.label for e in dev), max(e.label for e in dev)} == {0.0, 5.0}
     assert all((e.second is None) == (TASKS[name].sentences == 1) for e in train.examples)
+
+
+@REAL
+def test_real_texts() -> None:
+    """No sentence of them stands in a dev split of any task; every task with a training file has its share."""
+    texts, dev = tasks.load_texts("train", GLUE), [e for name in DEV for e in load(TASKS[name], "dev", GLUE)]
+    held = {key(Example(t, None, 0)) for e in dev for t in (e.sentence, e.second) if t}
+    assert not [e for e in texts for t in (e.sentence, e.second) if t and key(Example(t, None, 0)) in held]
+    assert {e.label for e in texts} == {0}
+    pairs = sum(e.second is not None for e in texts)
+    assert (len(texts), pairs) == (29167, 11014)
+    assert 500 < len(tasks.load_texts("dev", GLUE)) <= 600
 
 
 @REAL

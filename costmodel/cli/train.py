@@ -68,7 +68,8 @@ def command(
 
     OUT/best holds the weights of the best dev metric, OUT/last those of the last step, OUT/log.csv a row a step,
     OUT/run.json the results. A run that was stopped goes on, step for step as if it had not been. Embeddings stay
-    MiniLM's.
+    MiniLM's. TASK "texts" aligns another attention with dot product on the sentences of all tasks in --data-dir,
+    without labels; a task begins with that by --start OUT/best.
 
     Example: costmodel train sst2 --attention inhibitor:per_head=true --teacher runs/dot/best --out runs/inhibitor
     """
