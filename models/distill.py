@@ -28,7 +28,7 @@ from models.attention import CORE
 from models.batches import Batch, Rows, order, read_rows
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
-from models.initial import SMALLEST_GAMMA, build, fit_cores
+from models.initial import SMALLEST_GAMMA, build, fit_cores, has_own_cores
 from models.losses import align_loss, encode, forward, hidden_error, quantised, task_loss
 from models.metrics import score
 from models.recipe import TrainConfig, check_config
@@ -134,7 +134,7 @@ def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
 def set_up(run: Run, stage: str) -> None:
     """What a stage does once, before its first step."""
     config, progress = run.config, run.progress
-    if stage == "align":
+    if stage == "align" and not has_own_cores(config):
         rng = np.random.default_rng([config.seed, 1])
         sample = run.training.batch(rng.permutation(len(run.training.ids))[:16].tolist())
         short = Batch(sample.ids[:, :64], sample.keep[:, :64], sample.labels)  # memory: pairs of tokens x width

@@ -12,13 +12,14 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification, 
 
 from models.attention import CORE, distances, install
 from models.batches import Batch
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_checkpoint, read_config
 from models.distilbert import load_minilm
 from models.errors import ModelError
 from models.losses import context, encode, encoder_layers, heads
 from models.mechanisms import Mechanism, parse_mechanism
 from models.recipe import TrainConfig
 from models.tasks import TASKS, TEXTS
+from models.training_state import digest_of
 
 SMALLEST_GAMMA = 1e-3  # which training keeps to
 
@@ -31,26 +32,33 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
     if config.task == TEXTS:
         teacher = minilm() if teacher is None else teacher.base_model
         model = copy.deepcopy(teacher) if began is None else began.base_model
+        model.config.aligned_with = "minilm" if config.teacher is None else digest_of(config.teacher)
+        check_sizes_of(model, teacher, config.teacher or "MiniLM")
     else:
         labels = max(1, len(TASKS[config.task].labels))
         if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
             raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
         model = began or (copy.deepcopy(teacher) if teacher is not None else minilm())
+        if teacher is not None:
+            check_sizes_of(model, teacher, config.teacher)
         if isinstance(model, DistilBertModel):
+            if teacher is not None and getattr(model.config, "aligned_with", None) == "minilm":
+                add_what_was_learned(model, teacher)
             model = with_head(model, labels, teacher)
         elif model.classifier.out_features != labels:
             model.classifier = nn.Linear(model.config.dim, labels)
             model.num_labels = model.config.num_labels = labels
-    if teacher is not None:
-        theirs, ours = (f"{m.config.n_layers} layers of {m.config.dim} channels" for m in (teacher, model))
-        if theirs != ours:
-            raise ModelError(
-                f"{config.teacher or 'MiniLM'} has {theirs}, the student {ours}; they must be the same"
-            )
     mechanism = parse_mechanism(config.attention)
     if Mechanism(**model.config.attention_mechanism) != mechanism:
         install(model, mechanism)
     return model, teacher
+
+
+def check_sizes_of(model: Any, teacher: Any, name: str | None) -> None:
+    """Refuse a student of other sizes than its teacher."""
+    theirs, ours = (f"{m.config.n_layers} layers of {m.config.dim} channels" for m in (teacher, model))
+    if theirs != ours:
+        raise ModelError(f"{name} has {theirs}, the student {ours}; they must be the same")
 
 
 def minilm() -> Any:
@@ -58,6 +66,23 @@ def minilm() -> Any:
     model = load_minilm()
     install(model, parse_mechanism("dot"))
     return model
+
+
+def has_own_cores(config: TrainConfig) -> bool:
+    """Whether a run begins with an attention that was trained before, and not with one that is put in."""
+    return bool(config.start) and read_config(Path(config.start[0]))[1] == parse_mechanism(config.attention)
+
+
+@torch.no_grad()
+def add_what_was_learned(encoder: Any, teacher: Any) -> None:
+    """Add to an encoder that was aligned with MiniLM what the teacher has beyond MiniLM, weight by weight.
+
+    Task arithmetic: Ilharco et al., ICLR 2023.
+    """
+    before, after = (m.base_model.state_dict() for m in (load_minilm(), teacher))
+    for name, p in encoder.named_parameters():
+        if name in before and name in after:
+            p += after[name] - before[name]
 
 
 def with_head(encoder: Any, labels: int, teacher: Any) -> Any:

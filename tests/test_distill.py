@@ -24,6 +24,7 @@ from models import distill
 from models.attention import CORE, install
 from models.batches import read_rows
 from models.checkpoint import load_checkpoint, save_checkpoint
+from models.distilbert import load_minilm
 from models.distill import train
 from models.errors import ModelError
 from models.initial import SMALLEST_GAMMA, build
@@ -160,6 +161,38 @@ def test_an_encoder_takes_its_teachers_head(teacher: Path, data: Path, tmp_path:
     assert not torch.equal(alone.pre_classifier.weight, dot.pre_classifier.weight)
     out = train(replace(config, train_steps=2, batch=8), tmp_path / "run", data)
     assert load_checkpoint(out).classifier.out_features == 2
+
+
+def test_an_encoder_gains_what_its_teacher_learned(data: Path, tmp_path: Path) -> None:
+    """Aligned with MiniLM, it moves by what the teacher has beyond MiniLM; its own parameters stay."""
+    texts = TrainConfig("texts", STUDENT, align_steps=1, train_steps=0, batch=4, max_train=8)
+    encoder = train(texts, tmp_path / "texts", data)
+    teacher, _ = build(TrainConfig("sst2"))
+    with torch.no_grad():
+        for name, p in teacher.named_parameters():
+            if ".embeddings." not in name:
+                p += 0.01 * torch.randn_like(p)
+    save_checkpoint(teacher, tmp_path / "teacher")
+    model, _ = build(TrainConfig("sst2", STUDENT, str(tmp_path / "teacher"), start=(str(encoder),)))
+    moved, learned, before = weights(model.distilbert), weights(teacher.distilbert), weights(load_minilm())
+    for name, w in weights(load_checkpoint(encoder)).items():
+        expected = w + learned[name] - before[name] if name in before else w
+        torch.testing.assert_close(moved[name], expected, atol=1e-6, rtol=0)
+    assert any(CORE in name for name in moved.keys() - before.keys())
+
+
+def test_alignment_begins_with_the_cores_of_a_start(
+    teacher: Path, student: TrainConfig, data: Path, tmp_path: Path
+) -> None:
+    """Those that were trained are kept; those of an attention put in anew are set from data."""
+    began = train(replace(student, train_steps=4, qat=None), tmp_path / "began", data)
+    for start, kept in ((began, True), (teacher, False)):
+        config = replace(student, start=(str(start),), align_steps=1, align_rate=0.0, core_rate=0.0)
+        made = load_checkpoint(train(replace(config, train_steps=0, qat=None), tmp_path / str(kept), data))
+        before = weights(build(config)[0])
+        cores = {name for name in before if CORE in name}
+        assert cores
+        assert kept == all(torch.equal(before[name], weights(made)[name]) for name in cores)
 
 
 def test_gamma_stays_positive(teacher: Path, data: Path, tmp_path: Path) -> None:

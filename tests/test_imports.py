@@ -51,7 +51,7 @@ ORDER = {
     "models": [
         *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert"),
         *("checkpoint", "load", "text", "tasks", "metrics", "evaluate", "students"),
-        *("recipe", "batches", "losses", "initial", "training_state", "distill"),
+        *("recipe", "batches", "losses", "training_state", "initial", "distill"),
     ],
     "sim": [
         *("fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run"),

@@ -1,0 +1,72 @@
+"""What each way to train gave: a row for every finished run of RUNS, written to tests/bench/LEVERS.md.
+
+    python -m tests.bench.levers --runs DIR
+
+The metric is that of training: floats, the whole dev split, sentences cut to 128 tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from costmodel.cache import write_whole
+from tests.bench.accuracy import checkpoints_of, training_of
+
+LEVERS = Path(__file__).parent / "LEVERS.md"
+
+
+def primary(record: dict[str, Any]) -> float:
+    """The best weights' first metric, in %."""
+    return 100 * float(next(iter(record["results"]["best"].values())))
+
+
+def rows_of(runs: Path) -> list[tuple[str, ...]]:
+    """Name, metric, distance from its teacher, steps, CPU minutes and command of each run, by name."""
+    known = checkpoints_of(runs)
+    records = {path.parent: json.loads(path.read_text()) for path in sorted(runs.glob("*/run.json"))}
+    rows = []
+    for run, record in records.items():
+        if not record["finished"]:
+            continue
+        identity = record["identity"]
+        metric = next(iter(record["results"]["best"]))
+        teacher = runs / known[identity["teacher"]].split("/")[1] if identity["teacher"] else None
+        gap = "" if teacher is None else f"{primary(record) - primary(records[teacher]):+.1f}"
+        training = training_of(run, known)
+        rows.append(
+            (
+                run.name,
+                f"{metric} {primary(record):.1f}",
+                gap,
+                str(record["steps"]),
+                f"{60 * training['cpu_hours'][-1]:.1f}",
+                f"`{training['commands'][-1]}`",
+            )
+        )
+    return sorted(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, required=True)
+    rows = rows_of(parser.parse_args().runs)
+    head = ("run", "dev, %", "from its teacher", "steps", "CPU min", "command")
+    lines = [
+        "# What each way to train gave",
+        "",
+        f"`python -m tests.bench.levers --runs RUNS`, torch {version('torch')}, {datetime.date.today()}.",
+        "Floats, whole dev split, sentences cut to 128 tokens; best weights by that split. One core.",
+        "",
+        *("| " + " | ".join(cells) + " |" for cells in (head, ("---",) * len(head), *rows)),
+    ]
+    write_whole(LEVERS, "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
