@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.errors import ModelError
+from models.evaluate import encode_examples
 from models.recipe import TrainConfig
 from models.tasks import TASKS, TEXTS, load, load_texts
 from models.text import load_tokenizer, pad
@@ -54,10 +55,8 @@ def read_rows(config: TrainConfig, split: str, data_dir: Path | None, longest: i
         examples = [examples[i] for i in chosen]
     if not examples:
         raise ModelError(f"{config.task} has no examples in {split}")
-    tokenizer = load_tokenizer("minilm-distilbert")
-    tokenizer.enable_truncation(min(config.max_tokens, longest))
-    sentences = [e.sentence if e.second is None else (e.sentence, e.second) for e in examples]
-    return Rows([list(e.ids) for e in tokenizer.encode_batch(sentences)], [e.label for e in examples])
+    ids = encode_examples(load_tokenizer("minilm-distilbert"), examples, min(config.max_tokens, longest))
+    return Rows(ids, [e.label for e in examples])
 
 
 def order(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[list[int]]:

@@ -28,6 +28,7 @@ from models.attention import CORE
 from models.batches import Batch, Rows, order, read_rows
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
+from models.evaluate import batches, predict
 from models.initial import SMALLEST_GAMMA, build, fit_cores, has_own_cores
 from models.losses import align_loss, encode, forward, hidden_error, quantised, task_loss
 from models.metrics import score
@@ -162,15 +163,15 @@ def run_stage(run: Run, stage: str, steps: int, end: int, tick: Tick) -> None:
         optimiser.state[p] = moments
     widths = config.qat if stage == "qat" else None
     lengths = [len(row) for row in run.training.ids]
-    epoch, batches = -1, []
+    epoch, in_epoch = -1, []
     began = time.monotonic() - progress.seconds
     cpu_began = time.process_time() - progress.cpu_seconds
     with open(run.out / "log.csv", "a", encoding="utf-8") as log:
         for step in range(progress.step, end):
             if step // run.per_epoch != epoch:
                 epoch = step // run.per_epoch
-                batches = order(lengths, config.batch, config.seed, epoch)
-            batch = run.training.batch(batches[step % run.per_epoch])
+                in_epoch = order(lengths, config.batch, config.seed, epoch)
+            batch = run.training.batch(in_epoch[step % run.per_epoch])
             factor = rate_factor(step - (end - steps), steps, config.warmup)
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * factor
@@ -278,24 +279,21 @@ def evaluate(
 ) -> dict[str, float]:
     """The task's metrics, the primary one first; of texts 1 - `hidden_error`. Leaves the model in eval mode."""
     model.eval()
-    by_length = sorted(range(len(rows.ids)), key=lambda i: len(rows.ids[i]))
-    predictions: list[Any] = [None] * len(by_length)
-    errors, tokens = [], []
-    for start in range(0, len(by_length), 64):
-        chosen = by_length[start : start + 64]
-        batch = rows.batch(chosen)
-        with quantised(model, widths, batch.keep) if widths else nullcontext():
-            if config.task == TEXTS:
-                errors.append(hidden_error(encode(model, batch), encode(teacher, batch), batch.keep).item())
-                tokens.append(int(batch.keep.sum()))
-                continue
-            logits = forward(model, batch)[1]
-        found = logits[:, 0] if logits.shape[1] == 1 else logits.argmax(-1)
-        for i, value in zip(chosen, found.tolist(), strict=True):
-            predictions[i] = value
     if config.task == TEXTS:
-        return {"agreement": 1 - float(np.average(errors, weights=tokens))}
-    return score(TASKS[config.task], predictions, rows.labels)
+        parts = [(rows.batch(places), int(keep.sum())) for places, _, keep in batches(rows.ids, 64)]
+        errors = [
+            hidden_error(encode(model, batch), encode(teacher, batch), batch.keep).item() for batch, _ in parts
+        ]
+        return {"agreement": 1 - float(np.average(errors, weights=[tokens for _, tokens in parts]))}
+
+    def logits(ids: np.ndarray[Any, Any], keep: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        batch = Batch(torch.from_numpy(ids), torch.from_numpy(keep), torch.empty(0))
+        with quantised(model, widths, batch.keep) if widths else nullcontext():
+            found: np.ndarray[Any, Any] = forward(model, batch)[1].numpy()
+        return found
+
+    task, found = TASKS[config.task], predict(rows.ids, logits)
+    return score(task, found.argmax(1) if task.labels else found[:, 0], rows.labels)
 
 
 def finish(run: Run, record: dict[str, Any]) -> None:
