@@ -64,11 +64,13 @@ students: $(STAMP) ## train what ships: SST-2, dot product (mean of three runs),
 	$(TRAIN) sst2 $(FAST) --average 0.99 --steps 1200 --seed 1 --int8 --attention $(STUDENT) \
 		--teacher $(RUNS)/sst2-soup/best --start $(RUNS)/sst2-i0/last --out $(RUNS)/sst2-i1
 
-small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (four hours of a core)
+small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (two hours of a core)
+	$(TRAIN) texts $(FAST) --attention $(STUDENT) --out $(RUNS)/texts-inhibitor
 	for task in cola stsb mrpc rte; do for seed in $(SEEDS); do \
 		$(TRAIN) $$task $(FAST) --seed $$seed --out $(RUNS)/$$task-dot-$$seed && \
-		$(TRAIN) $$task $(FAST) --seed $$seed --attention $(STUDENT) \
-			--teacher $(RUNS)/$$task-dot-$$seed/best --out $(RUNS)/$$task-inhibitor-$$seed || exit 1; \
+		$(TRAIN) $$task $(FAST) --seed $$seed --attention $(STUDENT) --align-steps 200 \
+			--teacher $(RUNS)/$$task-dot-$$seed/best --start $(RUNS)/texts-inhibitor/best \
+			--out $(RUNS)/$$task-inhibitor-$$seed || exit 1; \
 	done; done
 
 accuracy: $(STAMP) ## measure what ships on whole dev splits, into models/results.json

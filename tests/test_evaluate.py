@@ -130,7 +130,26 @@ def test_evaluate_a_file_in_floats_and_bits(cli, folder: Path, tmp_path: Path, n
     assert "quick look" in table.out
 
 
+def test_examples_are_cut(cli, folder: Path, tmp_path: Path) -> None:
+    """To what a file of shortened sentences gives: this tokenizer makes one token a word."""
+    lines = (folder / "labelled.tsv").read_text().splitlines()
+    rows = [line.split("\t") for line in lines[1:]]
+    short = "".join(f"{' '.join(text.split()[:6])}\t{label}\n" for text, label in rows)
+    (tmp_path / "short.tsv").write_text(f"{lines[0]}\n{short}")
+    records = []
+    for file, more in ((folder / "labelled.tsv", ("--max-tokens", "6")), (tmp_path / "short.tsv", ())):
+        args = ("--task", "sst2", "--file", str(file), "--format", "json", *more)
+        records.append(json.loads(cli("evaluate", str(folder / "student"), *args).out))
+    cut, whole = ([r["metrics"] for r in record["results"].values()] for record in records)
+    assert cut == whole
+    assert records[0]["cut"] == sum(len(text.split()) >= 6 for text, _ in rows) > 0
+    assert [(r["max_tokens"], bool(r["cut"])) for r in records] == [(6, True), (24, False)]
+    table = cli("evaluate", str(folder / "student"), *args[:3], str(folder / "labelled.tsv"), "--max-tokens", "6")
+    assert f"{records[0]['cut']} examples fill 6 tokens; what is longer was cut there" in table.out
+
+
 MISTAKES = {
+    "{folder}/student --task sst2 --max-tokens 4": "Invalid value: --max-tokens 4 is not at least 5",
     "{folder}/student": "which task? give --task sst2, cola",
     "{folder}/student --task sst": "unknown task 'sst'; known: sst2",
     "{folder}/student --task sst2 --file {folder}/no.tsv": "{folder}/no.tsv",

@@ -15,6 +15,8 @@ from costmodel.render import Grid, render_records_csv
 from costmodel.widths import parse_policy
 from models.mechanisms import parse_mechanism
 
+SHORTEST = 5  # tokens: of a pair, one of each sentence and three marks
+
 
 @click.command("evaluate")
 @click.argument("model")
@@ -24,6 +26,7 @@ from models.mechanisms import parse_mechanism
 @click.option("--attention", help="A mechanism, in place of the checkpoint's.")
 @click.option("--widths", multiple=True, help="Integers; may be given several times.  [default: w8a8]")
 @click.option("--limit", type=int, help="Only the first so many examples, for a quick look.")
+@click.option("--max-tokens", type=int, help="Cut examples to so many tokens.  [default: the model's positions]")
 @click.option("--calibration", type=click.Path(path_type=Path), help="Ranges that were saved before.")
 @click.option(
     "--calibrate-on", type=click.Path(path_type=Path), help="Sentences to measure ranges on, one a line."
@@ -40,6 +43,7 @@ def command(
     attention: str | None,
     widths: tuple[str, ...],
     limit: int | None,
+    max_tokens: int | None,
     calibration: Path | None,
     calibrate_on: Path | None,
     method: str,
@@ -70,12 +74,14 @@ def command(
         raise click.BadParameter("give --calibration or --calibrate-on, not both")
     if limit is not None and limit < 1:
         raise click.BadParameter(f"--limit {limit} is not at least 1")
+    if max_tokens is not None and max_tokens < SHORTEST:
+        raise click.BadParameter(f"--max-tokens {max_tokens} is not at least {SHORTEST}")
     if task_name is None or task_name not in TASKS:
         given = "which task? give --task" if task_name is None else f"unknown task {task_name!r}; known:"
         raise CostModelError(f"{given} {', '.join(TASKS)}")
     record, sentences = measure(
         Session(model, attention), task_name, file, data_dir, widths, limit, calibration, calibrate_on, method,
-        save_calibration,
+        save_calibration, max_tokens,
     )  # fmt: skip
     if predictions is not None:
         put(sentences, predictions)
@@ -93,6 +99,7 @@ def measure(
     calibrate_on: Path | None = None,
     method: str = "mse",
     save_calibration: Path | None = None,
+    max_tokens: int | None = None,
 ) -> tuple[dict[str, Any], str]:
     """The record of an evaluation, and the predictions as TSV."""
     from models.evaluate import agreement, encode_examples, judge, predict, predictions_tsv
@@ -106,7 +113,8 @@ def measure(
         split = load_split(task, "dev", data_dir)
         examples, source = split.examples, f"{task_name} dev of {split.source}"
     examples = examples[:limit]
-    rows = encode_examples(load_tokenizer(session.model), examples, session.longest or 512)
+    longest = min(session.longest or 512, max_tokens or 512)
+    rows = encode_examples(load_tokenizer(session.model), examples, longest)
     labels = [e.label for e in examples]
     ranges = {name: session.calibration(calibration, calibrate_on, name, method) for name in widths}
     first = ranges[widths[0]]
@@ -128,6 +136,8 @@ def measure(
         "source": source,
         "examples": len(examples),
         "limited": limit is not None,
+        "max_tokens": longest,
+        "cut": sum(len(row) == longest for row in rows),
         "note": task.note,
         "calibration": {"method": first.method, "sentences": first.sentences},
         "results": {
@@ -172,4 +182,6 @@ def notes(record: dict[str, Any]) -> list[str]:
     lines = [f"Ranges: {record['calibration']['method']} over {record['calibration']['sentences']} sentences."]
     if record["limited"]:
         lines.append("A part of the examples only: for a quick look.")
+    if record["cut"]:
+        lines.append(f"{record['cut']} examples fill {record['max_tokens']} tokens; what is longer was cut there.")
     return lines + ([record["note"]] if record["note"] else [])

@@ -24,9 +24,11 @@ from costmodel.cli.evaluate import measure
 from costmodel.cli.session import Session
 from models.recipe import TrainConfig
 from models.students import FOLDER, RESULTS
+from models.tasks import TASKS
 from models.training_state import digest_of
 
 WIDTHS = {"sst2": ("w8a8", "w4a8")}
+MOST_TOKENS = {"imdb": 256}  # what it is trained on; others are measured whole
 PACKAGES = ("numpy", "numba", "torch", "transformers", "tokenizers", "safetensors")
 # Options of `costmodel train` by the fields of its record; the others are the task's.
 OPTIONS = {
@@ -88,7 +90,12 @@ def training_of(run: Path, known: dict[str, str]) -> dict[str, Any]:
 
 def measured(directory: Path, task: str, data_dir: Path | None) -> dict[str, Any]:
     """Every arithmetic on the whole dev split."""
-    record, _ = measure(Session(str(directory), None), task, None, data_dir, WIDTHS.get(task, ("w8a8",)), None)
+    if not TASKS[task].folder:
+        data_dir = None
+    widths = WIDTHS.get(task, ("w8a8",))
+    record, _ = measure(
+        Session(str(directory), None), task, None, data_dir, widths, None, max_tokens=MOST_TOKENS.get(task)
+    )
     record["source"] = f"{task} dev, GLUE" if data_dir is not None else record["source"]
     for found in record["results"].values():
         del found["cpu_seconds"]
