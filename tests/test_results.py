@@ -13,9 +13,9 @@ from models.students import PUBLISHED, stored_results
 pytestmark = pytest.mark.quick
 
 
-def one(task: str, attention: str, value: float, bits: float) -> dict:
+def one(task: str, attention: str, value: float, bits: float, seed: int = 0) -> dict:
     results = {"float32": {"metrics": {"accuracy": value, "f1": 0.1}}, "w8a8": {"metrics": {"accuracy": bits}}}
-    return {"task": task, "attention": attention, "results": results}
+    return {"task": task, "attention": attention, "results": results, "seed": seed}
 
 
 def test_seeds_are_averaged_by_task_and_mechanism() -> None:
@@ -23,7 +23,7 @@ def test_seeds_are_averaged_by_task_and_mechanism() -> None:
         [
             one("mrpc", "dot", 0.8, 0.79),
             one("mrpc", "inhibitor:per_head=true", 0.7, 0.6),
-            one("mrpc", "dot", 0.9, 0.81),
+            one("mrpc", "dot", 0.9, 0.81, seed=1),
         ]
     )
     assert [(r["attention"], r["seeds"]) for r in rows] == [("dot", 2), ("inhibitor", 1)]
@@ -33,6 +33,14 @@ def test_seeds_are_averaged_by_task_and_mechanism() -> None:
     assert shown(rows[1], "w4a8") == "-"
     cells = [str(cell) for cell in grid(rows).rows[0]]
     assert {"-15.0", "87.5 -> 86.8"} <= set(cells)
+
+
+def test_differences_are_of_runs_of_one_seed() -> None:
+    """88 - 80 and 86 - 90: half of their range is 6; a seed that one of them lacks has no part in it."""
+    dots = [one("mrpc", "dot", value, 0.8, seed) for seed, value in ((1, 0.9), (0, 0.8))]
+    inhibitors = [one("mrpc", "inhibitor", value, 0.8, seed) for seed, value in ((0, 0.88), (1, 0.86), (2, 0.5))]
+    cells = grid(summarise(dots + inhibitors)).rows[0]
+    assert "-10.3 ± 6.0" in cells  # 224 / 3 - 85, and half of 8 + 4
 
 
 def test_what_is_stored_is_what_is_shown(cli) -> None:
@@ -54,4 +62,5 @@ def test_what_is_stored_is_what_is_shown(cli) -> None:
 def test_every_result_says_how_it_was_made() -> None:
     for result in stored_results():
         assert all(result[key] for key in ("command", "date", "versions")), result["model"]
+        assert isinstance(result["seed"], int)
         assert len(result["training"]["commands"]) == len(result["training"]["cpu_hours"]) > 0, result["model"]

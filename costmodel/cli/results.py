@@ -50,6 +50,7 @@ def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 "seeds": len(members),
                 "metrics": {arithmetic: sum(v) / len(v) for arithmetic, v in values.items()},
                 "ranges": {arithmetic: [min(v), max(v)] for arithmetic, v in values.items()},
+                "by_seed": {str(m["seed"]): v for m, v in zip(members, values["float32"], strict=True)},
             }
         )
     return rows
@@ -69,7 +70,7 @@ def grid(rows: list[dict[str, Any]]) -> Grid:
         ]
         gap = "-"
         if {"dot", "inhibitor"} <= set(found):
-            gap = f"{100 * (found['inhibitor']['metrics']['float32'] - found['dot']['metrics']['float32']):+.1f}"
+            gap = difference(found["dot"], found["inhibitor"])
         one = next(iter(found.values()))
         seeds = ", ".join(sorted({str(r["seeds"]) for r in found.values()}))
         published = " -> ".join(f"{x:.1f}" for x in PUBLISHED["values"].get(task, ()))
@@ -89,10 +90,20 @@ def shown(row: dict[str, Any] | None, arithmetic: str) -> str:
     return f"{100 * row['metrics'][arithmetic]:.1f}{spread}"
 
 
+def difference(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """Of two means in floats, with half of the range of what runs of one seed differ by."""
+    gap = f"{100 * (second['metrics']['float32'] - first['metrics']['float32']):+.1f}"
+    each = [
+        value - first["by_seed"][seed] for seed, value in second["by_seed"].items() if seed in first["by_seed"]
+    ]
+    return f"{gap} ± {50 * (max(each) - min(each)):.1f}" if len(each) > 1 else gap
+
+
 def notes() -> list[str]:
     from models.students import PUBLISHED
 
     return [
         f"DistilBERT-base: {PUBLISHED['source']}; another, larger model.",
-        "± is half of the range over seeds. SST-2 is of the checkpoints that ship, which are int8.",
+        "± is half of the range over seeds, of a difference that over pairs of runs of one seed.",
+        "SST-2 is of the checkpoints that ship, which are int8.",
     ]

@@ -130,6 +130,7 @@ def main() -> None:
         made_by = run or (args.runs / known[weights].split("/")[1] if weights in known else None)
         if made_by is not None:
             result["training"] = training_of(made_by, known)
+            result["seed"] = json.loads((made_by / "run.json").read_text())["identity"]["seed"]
         results.append(result)
         shown = {name: f"{100 * next(iter(e['metrics'].values())):.2f}" for name, e in result["results"].items()}
         print(result["model"], result["attention"], shown, flush=True)
