@@ -28,30 +28,37 @@ def build(config: TrainConfig) -> tuple[Any, Any]:
     """The model to train and its teacher, or None; encoders without a head for `texts`."""
     teacher = None if config.teacher is None else load_checkpoint(Path(config.teacher))
     torch.manual_seed(config.seed)
-    began = mean_of([Path(start) for start in config.start]) if config.start else None
+    model = mean_of([Path(start) for start in config.start]) if config.start else None
     if config.task == TEXTS:
         teacher = minilm() if teacher is None else teacher.base_model
-        model = copy.deepcopy(teacher) if began is None else began.base_model
+        model = copy.deepcopy(teacher) if model is None else model.base_model
         model.config.aligned_with = "minilm" if config.teacher is None else digest_of(config.teacher)
         check_sizes_of(model, teacher, config.teacher or "MiniLM")
     else:
-        labels = max(1, len(TASKS[config.task].labels))
-        if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
-            raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
-        model = began or (copy.deepcopy(teacher) if teacher is not None else minilm())
-        if teacher is not None:
-            check_sizes_of(model, teacher, config.teacher)
-        if isinstance(model, DistilBertModel):
-            if teacher is not None and getattr(model.config, "aligned_with", None) == "minilm":
-                add_what_was_learned(model, teacher)
-            model = with_head(model, labels, teacher)
-        elif model.classifier.out_features != labels:
-            model.classifier = nn.Linear(model.config.dim, labels)
-            model.num_labels = model.config.num_labels = labels
+        model = classifier(config, model, teacher)
     mechanism = parse_mechanism(config.attention)
     if Mechanism(**model.config.attention_mechanism) != mechanism:
         install(model, mechanism)
     return model, teacher
+
+
+def classifier(config: TrainConfig, model: Any, teacher: Any) -> Any:
+    """A model of as many outputs as the task has labels: what is given, else the teacher's copy, else MiniLM."""
+    labels = max(1, len(TASKS[config.task].labels))
+    if teacher is not None and getattr(getattr(teacher, "classifier", None), "out_features", 0) != labels:
+        raise ModelError(f"{config.teacher} is no teacher of {config.task}, which has {labels} outputs")
+    if model is None:
+        model = minilm() if teacher is None else copy.deepcopy(teacher)
+    if teacher is not None:
+        check_sizes_of(model, teacher, config.teacher)
+    if isinstance(model, DistilBertModel):
+        if teacher is not None and getattr(model.config, "aligned_with", None) == "minilm":
+            add_what_was_learned(model, teacher)
+        return with_head(model, labels, teacher)
+    if model.classifier.out_features != labels:
+        model.classifier = nn.Linear(model.config.dim, labels)
+        model.num_labels = model.config.num_labels = labels
+    return model
 
 
 def check_sizes_of(model: Any, teacher: Any, name: str | None) -> None:
