@@ -64,7 +64,7 @@ students: $(STAMP) ## train what ships: SST-2, dot product (mean of three runs),
 	$(TRAIN) sst2 $(FAST) --average 0.99 --steps 1200 --seed 1 --int8 --attention $(STUDENT) \
 		--teacher $(RUNS)/sst2-soup/best --start $(RUNS)/sst2-i0/last --out $(RUNS)/sst2-i1
 
-small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (two hours of a core)
+small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (three hours of a core)
 	$(TRAIN) texts $(FAST) --attention $(STUDENT) --out $(RUNS)/texts-inhibitor
 	for task in cola stsb mrpc rte; do for seed in $(SEEDS); do \
 		$(TRAIN) $$task $(FAST) --seed $$seed --out $(RUNS)/$$task-dot-$$seed && \

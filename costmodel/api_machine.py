@@ -120,7 +120,7 @@ def report(
     Args:
         operands_in: memory of the tables that every operand comes from and goes to.
         widths, target, timing: also cycles, bytes at each level, energy by part, area, break-even in S.
-        task: accuracy, too, of the checkpoints that ship: measured now, or as `stored`; `limit` sentences.
+        task: accuracy, too, of the checkpoints that ship, measured now on `limit` sentences; or as `stored`.
 
     Rows are one figure a mechanism: attention, figure, unit, value, and the core's part of it.
 
@@ -149,7 +149,7 @@ def report(
     machine = load_target(target) if target else None
     request = Request(model, batch, seq, "float32", "meta", False, False)
     if task is not None:
-        names = cli.trained_mechanisms(request, task, names)
+        names = cli.trained_mechanisms(request, task, names, stored)
     results = [counted(request, name) for name in names]
     columns = []
     for result in results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from models.errors import ModelError
@@ -35,7 +36,7 @@ def student(task: str, attention: str) -> Path:
         shipped = sorted(p.name for p in FOLDER.glob("*") if (p / "config.json").is_file())
         raise ModelError(
             f"no checkpoint of {attention} ships for task {task}; there are {', '.join(shipped) or 'none'}; "
-            "train one with `costmodel train` and measure it with `costmodel evaluate`"
+            "train one with `costmodel train` and measure it with `costmodel evaluate`, or see --stored"
         )
     return path
 
@@ -56,12 +57,31 @@ def stored_results() -> list[dict[str, Any]]:
 
 
 def stored_result(task: str, attention: str) -> dict[str, Any]:
-    """The result of the checkpoint that ships.
+    """What is stored of a task and a mechanism: of one checkpoint, or the mean over seeds of each figure.
 
     Raises:
         ModelError: none is stored.
     """
-    for result in stored_results():
-        if result["task"] == task and result["attention"].partition(":")[0] == attention.partition(":")[0]:
-            return result
-    raise ModelError(f"no result of {attention} on {task} is stored; leave --stored out to measure it now")
+    name = attention.partition(":")[0]
+    members = [r for r in stored_results() if (r["task"], r["attention"].partition(":")[0]) == (task, name)]
+    if not members:
+        tasks = ", ".join(dict.fromkeys(r["task"] for r in stored_results())) or "none"
+        raise ModelError(f"no result of {attention} on {task} is stored, only on {tasks}; leave out --stored")
+    first = members[0]
+    if len(members) == 1:
+        return first
+    results = {
+        arithmetic: {
+            "metrics": {metric: mean_at(members, arithmetic, "metrics", metric) for metric in found["metrics"]},
+            "interval": [mean_at(members, arithmetic, "interval", end) for end in (0, 1)],
+            "agreement": fmean(m["results"][arithmetic]["agreement"] for m in members),
+        }
+        for arithmetic, found in first["results"].items()
+    }
+    source = f"{first['source']}, mean over {len(members)} seeds"
+    kept = {key: first[key] for key in ("attention", "task", "examples", "limited", "note", "calibration")}
+    return kept | {"model": ", ".join(m["model"] for m in members), "source": source, "results": results}
+
+
+def mean_at(members: list[dict[str, Any]], arithmetic: str, key: str, place: str | int) -> float:
+    return fmean(m["results"][arithmetic][key][place] for m in members)

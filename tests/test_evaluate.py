@@ -206,6 +206,24 @@ def test_a_report_shows_stored_accuracy_beside_cost(cli) -> None:
     assert "stored results" in cli(*args).out
 
 
+def test_several_seeds_are_reported_by_their_means(cli, tmp_path: Path) -> None:
+    """Of a task of which no checkpoint ships: every figure again, from the file, by numpy."""
+    members = [r for r in stored_results() if r["task"] == "stsb" and r["attention"].startswith("inhibitor")]
+    page = tmp_path / "page.html"
+    args = ("report", "minilm-distilbert", "--task", "stsb", "--stored", "--attention", "inhibitor")
+    record = json.loads(cli(*args, "--widths", "w8a8", "--format", "json").out)
+    (found,) = record["accuracy"]
+    assert record["columns"][0]["attention"] == found["attention"] == members[0]["attention"]
+    assert found["source"] == f"stsb dev, GLUE, mean over {len(members)} seeds"
+    for arithmetic, result in found["results"].items():
+        each = [m["results"][arithmetic] for m in members]
+        assert result["metrics"]["spearman"] == pytest.approx(np.mean([r["metrics"]["spearman"] for r in each]))
+        assert result["interval"] == pytest.approx(np.mean([r["interval"] for r in each], 0).tolist())
+    ran = cli(*args, "--html", str(page))
+    assert ran.code == 0, ran.err
+    assert all(m["model"] in page.read_text() for m in members)
+
+
 @shipped
 def test_a_report_measures_now(cli) -> None:
     """On the offline dev sentences, where the package that holds them is installed."""
@@ -226,6 +244,8 @@ REPORT_MISTAKES = {
     "minilm-distilbert --task sst": "unknown task 'sst'; known: sst2",
     "minilm-distilbert --task cola": "no checkpoint of dot ships for task cola",
     "minilm-distilbert --task sst2 --attention relu": "no checkpoint of relu ships for task sst2",
+    "minilm-distilbert --task qnli --stored": "no result of dot on qnli is stored, only on sst2, cola",
+    "minilm-distilbert --task sst2 --stored --attention relu": "no result of relu on sst2 is stored",
     "distilbert --task sst2": "--task: the checkpoints that ship are of minilm-distilbert, not of distilbert",
     "minilm-distilbert --limit 3": "--data-dir, --limit and --stored go with --task",
     "minilm-distilbert --stored": "--data-dir, --limit and --stored go with --task",

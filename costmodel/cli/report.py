@@ -37,7 +37,11 @@ LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
 @click.option("--task", "task_name", help="Accuracy, too: of the checkpoints that ship for a task, such as sst2.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="GLUE's TSV files, for --task.")
 @click.option("--limit", type=int, help="Only so many sentences of --task, for a quick look.")
-@click.option("--stored", is_flag=True, help="Of --task the stored result, in place of measuring now.")
+@click.option(
+    "--stored",
+    is_flag=True,
+    help="Of --task the stored result, if need be a mean over seeds; of any task of `results`.",
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Also a page of figures: one file, works offline.")
 @click.option(
     "--store", type=click.Path(path_type=Path), help="A store of `costmodel sweep`: its front, for --html."
@@ -86,7 +90,7 @@ def command(
         raise CostModelError("--widths and --on price the mathematics; they do not go with --as-run")
     attentions = attentions or ("dot", "inhibitor")
     if task_name is not None:
-        attentions = trained_mechanisms(request, task_name, attentions)
+        attentions = trained_mechanisms(request, task_name, attentions, stored)
     results = [counted(request, attention) for attention in attentions]
     columns = []
     for result in results:
@@ -145,16 +149,18 @@ def add_machine(
 # Accuracy
 
 
-def trained_mechanisms(request: Request, task: str, attentions: tuple[str, ...]) -> tuple[str, ...]:
-    """The mechanisms of the checkpoints that ship, with their options: they are what is counted, too."""
+def trained_mechanisms(request: Request, task: str, attentions: tuple[str, ...], stored: bool) -> tuple[str, ...]:
+    """The mechanisms of the checkpoints that were measured, with their options: they are what is counted, too."""
     from models.mechanisms import Mechanism
-    from models.students import mechanism_of, student
+    from models.students import mechanism_of, stored_result, student
     from models.tasks import TASKS
 
     if task not in TASKS:
         raise CostModelError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
     if request.model != "minilm-distilbert":
         raise CostModelError(f"--task: the checkpoints that ship are of minilm-distilbert, not of {request.model}")
+    if stored:
+        return tuple(stored_result(task, name)["attention"] for name in attentions)
     return tuple(str(Mechanism(**mechanism_of(student(task, name)))) for name in attentions)
 
 
