@@ -56,7 +56,7 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     "sst2": {"epochs": 3.0, "evaluate_every": 250},
     "cola": {"epochs": 5.0, "evaluate_every": 267},
     "mrpc": {"epochs": 3.0, "batch": 16, "evaluate_every": 230},
-    "rte": {"epochs": 6.0, "batch": 16, "evaluate_every": 156},
+    "rte": {"epochs": 3.0, "batch": 16, "evaluate_every": 156},
     "stsb": {"epochs": 3.0, "evaluate_every": 180},
     "rotten-tomatoes": {"epochs": 5.0, "evaluate_every": 100},
     "imdb": {"epochs": 2.0, "max_tokens": 256},
@@ -64,7 +64,7 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     TEXTS: {"epochs": 2.0, "align_steps": 400, "rate": 3e-4, "evaluate_every": 500},
 }
 DISTILLATION: dict[str, Any] = {"align_steps": 200, "rate": 2e-4}
-STUDENTS: dict[str, dict[str, Any]] = {"sst2": {"epochs": 2.0, "align_steps": 300}, "rte": {"rate": 1e-4}}
+STUDENTS: dict[str, dict[str, Any]] = {"sst2": {"epochs": 2.0, "align_steps": 300}}
 
 
 def preset(
