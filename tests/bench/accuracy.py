@@ -69,6 +69,8 @@ def training_of(run: Path, known: dict[str, str]) -> dict[str, Any]:
         new = [i for i, command in enumerate(older["commands"]) if command not in training["commands"]]
         for key, values in training.items():
             values += [older[key][i] for i in new]
+    qat = identity["qat_steps"] if identity["qat"] else 0
+    identity["train_steps"] = record["steps"] - identity["align_steps"] - qat  # recipes change
     options = [
         f"{flag} {identity[key]}"
         for key, flag in OPTIONS.items()
