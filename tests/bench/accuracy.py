@@ -28,7 +28,7 @@ from models.tasks import TASKS
 from models.training_state import digest_of
 
 WIDTHS = {"sst2": ("w8a8", "w4a8")}
-MOST_TOKENS = {"imdb": 256}  # what it is trained on; others are measured whole
+MOST_TOKENS = {"imdb": 256}  # as in training; of the others 128, which is usual with GLUE
 PACKAGES = ("numpy", "numba", "torch", "transformers", "tokenizers", "safetensors")
 # Options of `costmodel train` by the fields of its record; the others are the task's.
 OPTIONS = {
@@ -96,7 +96,7 @@ def measured(directory: Path, task: str, data_dir: Path | None) -> dict[str, Any
         data_dir = None
     widths = WIDTHS.get(task, ("w8a8",))
     record, _ = measure(
-        Session(str(directory), None), task, None, data_dir, widths, None, max_tokens=MOST_TOKENS.get(task)
+        Session(str(directory), None), task, None, data_dir, widths, None, max_tokens=MOST_TOKENS.get(task, 128)
     )
     record["source"] = f"{task} dev, GLUE" if data_dir is not None else record["source"]
     for found in record["results"].values():
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path)
     args = parser.parse_args()
     stored = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else []
-    before = {(r["model"], r.get("weights")): r for r in stored}
+    before = {(r["model"], r["weights"], r["max_tokens"]): r for r in stored}
     known = checkpoints_of(args.runs) if args.runs else {}
     places = [(f"models/students/{p.parent.name}", p.parent, None) for p in sorted(FOLDER.glob("*/config.json"))]
     for path in sorted(args.runs.glob("*/run.json")) if args.runs else ():
@@ -128,7 +128,9 @@ def main() -> None:
     for name, directory, run in places:
         task = name.split("/")[-1].partition("-")[0]
         weights = digest_of(str(directory))
-        result = before.get((name, weights)) or measured(directory, task, args.data_dir) | {"model": name}
+        result = before.get((name, weights, MOST_TOKENS.get(task, 128))) or measured(
+            directory, task, args.data_dir
+        ) | {"model": name}
         made_by = run or (args.runs / known[weights].split("/")[1] if weights in known else None)
         if made_by is not None:
             result["training"] = training_of(made_by, known)
