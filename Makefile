@@ -73,8 +73,9 @@ small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each 
 			--out $(RUNS)/$$task-inhibitor-$$seed || exit 1; \
 	done; done
 
-accuracy: $(STAMP) ## measure what ships on whole dev splits, into models/results.json
+accuracy: $(STAMP) ## measure what ships and what RUNS holds on whole dev splits, into models/results.json
 	$(BIN)/python -m tests.bench.accuracy --data-dir $(GLUE) --runs $(RUNS)
+	$(BIN)/python -m tests.bench.levers --runs $(RUNS)
 
 notebooks: $(STAMP) ## run the notebooks and keep their outputs
 	$(BIN)/python -m tests.notebooks

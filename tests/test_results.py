@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
+from pathlib import Path
 
 import pytest
 
 from costmodel.cli.results import grid, shown, summarise
 from models.students import PUBLISHED, stored_results
+from tests.test_tasks import COUNTS
 
 pytestmark = pytest.mark.quick
 
@@ -57,6 +59,16 @@ def test_what_is_stored_is_what_is_shown(cli) -> None:
             assert len(values) == row["seeds"]
     for task in {task for task, _ in found}:
         assert task in PUBLISHED["values"]
+
+
+def test_the_readme_says_what_was_cut() -> None:
+    """Only RTE has rows that fill what is read of them; the share of its larger class is chance."""
+    cut = {r["task"]: (r["cut"], r["examples"], r["max_tokens"]) for r in stored_results()}
+    assert {task for task, (n, _, _) in cut.items() if n} == {"rte"}
+    assert {most for _, _, most in cut.values()} == {128}
+    text = " ".join((Path(__file__).parent.parent / "README.md").read_text().split())
+    assert f"only RTE has longer ones, {cut['rte'][0]} of {cut['rte'][1]}. " in text
+    assert f"near chance ({100 * max(COUNTS['rte'][2].values()) / cut['rte'][1]:.1f} %)" in text
 
 
 def test_every_result_says_how_it_was_made() -> None:
