@@ -80,6 +80,7 @@ def stored_result(task: str, attention: str) -> dict[str, Any]:
     }
     source = f"{first['source']}, mean over {len(members)} seeds"
     kept = {key: first[key] for key in ("attention", "task", "examples", "limited", "note", "calibration")}
+    kept["seeds"] = len(members)
     return kept | {"model": ", ".join(m["model"] for m in members), "source": source, "results": results}
 
 

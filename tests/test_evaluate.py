@@ -221,6 +221,7 @@ def test_several_seeds_are_reported_by_their_means(cli, tmp_path: Path) -> None:
         assert result["interval"] == pytest.approx(np.mean([r["interval"] for r in each], 0).tolist())
     ran = cli(*args, "--html", str(page))
     assert ran.code == 0, ran.err
+    assert "an interval is the mean of theirs" in ran.out
     assert all(m["model"] in page.read_text() for m in members)
 
 

@@ -203,6 +203,8 @@ def accuracy_notes(columns: list[dict[str, Any]]) -> list[str]:
     lines = ["Accuracy in integers is of the very bits that are priced: every value within its width."]
     if columns[0].get("limited"):
         lines.append("A part of the examples only: for a quick look.")
+    if any(c.get("seeds", 1) > 1 for c in columns):
+        lines.append("Means over seeds; an interval is the mean of theirs: of the examples, not of training.")
     return lines + ([columns[0]["note"]] if columns[0].get("note") else [])
 
 
