@@ -8,7 +8,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check fuzz bench students small accuracy env notebooks readme clean
+.PHONY: help report test check fuzz bench students small imdb accuracy env notebooks readme clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -64,7 +64,7 @@ students: $(STAMP) ## train what ships: SST-2, dot product (mean of three runs),
 	$(TRAIN) sst2 $(FAST) --average 0.99 --steps 1200 --seed 1 --int8 --attention $(STUDENT) \
 		--teacher $(RUNS)/sst2-soup/best --start $(RUNS)/sst2-i0/last --out $(RUNS)/sst2-i1
 
-small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (three hours of a core)
+small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each of SEEDS (two and a half hours of a core)
 	$(TRAIN) texts $(FAST) --attention $(STUDENT) --out $(RUNS)/texts-inhibitor
 	for task in cola stsb mrpc rte; do for seed in $(SEEDS); do \
 		$(TRAIN) $$task $(FAST) --seed $$seed --out $(RUNS)/$$task-dot-$$seed && \
@@ -72,6 +72,11 @@ small: $(STAMP) ## train both attentions on CoLA, STS-B, MRPC and RTE, for each 
 			--teacher $(RUNS)/$$task-dot-$$seed/best --start $(RUNS)/texts-inhibitor/best \
 			--out $(RUNS)/$$task-inhibitor-$$seed || exit 1; \
 	done; done
+
+imdb: $(STAMP) ## train both attentions on IMDb at 256 tokens, after `make small` (five hours of a core)
+	$(TRAIN) imdb --precision bfloat16 --out $(RUNS)/imdb-dot-0
+	$(TRAIN) imdb --precision bfloat16 --attention $(STUDENT) --align-steps 200 \
+		--teacher $(RUNS)/imdb-dot-0/best --start $(RUNS)/texts-inhibitor/best --out $(RUNS)/imdb-inhibitor-0
 
 accuracy: $(STAMP) ## measure what ships and what RUNS holds on whole dev splits, into models/results.json
 	$(BIN)/python -m tests.bench.accuracy --data-dir $(GLUE) --runs $(RUNS)

@@ -59,7 +59,7 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     "rte": {"epochs": 3.0, "batch": 16, "evaluate_every": 156},
     "stsb": {"epochs": 3.0, "evaluate_every": 180},
     "rotten-tomatoes": {"epochs": 5.0, "evaluate_every": 100},
-    "imdb": {"epochs": 2.0, "max_tokens": 256},
+    "imdb": {"epochs": 1.0, "batch": 16, "max_tokens": 256, "evaluate_every": 700},
     "wnli": {"epochs": 5.0, "evaluate_every": 20},
     TEXTS: {"epochs": 2.0, "align_steps": 400, "rate": 3e-4, "evaluate_every": 500},
 }

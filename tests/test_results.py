@@ -62,8 +62,9 @@ def test_what_is_stored_is_what_is_shown(cli) -> None:
 
 
 def test_the_readme_says_what_was_cut() -> None:
-    """Only RTE has rows that fill what is read of them; the share of its larger class is chance."""
-    cut = {r["task"]: (r["cut"], r["examples"], r["max_tokens"]) for r in stored_results()}
+    """Of GLUE only RTE has rows that fill what is read of them; the share of its larger class is chance."""
+    glue = [r for r in stored_results() if r["task"] != "imdb"]
+    cut = {r["task"]: (r["cut"], r["examples"], r["max_tokens"]) for r in glue}
     assert {task for task, (n, _, _) in cut.items() if n} == {"rte"}
     assert {most for _, _, most in cut.values()} == {128}
     text = " ".join((Path(__file__).parent.parent / "README.md").read_text().split())

@@ -62,6 +62,10 @@ def main() -> None:
         f"`python -m tests.bench.levers --runs RUNS`, torch {version('torch')}, {datetime.date.today()}.",
         "Floats, whole dev split, sentences cut to 128 tokens; best weights by that split. One core.",
         "",
+        "TASK-dot-SEED and TASK-inhibitor-SEED are the recipe (`make small`). Others differ from it in one thing:",
+        "-texts is not aligned with the teacher, -own begins with its teacher and not with texts-inhibitor,",
+        "-longer and -gentle are what their commands say, -again is dot product taught once more by dot product.",
+        "",
         *("| " + " | ".join(cells) + " |" for cells in (head, ("---",) * len(head), *rows)),
     ]
     write_whole(LEVERS, "\n".join(lines) + "\n")
