@@ -280,11 +280,14 @@ def evaluate(
     """The task's metrics, the primary one first; of texts 1 - `hidden_error`. Leaves the model in eval mode."""
     model.eval()
     if config.task == TEXTS:
-        parts = [(rows.batch(places), int(keep.sum())) for places, _, keep in batches(rows.ids, 64)]
-        errors = [
-            hidden_error(encode(model, batch), encode(teacher, batch), batch.keep).item() for batch, _ in parts
-        ]
-        return {"agreement": 1 - float(np.average(errors, weights=[tokens for _, tokens in parts]))}
+        errors, tokens = [], []
+        for places, _, keep in batches(rows.ids, 64):
+            batch = rows.batch(places)
+            with quantised(model, widths, batch.keep) if widths else nullcontext():
+                hidden = encode(model, batch)
+            errors.append(hidden_error(hidden, encode(teacher, batch), batch.keep).item())
+            tokens.append(keep.sum())
+        return {"agreement": 1 - float(np.average(errors, weights=tokens))}
 
     def logits(ids: np.ndarray[Any, Any], keep: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         batch = Batch(torch.from_numpy(ids), torch.from_numpy(keep), torch.empty(0))

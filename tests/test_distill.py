@@ -146,6 +146,14 @@ def test_texts_teach_without_labels(teacher: Path, data: Path, tmp_path: Path) -
     assert agreement == pytest.approx(1 - np.mean(errors), abs=1e-6)
 
 
+def test_texts_teach_integers_too(teacher: Path, data: Path, tmp_path: Path) -> None:
+    config = TrainConfig("texts", STUDENT, str(teacher), align_steps=2, train_steps=2, batch=8, qat="w3a3")
+    train(replace(config, qat_steps=2, evaluate_every=1, int8=True), tmp_path / "run", data)
+    results = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
+    assert results["w3a3"]["agreement"] < results["best"]["agreement"]
+    assert results["int8"]["agreement"] == pytest.approx(results["best"]["agreement"], abs=0.02)
+
+
 def test_an_encoder_takes_its_teachers_head(teacher: Path, data: Path, tmp_path: Path) -> None:
     encoder = train(
         TrainConfig("texts", STUDENT, str(teacher), align_steps=2, train_steps=0, batch=8),
