@@ -153,9 +153,9 @@ class Graph:
         """
         try:
             record = json.loads(text)
-            return from_record(record).verify()
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except ValueError as error:
             raise BadGraph(f"not a saved trace: {error}") from None
+        return from_record(record)
 
 
 def refs(arg: Any) -> Iterator[int]:
@@ -209,16 +209,27 @@ def to_record(graph: Graph) -> dict[str, Any]:
     }
 
 
-def from_record(record: dict[str, Any]) -> Graph:
-    values = tuple(
-        Value(i, tuple(shape), dtype, kind, storage, tuple(stride), offset, name)
-        for i, (shape, dtype, kind, storage, stride, offset, name) in enumerate(record["values"])
-    )
-    nodes = tuple(
-        Node(op, tuple(inputs), tuple(outputs), {k: unpack(a) for k, a in attrs.items()}, module)
-        for op, inputs, outputs, attrs, module in record["nodes"]
-    )
-    return Graph(values, nodes, tuple(record["outputs"]), record["params"], tuple(record["unknown"]))
+def from_record(record: Any) -> Graph:
+    """Inverse of `to_record`, verified.
+
+    Raises:
+        BadGraph: the record is not one of a graph, or breaks `verify`.
+    """
+    try:
+        values = tuple(
+            Value(i, tuple(shape), dtype, kind, storage, tuple(stride), offset, name)
+            for i, (shape, dtype, kind, storage, stride, offset, name) in enumerate(record["values"])
+        )
+        nodes = tuple(
+            Node(op, tuple(inputs), tuple(outputs), {k: unpack(a) for k, a in attrs.items()}, module)
+            for op, inputs, outputs, attrs, module in record["nodes"]
+        )
+        graph = Graph(values, nodes, tuple(record["outputs"]), record["params"], tuple(record["unknown"]))
+        return graph.verify()
+    except BadGraph:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise BadGraph(f"not a saved trace: {error}") from None
 
 
 def pack(arg: Any) -> Any:

@@ -50,6 +50,24 @@ def test_broken_json(text: str) -> None:
         Graph.from_json(text)
 
 
+@pytest.mark.parametrize("wrong", [True, 0.5, None, [], {}, "x", [[]]])
+def test_a_record_with_a_wrong_part_is_no_graph(wrong: object) -> None:
+    """Any value in place of any part, at every depth, is a graph again or a BadGraph; nothing else gets out."""
+    record = json.loads(traced().to_json())
+    places = [(record, key) for key in record]
+    places += [(record["values"], 0), (record["nodes"], 1)]
+    places += [(record["values"][0], i) for i in range(7)] + [(record["nodes"][1], i) for i in range(5)]
+    refused = 0
+    for holder, key in places:
+        kept, holder[key] = holder[key], wrong
+        try:
+            Graph.from_json(json.dumps(record))
+        except BadGraph:
+            refused += 1
+        holder[key] = kept
+    assert refused > 5
+
+
 def test_text_form() -> None:
     class Small(torch.nn.Module):
         def __init__(self) -> None:
