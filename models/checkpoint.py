@@ -258,7 +258,8 @@ def read_config(directory: Path) -> tuple[DistilBertConfig, Mechanism, Any, str]
 
 def check_sizes(config: PreTrainedConfig, where: Path | str) -> None:
     """Refuse sizes that transformers finds fault with only as the model runs, and layers without end."""
-    for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size"):
+    ffn = ("hidden_dim", "intermediate_size")  # DistilBERT's name, and others'
+    for name in ("hidden_size", "num_attention_heads", "num_hidden_layers", "vocab_size", *ffn):
         size, most = getattr(config, name, None), MOST_LAYERS if name == "num_hidden_layers" else MOST_SIZE
         if isinstance(size, int) and not 1 <= size <= most:
             raise ModelError(f"{where}: {name} is not from 1 to {most}")

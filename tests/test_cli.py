@@ -242,6 +242,8 @@ CONFIGS = {
     "stranger": {"model_type": "abacus"},
     "misfit": {"model_type": "bert", "hidden_size": 10, "num_attention_heads": 3},
     "negative": {"model_type": "distilbert", "dim": -4},
+    "thin": {"model_type": "distilbert", "hidden_dim": 0},
+    "thinner": {"model_type": "bert", "intermediate_size": 0},
     "altered": {"model_type": "distilbert", "attention_mechanism": {"name": "dot", "color": "red"}},
     "renamed": {"model_type": "distilbert", "attention_mechanism": {"name": "dott"}},
 }
@@ -405,6 +407,8 @@ MISTAKES = {
     "count {models}/stranger": "{models}/stranger/config.json is no configuration of transformers",
     "count {models}/misfit": "cannot load {models}/misfit: ValueError",
     "count {models}/negative": "{models}/negative: hidden_size is not from 1 to",
+    "count {models}/thin": "{models}/thin: hidden_dim is not from 1 to",
+    "count {models}/thinner": "{models}/thinner: intermediate_size is not from 1 to",
     "count {models}/altered": "{models}/altered: attention_mechanism of its config.json: Mechanism.__init__()",
     "count {models}/renamed": "unknown attention 'dott'; known: dot, ",
     "count ./no/such/model": "no/such/model is not a directory",
