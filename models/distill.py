@@ -5,6 +5,7 @@ A run has up to three stages, each with an optimiser of its own; embeddings neve
     align   every layer of the student is fed the teacher's hidden state of that layer, and W_Q, W_K, W_V and
             the mechanism's own parameters learn to give the teacher's context (before the output projection)
     train   labels, the teacher's logits and its hidden states, weighted; without a teacher labels only
+            (of the task `texts`, which has no labels: the teacher's hidden states only)
     qat     train again, from its best weights, on integer weights and operands of linear layers
 
 A run is resumable: OUT/state.safetensors is all of it (weights, moments, position, random state), one file,

@@ -113,7 +113,8 @@ def measure(
         split = load_split(task, "dev", data_dir)
         examples, source = split.examples, f"{task_name} dev of {split.source}"
     examples = examples[:limit]
-    longest = min(session.longest or 512, max_tokens or 512)
+    positions = session.longest or 512
+    longest = positions if max_tokens is None else min(positions, max_tokens)
     rows = encode_examples(load_tokenizer(session.model), examples, longest)
     labels = [e.label for e in examples]
     ranges = {name: session.calibration(calibration, calibrate_on, name, method) for name in widths}

@@ -62,7 +62,7 @@ def main() -> None:
         f"`python -m tests.bench.levers --runs RUNS`, torch {version('torch')}, {datetime.date.today()}.",
         "Floats, whole dev split, sentences cut to 128 tokens; best weights by that split. One core.",
         "",
-        "TASK-dot-SEED and TASK-inhibitor-SEED are the recipe (`make small`). Others differ from it in one thing:",
+        "TASK-dot-SEED and TASK-inhibitor-SEED are the recipe (`make small`). Of the others",
         "-texts is not aligned with the teacher, -own begins with its teacher and not with texts-inhibitor,",
         "-longer and -gentle are what their commands say, -again is dot product taught once more by dot product.",
         "",
