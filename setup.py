@@ -8,8 +8,8 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["costmodel*", "sim*", "models*"]),
     package_data={
-        "costmodel": ["technology/*.toml", "technology/*/*.toml", "targets/*.toml", "web/*"],
-        "models": ["sentences.txt", "sst2_hashes.txt", "results.json", "students/*/*"],
+        "costmodel": ["technology/*.toml", "technology/*/*.toml", "hardware/targets/*.toml", "show/web/*"],
+        "models": ["tasks/sentences.txt", "tasks/sst2_hashes.txt", "results.json", "students/*/*"],
     },
     install_requires=[
         "numpy>=2.0",

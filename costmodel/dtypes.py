@@ -58,7 +58,7 @@ def parse(name: str) -> Int | Float:
         return TYPES[name]
     signed = not name.startswith("u")
     kind, bits = name[: 4 - signed], name[4 - signed :]
-    if kind in ("int", "uint") and bits.isdigit() and int(bits) > 0:  # any width, as widths.py assigns
+    if kind in ("int", "uint") and bits.isdigit() and int(bits) > 0:  # any width, as widths/assign.py assigns
         return Int(int(bits), signed)
     raise CostModelError(f"unknown number type {name!r}; known: {', '.join(TYPES)}, and intN, uintN")
 

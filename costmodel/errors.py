@@ -27,3 +27,7 @@ class DoesNotFit(CostModelError):
 
 class BadTarget(CostModelError):
     """A target that does not exist, or whose description is wrong."""
+
+
+class BadRecord(CostModelError):
+    """JSON that is no record of the kind that was expected."""

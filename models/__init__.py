@@ -1,0 +1,1 @@
+"""Models, their attention, their tasks and their training. Does not import costmodel."""

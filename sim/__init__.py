@@ -1,1 +1,1 @@
-"""The accelerator simulator; it comes with its own issue and is empty until then."""
+"""The bit-accurate accelerator simulator: integer/ has the bits, machine/ the cycles, bytes and events."""

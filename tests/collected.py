@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SHARED = Path(__file__).parent.parent.parent / "shared"
+from tests.paths import SHARED
+
 COSTS = SHARED / "energy" / "costs.yaml"
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from costmodel.errors import CostModelError
-from costmodel.store import accuracies, counted, open_store
+from costmodel.explore.store import accuracies, counted, open_store
 
 COMMAND = (sys.executable, "-c", "from costmodel.cli import main; main()", "sweep")
 PATIENCE_S = 600

@@ -14,7 +14,9 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+from tests.paths import ROOT
+
+FOLDER = ROOT / "notebooks"
 CPU_SECONDS = 120  # of one notebook at most
 CELL_SECONDS = 600  # of one cell, on a machine with other things to do
 WIDGETS = ("application/vnd.jupyter.widget-view+json",)  # ids of live objects: nothing to keep

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
+from tests.paths import ROOT
+
+README = ROOT / "README.md"
 BLOCK = re.compile(r"(<!-- output: (.*?) -->\n)(.*?)(<!-- end -->)", re.S)
 
 

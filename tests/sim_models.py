@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertModel
 
-from costmodel.canonical import canonicalise
-from costmodel.graph import Graph
-from costmodel.lower import lower
-from costmodel.trace import trace
-from models.attention import install
-from models.mechanisms import parse_mechanism
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.ir import Graph
+from costmodel.graph.lowering import lower
+from costmodel.graph.tracing import trace
+from models.attention.cores import install
+from models.attention.mechanisms import parse_mechanism
 
 # A spelling of every mechanism, and of every option that changes what is computed.
 SPELLINGS = (

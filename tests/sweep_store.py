@@ -20,9 +20,9 @@ lanes = [16, 64]
 
 def make_store(folder: Path) -> Path:
     """All points of SPACE, evaluated and stored."""
-    from costmodel.cli.graphs import graph_of, read_space
-    from costmodel.points import evaluate_points
-    from costmodel.store import create_store, transaction
+    from costmodel.api.spaces import graph_of, read_space
+    from costmodel.explore.points import evaluate_points
+    from costmodel.explore.store import create_store, transaction
 
     (folder / "space.toml").write_text(SPACE)
     space = read_space(folder / "space.toml")

@@ -1,103 +1,132 @@
-"""Imports go one way: sim -> costmodel; models and costmodel do not know each other; CLI and API are the roof."""
+"""Imports go down only: floors of `costmodel`, of `sim` and of `models`, held for every module."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
+import networkx as nx
 import pytest
 
-ROOT = Path(__file__).parent.parent
+import costmodel
+from tests.paths import ROOT
+
 pytestmark = pytest.mark.quick
 
-# Within a package a module imports only modules listed above it.
-ORDER = {
-    "costmodel": [
-        *("errors", "dtypes", "counts", "graph", "shapes", "trace", "ops", "lower", "canonical", "count"),
-        *("policy", "width_rules", "widths", "rows", "tables", "scaling", "technology", "memories", "elements"),
-        *("timing", "tile", "hardware"),
-        *(
-            "traffic",
-            "schedule",
-            "cost",
-            "kernels",
-            "compiled",
-            *(
-                "space_knobs",
-                "space_targets",
-                "space_goals",
-                "space",
-                "space_programs",
-                "points",
-                "pareto",
-                "search",
-            ),
-            "report",
-            "render",
-            "listing",
-            "machine_report",
-            *("plots", "figures", "figures_machine", "figures_sweep", "page", "diff"),
-            "audit",
-            "template",
-            "cache",
-            "traced",
-            "symbolic",
-            "results",
-        ),
-        *("store", "export", "claims", "pool", "sweep", "sweeps"),
-    ],
-    "models": [
-        *("errors", "mechanisms", "presets", "loops", "kernels", "attention", "distilbert"),
-        *("checkpoint", "load", "text", "tasks", "metrics", "evaluate", "students"),
-        *("recipe", "batches", "losses", "training_state", "initial", "distill"),
-    ],
-    "sim": [
-        *("fixed", "kernels", "views", "weights", "floats", "calibrate", "program", "rules", "run"),
-        *("array", "walk", "events", "tiles", "machine", "energy", "compare", "perfetto", "report"),
-    ],
-}
-# The public functions are a roof as the command line is: they may import models and sim.
-ROOF = ("__init__.py", "api.py", "api_model.py", "api_machine.py", "api_run.py")
-ALLOWED = {"costmodel": {"costmodel"}, "models": {"models"}, "sim": {"sim", "costmodel"}}
+# A package imports from itself and from floors below its own; packages of one floor do not know each other.
+FLOORS = (
+    ("models.errors",),
+    ("models.files", "models.attention"),
+    ("models.zoo",),
+    ("models.tasks",),
+    ("models.training",),
+    ("costmodel.errors",),
+    ("costmodel.dtypes", "costmodel.files", "costmodel.ops"),
+    ("costmodel.graph", "costmodel.technology"),
+    ("costmodel.counting", "costmodel.widths", "costmodel.hardware"),
+    ("costmodel.mapping",),
+    ("costmodel.explore", "costmodel.compare"),
+    ("costmodel.show",),
+    ("sim.integer",),
+    ("sim.machine",),
+    ("costmodel.api",),
+    ("costmodel.cli",),
+)
+FLOOR_OF = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
+MEET_MODELS = ("costmodel.api", "costmodel.cli")
+MOST_LEVELS = 12
+MOST_LINES = 400
+ROOTS = ("costmodel", "models", "sim")
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of our own modules that a file imports, anywhere in it."""
+def modules() -> dict[str, str]:
+    """Source of every module by its dotted name; a package's own is that of its `__init__`."""
+    found = {}
+    for root in ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path.read_text(encoding="utf-8")
+    return found
+
+
+SOURCES = modules()
+
+
+def imported(source: str) -> set[str]:
+    """Our modules that a source imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {n for n in names if n.split(".")[0] in ALLOWED}
+            for alias in node.names:
+                deep = f"{node.module}.{alias.name}"
+                names.add(deep if deep in SOURCES else node.module)
+    return {name for name in names if name.split(".")[0] in ROOTS}
 
 
-def modules(package: str) -> list[Path]:
-    return sorted(p for p in (ROOT / package).glob("*.py") if p.name not in ROOF)
+def package_of(module: str) -> str:
+    """The room of a module: a package of `FLOORS`, a module that stands alone, or a root."""
+    head = ".".join(module.split(".")[:2])
+    return head if head in FLOOR_OF else module
 
 
-@pytest.mark.parametrize("package", list(ORDER))
-def test_every_module_has_its_place(package: str) -> None:
-    assert {p.stem for p in modules(package)} == set(ORDER[package])
+ARROWS = {module: imported(source) for module, source in SOURCES.items()}
 
 
-@pytest.mark.parametrize("package", list(ORDER))
-def test_direction(package: str) -> None:
-    for path in modules(package):
-        above = ORDER[package][: ORDER[package].index(path.stem)]
-        for name in imported(path):
-            owner, *rest = name.split(".")
-            assert owner in ALLOWED[package], f"{path.name} imports {name}"
-            if owner == package and rest and rest[0] in ORDER[package]:
-                assert rest[0] in above, f"{path.name} imports {name}, which is not above it"
+def test_every_module_stands_on_a_floor() -> None:
+    assert {package_of(module) for module in SOURCES} == {*FLOOR_OF, *ROOTS}
+
+
+@pytest.mark.parametrize("module", list(SOURCES))
+def test_imports_go_down(module: str) -> None:
+    own = package_of(module)
+    for name in ARROWS[module]:
+        other = package_of(name)
+        if other == own or name == "costmodel":
+            continue
+        assert other in FLOOR_OF, f"{module} imports {name}, which is no module"
+        assert own in FLOOR_OF, f"{module} imports {name}: a root imports nothing of ours"
+        assert FLOOR_OF[other] < FLOOR_OF[own], f"{module} imports {name}, which is not below it"
+        if other.startswith("models.") and own.startswith("costmodel."):
+            assert own in MEET_MODELS, f"{module} imports {name}: models are met in costmodel.api"
+
+
+def test_no_circle_and_few_levels() -> None:
+    graph = nx.DiGraph((module, name) for module, names in ARROWS.items() for name in names)
+    assert nx.is_directed_acyclic_graph(graph), nx.find_cycle(graph)
+    rooms = nx.DiGraph((package_of(a), package_of(b)) for a, b in graph.edges if package_of(a) != package_of(b))
+    assert nx.is_directed_acyclic_graph(rooms)
+    chain = nx.dag_longest_path(rooms)
+    assert len(chain) <= MOST_LEVELS, " -> ".join(chain)
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    names = {part for module in SOURCES for part in module.split(".")[1:]}
+    assert not names & set(costmodel.__all__)
+
+
+def test_packages_only_say_what_lives_there() -> None:
+    for module, source in SOURCES.items():
+        if (ROOT.joinpath(*module.split(".")) / "__init__.py").is_file() and module not in (
+            "costmodel",
+            "costmodel.cli",
+        ):
+            body = ast.parse(source).body
+            assert ast.get_docstring(ast.parse(source)), f"{module} says nothing"
+            assert len(body) == 1, f"{module} says more than a docstring"
+
+
+@pytest.mark.parametrize("module", list(SOURCES))
+def test_sizes(module: str) -> None:
+    assert SOURCES[module].count("\n") <= MOST_LINES
 
 
 def test_the_fast_path_needs_no_torch() -> None:
     code = (
-        "import sys, costmodel.cli.count, costmodel.cli.report;"
-        "print('torch' in sys.modules, 'transformers' in sys.modules)"
+        "import sys, costmodel.cli.counts, costmodel.cli.reports;"
+        "print('torch' in sys.modules, 'transformers' in sys.modules, 'sympy' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "False"]
+    assert result.stdout.split() == ["False", "False", "False"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.presets import PRESETS
+from models.zoo.presets import PRESETS
 from tests.readme import README, filled
 
 TEXT = README.read_text(encoding="utf-8")

@@ -35,9 +35,9 @@ def make_students(root: Path) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-    from models.attention import install
-    from models.checkpoint import save_checkpoint
-    from models.mechanisms import parse_mechanism
+    from models.attention.cores import install
+    from models.attention.mechanisms import parse_mechanism
+    from models.zoo.checkpoint import save_checkpoint
 
     config = {
         "vocab_size": len(WORDS),

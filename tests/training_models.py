@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from models.attention import install
-from models.batches import Batch, Rows
-from models.mechanisms import parse_mechanism
+from models.attention.cores import install
+from models.attention.mechanisms import parse_mechanism
+from models.training.batches import Batch, Rows
 
 STUDENT = "inhibitor:per_head=true,normalise=sqrt"
 QUERY = "distilbert.transformer.layer.0.attention.q_lin.weight"

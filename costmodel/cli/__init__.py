@@ -26,6 +26,24 @@ COMMANDS = {
     "tables": "Print the cost tables with units and sources.",
 }
 
+# The module of a command never has the name of a public function.
+MODULES = {
+    "count": "counts",
+    "report": "reports",
+    "diff": "differences",
+    "audit": "audits",
+    "formula": "formulas",
+    "simulate": "simulations",
+    "evaluate": "evaluations",
+    "results": "results",
+    "train": "training",
+    "sweep": "sweeps",
+    "pareto": "fronts",
+    "gemm": "products",
+    "targets": "targets",
+    "tables": "tables",
+}
+
 
 class Commands(click.Group):
     """Names without imports, so that `costmodel --help` is fast."""
@@ -36,7 +54,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"costmodel.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"costmodel.cli.{MODULES[cmd_name]}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from costmodel import listing
 from costmodel.cli.common import check_output, output_options, show
-from costmodel.technology import load_table, table_names
+from costmodel.show import price_lists
+from costmodel.technology.loading import load_table, table_names
 
 
 @click.command("tables")
@@ -24,14 +24,16 @@ def command(name: str | None, format_: str, output: Path | None) -> None:
     Example: costmodel tables horowitz45
     """
     check_output(output)
-    if name in listing.LISTINGS:
-        figures = listing.figures(name)
+    if name in price_lists.LISTINGS:
+        figures = price_lists.figures(name)
         record: dict[str, object] = {name: [asdict(figure) for figure in figures]}
-        csv_text = listing.render_figures_csv(figures)
-        show(format_, output, record, csv_text, listing.figure_grids(figures), listing.figure_notes(figures))
+        csv_text = price_lists.render_figures_csv(figures)
+        show(
+            format_, output, record, csv_text, price_lists.figure_grids(figures), price_lists.figure_notes(figures)
+        )
         return
     tables = [load_table(n) for n in ([name] if name else table_names())]
-    grids = [grid for table in tables for grid in listing.table_grids(table)]
-    notes = [note for table in tables for note in listing.table_notes(table)]
+    grids = [grid for table in tables for grid in price_lists.table_grids(table)]
+    notes = [note for table in tables for note in price_lists.table_notes(table)]
     record = {"tables": [asdict(table) for table in tables]}
-    show(format_, output, record, listing.render_tables_csv(tables), grids, notes)
+    show(format_, output, record, price_lists.render_tables_csv(tables), grids, notes)

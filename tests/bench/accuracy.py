@@ -19,13 +19,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from costmodel.cache import write_whole
-from costmodel.cli.evaluate import measure
-from costmodel.cli.session import Session
-from models.recipe import TrainConfig
-from models.students import FOLDER, RESULTS
-from models.tasks import TASKS
-from models.training_state import digest_of
+from costmodel.api.evaluations import measure
+from costmodel.api.session import Session
+from costmodel.files import write_whole
+from models.tasks.data import TASKS
+from models.training.recipe import TrainConfig
+from models.training.state import digest_of
+from models.zoo.students import FOLDER, RESULTS
 
 WIDTHS = {"sst2": ("w8a8", "w4a8")}
 MOST_TOKENS = {"imdb": 256}  # as in training; of the others 128, which is usual with GLUE

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from costmodel.store import accuracies, open_store
+from costmodel.explore.store import accuracies, open_store
 from tests import killed
 
 SPACE = """\

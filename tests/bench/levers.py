@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from costmodel.cache import write_whole
+from costmodel.files import write_whole
 from tests.bench.accuracy import checkpoints_of, training_of
 
 LEVERS = Path(__file__).parent / "LEVERS.md"

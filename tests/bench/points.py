@@ -18,19 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.canonical import canonicalise
-from costmodel.compiled import compile_program, evaluate
-from costmodel.cost import price
-from costmodel.hardware import load_target
-from costmodel.lower import lower
-from costmodel.schedule import schedule
-from costmodel.technology import load_table
-from costmodel.tile import Operands, Site, best_tile
-from costmodel.timing import ArrayShape, Product
-from costmodel.trace import trace
-from costmodel.widths import assign_widths, parse_policy
-from models.load import load_model
-from models.mechanisms import Mechanism
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.lowering import lower
+from costmodel.graph.tracing import trace
+from costmodel.hardware.loading import load_target
+from costmodel.hardware.timing import ArrayShape, Product
+from costmodel.mapping.cost import price
+from costmodel.mapping.many import compile_program, evaluate
+from costmodel.mapping.schedule import schedule
+from costmodel.mapping.tile import Operands, Site, best_tile
+from costmodel.technology.loading import load_table
+from costmodel.widths.assign import assign_widths
+from costmodel.widths.policy import parse_policy
+from models.attention.mechanisms import Mechanism
+from models.zoo.loading import load_model
 
 POINTS, RUNS = 100_000, 5
 

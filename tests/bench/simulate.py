@@ -35,15 +35,16 @@ def measure(model: str, attention: str) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from costmodel.cli.session import Session
-    from costmodel.hardware import load_target
-    from costmodel.schedule import schedule
-    from costmodel.widths import assign_widths, parse_policy
-    from models.load import load_model
-    from models.mechanisms import parse_mechanism
-    from sim.machine import execute
-    from sim.run import compile_program, run_program
-    from sim.weights import Weights
+    from costmodel.api.session import Session
+    from costmodel.hardware.loading import load_target
+    from costmodel.mapping.schedule import schedule
+    from costmodel.widths.assign import assign_widths
+    from costmodel.widths.policy import parse_policy
+    from models.attention.mechanisms import parse_mechanism
+    from models.zoo.loading import load_model
+    from sim.integer.run import compile_program, run_program
+    from sim.integer.weights import Weights
+    from sim.machine.execution import execute
 
     session = Session(model, attention)
     module = load_model(model, mechanism=parse_mechanism(attention), seq=SEQ, device="cpu").module

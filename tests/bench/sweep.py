@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from costmodel.pareto import front
+from costmodel.explore.dominance import front
 
 WORKERS = 2
 SPACE = """\

@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from costmodel.canonical import canonicalise
 from costmodel.errors import DoesNotFit
-from costmodel.hardware import load_target
-from costmodel.lower import lower
-from costmodel.schedule import schedule
-from costmodel.tile import OBJECTIVES, Operands, Site, best_core, best_tile
-from costmodel.timing import DATAFLOWS, ArrayShape, Product
-from costmodel.trace import trace
-from costmodel.widths import assign_widths, parse_policy
-from models.load import load_model
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.lowering import lower
+from costmodel.graph.tracing import trace
+from costmodel.hardware.loading import load_target
+from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product
+from costmodel.mapping.core import best_core
+from costmodel.mapping.schedule import schedule
+from costmodel.mapping.tile import OBJECTIVES, Operands, Site, best_tile
+from costmodel.widths.assign import assign_widths
+from costmodel.widths.policy import parse_policy
+from models.zoo.loading import load_model
 
 RUNS = 5
 

@@ -36,11 +36,11 @@ def cpu_seconds(call: Callable[[], object], runs: int) -> float:
 
 def ours() -> Callable[[], object]:
     """Trace and count a model that is already built, as the peers do."""
-    from costmodel.canonical import canonicalise
-    from costmodel.count import count
-    from costmodel.lower import lower
-    from costmodel.trace import trace
-    from models.load import load_model
+    from costmodel.counting.tally import count
+    from costmodel.graph.canonical import canonicalise
+    from costmodel.graph.lowering import lower
+    from costmodel.graph.tracing import trace
+    from models.zoo.loading import load_model
 
     loaded = load_model("distilbert", seq=128)
     return lambda: count(canonicalise(lower(trace(loaded.module, loaded.inputs))))

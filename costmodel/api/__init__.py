@@ -1,0 +1,4 @@
+"""The public functions and their results. Only this package and sim meet models.
+
+Imports everything but cli.
+"""

@@ -1,0 +1,232 @@
+"""What a design space needs of models: checks before anything runs, and the graph of each model."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from costmodel.api import cache
+from costmodel.api.graphs import Request, cached_graph, counted, quiet_imports
+from costmodel.errors import CostModelError
+from costmodel.explore.goals import Accuracy, Checkpoint
+from costmodel.explore.knobs import SHAPE
+from costmodel.explore.space import Space, load_space, with_checkpoints, with_values
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.ir import Graph, to_record
+from costmodel.graph.lowering import lower
+from models.attention.mechanisms import USES, Mechanism, parse_mechanism
+from models.errors import ModelError
+from models.tasks.data import TASKS
+from models.zoo.presets import PRESETS, resolve_seq, size_names
+from models.zoo.students import mechanism_of, student
+
+SYMBOLS = dict(zip(SHAPE, ("L", "D", "H", "F"), strict=True))
+# DistilBERT's own sizes, which a preset's are in place of.
+DISTILBERT = {"n_layers": 6, "dim": 768, "n_heads": 12, "hidden_dim": 3072}
+
+
+def read_space(path: str | Path) -> Space:
+    """A space from its file, checked as a whole.
+
+    Raises:
+        CostModelError: see `parse_space` and `checked`.
+    """
+    return checked(load_space(path))
+
+
+def checked(space: Space) -> Space:
+    """The space, if its models take its knobs; with the checkpoints that its accuracy is measured with.
+
+    Raises:
+        CostModelError: an unknown model, attention, task; a length beyond the positions of a model; sizes that
+            do not go together; a checkpoint that is not there, or of another shape or attention.
+    """
+    where = space.where
+    models = [str(m) for m in space.values("model")]
+    for model in models:
+        told(f"{where}: [knobs] model", check_model, model)
+    attentions = [str(a) for a in space.values("attention")]
+    spellings = [str(told(f"{where}: [knobs] attention", parse_mechanism, a)) for a in attentions]
+    for text, spelling in zip(attentions, spellings, strict=True):
+        if spellings.count(spelling) > 1:
+            raise CostModelError(f"{where}: [knobs] attention: {text!r} stands there twice; leave one out")
+    for model, seq in itertools.product(models, space.values("seq")):
+        if model in PRESETS:
+            told(f"{where}: [knobs] seq", resolve_seq, model, seq)
+        else:
+            told(f"{where}: [knobs] seq", check_length, model, seq)
+    check_shapes(space, models)
+    if space.accuracy is None:
+        return space
+    found = checkpoints(space, space.accuracy, models)
+    # A bare name takes the options that its checkpoint was trained with: cost and accuracy are of one model.
+    space = with_values(space, "attention", tuple(c.attention for c in found))
+    return with_checkpoints(space, found)
+
+
+def told(spot: str, check: Callable[..., Any], *arguments: Any) -> Any:
+    """What a check returns; its complaint says where in the space."""
+    try:
+        return check(*arguments)
+    except (ModelError, CostModelError) as error:
+        raise CostModelError(f"{spot}: {error}") from None
+
+
+def check_model(model: str) -> None:
+    if model in PRESETS:
+        return
+    if ":" in model:
+        raise CostModelError(f"{model} decides its own sizes; a space takes a preset or a directory")
+    if not (Path(model) / "config.json").is_file():
+        raise CostModelError(
+            f"unknown model {model!r}; known: {', '.join(PRESETS)}, or a directory with config.json"
+        )
+
+
+def config_of(directory: str | Path) -> dict[str, Any]:
+    path = Path(directory) / "config.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CostModelError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise CostModelError(f"{path} is no JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise CostModelError(f"{path} is no configuration")
+    return record
+
+
+def check_length(model: str, seq: int) -> None:
+    longest = config_of(model).get("max_position_embeddings")
+    if isinstance(longest, int) and seq > longest:
+        raise CostModelError(f"{seq} is beyond the {longest} positions of {model}")
+
+
+def check_shapes(space: Space, models: Iterable[str]) -> None:
+    """Knobs of a model's shape: only of presets whose sizes have names, and heads divide the width."""
+    turned = [name for name in SHAPE if space.values(name)]
+    if not turned:
+        return
+    spot = f"{space.where}: [knobs] {turned[0]}"
+    if space.accuracy is not None:
+        raise CostModelError(f"{spot}: accuracy is measured with checkpoints, whose shape is given; leave it out")
+    for model in models:
+        told(spot, size_names, model)
+        own = {"width": 0, "heads": 1}
+        if len({"width", "heads"} & set(turned)) == 1:
+            from costmodel.api.formulas import own_sizes
+
+            sizes = own_sizes(model, 1, None)
+            own = {"width": sizes["d"] * sizes["H"], "heads": sizes["H"]}
+        if not {"width", "heads"} & set(turned):
+            continue
+        for width, heads in itertools.product(
+            space.values("width") or (own["width"],), space.values("heads") or (own["heads"],)
+        ):
+            if int(width) % int(heads):
+                raise CostModelError(
+                    f"{space.where}: [knobs] heads: {heads} heads do not divide the width {width} of {model}; "
+                    "leave one of both values out"
+                )
+
+
+def checkpoints(space: Space, accuracy: Accuracy, models: list[str]) -> list[Checkpoint]:
+    """One checkpoint of each attention of the space, checked against the models that are priced."""
+    spot = f"{space.where}: [accuracy]"
+    if accuracy.task not in TASKS:
+        raise CostModelError(f"{spot} task: unknown task {accuracy.task!r}; known: {', '.join(TASKS)}")
+    if accuracy.data_dir is not None and not Path(accuracy.data_dir).is_dir():
+        raise CostModelError(f"{spot} data_dir: there is no directory {accuracy.data_dir}")
+    attentions = [str(a) for a in space.values("attention")] or ["dot"]
+    given = {c.attention: c.path for c in accuracy.checkpoints}
+    for name in given:
+        if name not in attentions:
+            raise CostModelError(f"{spot} checkpoints: {name!r} is no attention of this space; leave it out")
+    found: list[Checkpoint] = []
+    for attention in attentions:
+        path = given.get(attention) or str(told(f"{spot} checkpoints", student, accuracy.task, attention))
+        trained = str(told(f"{spot} checkpoints", attention_of, path, attention))
+        if trained in {c.attention for c in found}:
+            raise CostModelError(f"{spot}: {attention!r} and another attention are both {trained}; leave one out")
+        for model in models:
+            told(f"{spot} checkpoints", check_same_shape, path, model)
+        found.append(Checkpoint(trained, path, digest_of(Path(path))))
+    return found
+
+
+def attention_of(path: str, attention: str) -> Mechanism:
+    """The attention of a checkpoint, but for what is learned; the one asked for, where options were given."""
+    config_of(path)
+    try:
+        saved = Mechanism(**mechanism_of(Path(path)))
+    except (KeyError, TypeError, AttributeError):
+        raise CostModelError(f"{path} names no attention_mechanism; train one with `costmodel train`") from None
+    asked = parse_mechanism(attention)
+    options = [o for o in USES[saved.name] if o not in ("gamma", "delta", "eta", "implementation")]
+    trained = Mechanism(saved.name, **{option: getattr(saved, option) for option in options})
+    given = Mechanism(asked.name, **{o: getattr(asked, o) for o in options if o in USES[asked.name]})
+    if saved.name != asked.name or (":" in attention and given != trained):
+        raise CostModelError(f"{path} was trained with attention {trained}, not {given}; name another checkpoint")
+    return trained
+
+
+def check_same_shape(path: str, model: str) -> None:
+    """The model that is priced has the shape of the checkpoint whose accuracy stands beside it."""
+    config = config_of(path)
+    theirs = {name: config.get(name) for name in DISTILBERT}
+    if model in PRESETS:
+        preset = PRESETS[model]
+        ours = DISTILBERT | {k: v for k, v in preset.sizes.items() if k in DISTILBERT}
+        same = preset.config == "DistilBertConfig" and ours == theirs
+    else:
+        other = config_of(model)
+        same = {name: other.get(name) for name in DISTILBERT} == theirs
+    if not same:
+        fitting = [
+            name
+            for name, p in PRESETS.items()
+            if p.config == "DistilBertConfig" and DISTILBERT | p.sizes == DISTILBERT | p.sizes | theirs
+        ]
+        hint = f"give model = {json.dumps((fitting or [path])[0])}"
+        raise CostModelError(
+            f"{path} is not of the shape of model {model}, so that its accuracy is not that model's; {hint}"
+        )
+
+
+def digest_of(directory: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(directory.iterdir()):
+            if path.suffix in (".json", ".safetensors", ".txt"):
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    except OSError as error:
+        raise CostModelError(f"cannot read checkpoint {directory}: {error.strerror}") from None
+    return digest.hexdigest()[:32]
+
+
+def graph_of(
+    model: str, attention: str | None, seq: int | None, batch: int, sizes: tuple[tuple[str, int], ...]
+) -> Graph:
+    """The canonical graph of a model, from the cache where it is known; None takes what the model takes."""
+    request = Request(model, batch, seq, "float32", "meta", False, False)
+    if not sizes:
+        return counted(request, attention).graph
+    mechanism = None if attention is None else parse_mechanism(attention)
+    seq = resolve_seq(model, seq)
+    key = cache.key_of("trace", model, str(mechanism), "float32", batch, seq, sorted(sizes))
+    cached = cached_graph(key)
+    if cached is None:
+        quiet_imports()
+        from costmodel.graph.tracing import trace
+        from models.zoo.loading import load_model
+
+        names = size_names(model)
+        own = {names[SYMBOLS[name]]: value for name, value in sizes}
+        loaded = load_model(model, mechanism=mechanism, batch=batch, seq=seq, sizes=own)
+        cached = trace(loaded.module, loaded.inputs), loaded.attention
+        cache.save(key, {"attention": cached[1], "graph": to_record(cached[0])})
+    return canonicalise(lower(cached[0]))

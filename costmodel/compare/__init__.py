@@ -1,0 +1,4 @@
+"""Columns side by side: verdicts, break-even points, differences, other counters.
+
+Imports mapping and below.
+"""

@@ -1,0 +1,4 @@
+"""Design spaces: knobs, points, Pareto fronts, search, and a store that survives being killed.
+
+Imports mapping and below.
+"""

@@ -1,0 +1,290 @@
+"""Figures of many points of a design space at once.
+
+Points that share a program (model, sizes, widths, kinds of PE) run through `many.py` together, each
+distinct machine once; tables and memories only price what was moved. Area and FPGA resources are sums over
+parts, of which each distinct one is looked up once. Tests hold all of it equal to the schedule of each point
+on its target.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from costmodel.errors import CostModelError, UnknownTable
+from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM
+from costmodel.explore.machines import MEASURED, rates_of, small, unchecked
+from costmodel.explore.programs import Compiled, GraphOf, arithmetic_pj, moved_bits, program_of
+from costmodel.explore.space import Space
+from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
+from costmodel.hardware.occupancy import available
+from costmodel.hardware.timing import parse_array
+from costmodel.mapping.many import CODES
+from costmodel.technology.memories import pe_resources
+
+Array = np.ndarray[Any, Any]
+AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of points [n]. Where `error` is not 0, it is the place in `errors` of what went wrong.
+
+    A figure that a point has not is NaN. `feasible`: no error, and all constraints hold.
+    """
+
+    indices: Array
+    columns: dict[str, Array]
+    feasible: Array
+    error: Array
+    errors: tuple[str, ...]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """(index, figures ..., feasible, error) of each point; None for NaN and for no error."""
+        figures = []
+        for column in self.columns.values():
+            cells = column.tolist()
+            if np.isnan(column).any():
+                cells = [None if math.isnan(cell) else cell for cell in cells]
+            figures.append(cells)
+        texts = [text or None for text in self.errors]
+        errors = [texts[code] for code in self.error.tolist()] if len(texts) > 1 else [None] * len(self.indices)
+        return list(zip(self.indices.tolist(), *figures, self.feasible.astype(int).tolist(), errors, strict=True))
+
+
+# Accuracy
+
+
+def accuracy_key(space: Space, index: int) -> AccuracyKey | None:
+    """What the accuracy of a point depends on; None where the space measures none.
+
+    Task, attention, checkpoint, widths, limit, data_dir, digest of the checkpoint.
+    """
+    return None if space.accuracy is None else key_of(space, space.knobs(index))
+
+
+def key_of(space: Space, knobs: Mapping[str, str | int]) -> AccuracyKey:
+    accuracy = space.accuracy
+    assert accuracy is not None
+    attention = str(knobs.get("attention", "dot"))
+    found = accuracy.of(attention)
+    path, digest = (found.path, found.digest) if found else ("", "")
+    widths = str(knobs.get("widths", "w8a8"))
+    return accuracy.task, attention, path, widths, accuracy.limit, accuracy.data_dir, digest
+
+
+def accuracy_keys(space: Space) -> tuple[AccuracyKey, ...]:
+    """All keys of a space."""
+    if space.accuracy is None:
+        return ()
+    attentions, widths = space.values("attention") or ("dot",), space.values("widths") or ("w8a8",)
+    return tuple(key_of(space, {"attention": a, "widths": w}) for a in attentions for w in widths)
+
+
+# Points
+
+
+def evaluate_points(
+    space: Space, indices: Any, accuracy_of: Mapping[AccuracyKey, float | str], graph_of: GraphOf
+) -> Results:
+    """Figures of some points of a space.
+
+    Args:
+        indices: numbers of points [n], in any order.
+        accuracy_of: accuracy by `accuracy_key`, or the text of what went wrong when it was measured.
+        graph_of: canonical graph of a model; of a module, so that it can be pickled.
+
+    Raises:
+        CostModelError: a number that is no point. What goes wrong with a point is its `error`.
+    """
+    indices = np.asarray(indices, np.int64).ravel()
+    if len(indices) and not (indices.min() >= 0 and indices.max() < len(space)):
+        raise CostModelError(f"{space.where} has points 0 to {len(space) - 1}; one asked for is not among them")
+    digits = space.digits(indices)
+    columns = {name: np.full(len(indices), np.nan) for name in space.figures}
+    error, texts = np.zeros(len(indices), np.int32), {"": 0}
+    for places in grouped(space, digits, PROGRAM, np.arange(len(indices))):
+        knobs = knobs_at(space, digits, places[0], PROGRAM)
+        try:
+            point = knobs_at(space, digits, places[0], (*PROGRAM, *PRICED))
+            found = program_of(graph_of, knobs, unchecked(small(point)))
+            evaluate_group(space, digits, places, knobs, found, columns, error, texts)
+        except Exception as wrong:  # one bad model or measurement does not stop the others
+            error[places] = texts.setdefault(text_of(wrong), len(texts))
+        if MEASURED in columns:
+            value = accuracy_of.get(key_of(space, knobs), "accuracy was not measured")
+            if isinstance(value, str) or math.isnan(value):
+                text = value if isinstance(value, str) else "accuracy is not a number"
+                places = places[error[places] == 0]
+                error[places] = texts.setdefault(text, len(texts))
+            else:
+                columns[MEASURED][places] = value
+    for column in columns.values():
+        column[error > 0] = np.nan
+    return Results(indices, columns, feasible(space, digits, columns, error), error, tuple(texts))
+
+
+def text_of(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    known = isinstance(error, CostModelError) or type(error).__name__ == "ModelError"
+    return text if known and text else f"{type(error).__name__}: {text}"
+
+
+def feasible(space: Space, digits: dict[str, Array], columns: dict[str, Array], error: Array) -> Array:
+    good: Array = error == 0
+    for constraint in space.constraints:
+        if constraint.name in columns:
+            good &= constraint.holds(columns[constraint.name])
+        else:
+            good &= constraint.holds(np.array(space.values(constraint.name)))[digits[constraint.name]]
+    return good
+
+
+def code_of(space: Space, digits: dict[str, Array], names: tuple[str, ...], places: Array) -> Array:
+    """One number for the values of some knobs, equal where all are equal."""
+    code = np.zeros(len(places), np.int64)
+    size = 1
+    for name in names:
+        if name not in digits:
+            continue
+        radix = len(space.values(name))
+        if size * radix > 1 << 62:
+            code = np.unique(code, return_inverse=True)[1]
+            size = len(places)
+        code = code * radix + digits[name][places]
+        size *= radix
+    return code
+
+
+def grouped(space: Space, digits: dict[str, Array], names: tuple[str, ...], places: Array) -> list[Array]:
+    """Places by the values of some knobs."""
+    code = code_of(space, digits, names, places)
+    if len(code) == 0 or code[0] == code[-1] == code.max() == code.min():
+        return [places] if len(code) else []
+    order = np.argsort(code, kind="stable")
+    cuts = np.flatnonzero(np.diff(code[order])) + 1
+    return np.split(places[order], cuts)
+
+
+def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: space.values(name)[digits[name][place]] for name in names if name in digits}
+
+
+def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
+    """Rows of `compiled.PARAMETERS`, [n, 7]."""
+
+    def column(name: str, default: int, value: Callable[[Any], int] = int) -> Array:
+        if name not in digits:
+            return np.full(len(places), default, np.int64)
+        return np.array([value(v) for v in space.values(name)], np.int64)[digits[name][places]]
+
+    array = target.array
+    return np.stack(
+        [
+            column("array", array.R, lambda v: parse_array(v).R),
+            column("array", array.C, lambda v: parse_array(v).C),
+            column("dataflow", CODES[target.dataflow], lambda v: CODES[v]),
+            column("lanes", target.lanes),
+            column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
+            column("bandwidth_mb_s", target.bandwidth_mb_s),
+            column("clock_mhz", target.clock_mhz),
+        ],
+        axis=1,
+    )
+
+
+def evaluate_group(
+    space: Space,
+    digits: dict[str, Array],
+    places: Array,
+    knobs: dict[str, Any],
+    compiled: Compiled,
+    columns: dict[str, Array],
+    error: Array,
+    texts: dict[str, int],
+) -> None:
+    """Fill the columns of points that share a program."""
+    base = unchecked({"target": knobs["target"]})
+    machine = machine_columns(space, digits, places, base)
+    code = code_of(space, digits, MACHINE, places)
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    out = moved_bits(compiled.program, machine[first])[inverse]
+    fits = out[:, 0] > 0
+    cycles, clock, buffer = out[:, 0].astype(float), machine[:, 6], machine[:, 4]
+    put = {
+        "cycles": cycles,
+        "latency_ms": cycles / (clock * 1e3),
+        "dram_bytes": (out[:, 1] // 8 + out[:, 2] // 8).astype(float),
+        "rows_per_s": np.divide(
+            knobs.get("batch", 1) * clock * 1e6, cycles, out=np.zeros(len(cycles)), where=fits
+        ),
+    }
+    put |= priced(space, digits, places, knobs, compiled, machine, out)
+    for name, column in put.items():
+        if name in columns:
+            columns[name][places] = column
+    for kib in np.unique(buffer[~fits]) // KIB:
+        text = f"no tile of some step fits a buffer of {kib} KiB; make buffer_kib larger"
+        error[places[~fits & (buffer // KIB == kib)]] = texts.setdefault(text, len(texts))
+    if base.part is not None:
+        for name, limit in available(base.part).items():
+            beyond = put[name] > limit
+            if beyond.any():
+                text = (
+                    f"takes more than the {limit} {name} usable on {base.part.name}; "
+                    "make the array, the buffer or the lanes smaller"
+                )
+                error[places[beyond]] = texts.setdefault(text, len(texts))
+
+
+def priced(
+    space: Space,
+    digits: dict[str, Array],
+    places: Array,
+    knobs: dict[str, Any],
+    compiled: Compiled,
+    machine: Array,
+    out: Array,
+) -> dict[str, Array]:
+    """Energy, area and resources: what each distinct memory and table gives, times how often."""
+    names = (*PRICED, "buffer_kib")
+    code = code_of(space, digits, names, places)
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    rates = []
+    for place in places[first]:
+        values = {**knobs, **knobs_at(space, digits, place, names)}
+        picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
+        table = unchecked(small(dict(picked))).table
+        rates.append((*rates_of(picked), arithmetic_of(space, compiled, table)))
+    read, write, dram, pe_mm2, lane_mm2, buffer_mm2, arithmetic = np.array(rates, float)[inverse].T
+    pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
+    bits = out.astype(float)
+    memory = (bits[:, 1] + bits[:, 2]) * dram + bits[:, 3] * read + bits[:, 4] * write
+    found = {
+        "energy_uj": (memory / 8 + arithmetic) * 1e-6,
+        "area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2,
+    }
+    target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
+    if target.part is not None:
+        pe = pe_resources(target.kinds, target.part.use_dsp)
+        found["lut"] = (pes * pe.lut + lanes * target.part.lane_luts).astype(float)
+        found["dsp"] = (pes * pe.dsp).astype(float)
+        found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
+    return found
+
+
+def arithmetic_of(space: Space, compiled: Compiled, table: str) -> float:
+    """pJ of the scalar operations; NaN without a table, or where one lacks a price that nobody asked for."""
+    if not table:
+        return math.nan
+    try:
+        return arithmetic_pj(compiled.works, table)
+    except UnknownTable:
+        used = [o.name for o in space.objectives] + [c.name for c in space.constraints]
+        if "energy_uj" in used:
+            raise
+        return math.nan

@@ -1,0 +1,194 @@
+"""A search of spaces too large to try every point: Optuna proposes, by what it was told of the points before.
+
+The order of what is proposed depends on the space, the number of trials, the seed and the figures alone. So a
+search that was stopped is run again from its start: points that are known answer at once, and it goes on with the
+very points that it would have gone on with.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+
+from costmodel.errors import CostModelError
+from costmodel.explore.dominance import front
+from costmodel.explore.knobs import NUMBERS, Knob
+from costmodel.explore.space import Space
+from costmodel.hardware.timing import parse_array
+
+SAMPLERS = ("nsga2", "tpe")
+POPULATION = 32  # points that are proposed together, and that a generation has
+MOST_REPEATS = 40  # generations in a row that propose nothing new: the search is at its end
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A point: its objectives in the space's order, None where it failed; how far each constraint is broken."""
+
+    values: tuple[float, ...] | None
+    broken: tuple[float, ...]  # 0 or less: it holds
+
+    @property
+    def feasible(self) -> bool:
+        return self.values is not None and all(b <= 0 for b in self.broken)
+
+
+Evaluate = Callable[[list[int]], Mapping[int, Judged]]
+Proposals = Generator[list[int], Mapping[int, Judged], None]
+
+
+def search(space: Space, trials: int, seed: int, evaluate: Evaluate, sampler: str = "nsga2") -> dict[int, Judged]:
+    """Distinct points by number, in the order proposed, at most `trials`.
+
+    Args:
+        evaluate: judges some points; one that is known already it need not compute again.
+
+    Raises:
+        CostModelError: trials below 1, a negative seed, no such sampler.
+    """
+    found: dict[int, Judged] = {}
+    run = proposals(space, trials, seed, sampler)
+    asked = next(run, None)
+    while asked is not None:
+        found |= evaluate(asked)
+        try:
+            asked = run.send(found)
+        except StopIteration:
+            break
+    return found
+
+
+def proposals(space: Space, trials: int, seed: int, sampler: str = "nsga2") -> Proposals:
+    """Yields points that were not asked for before; wants to be sent all that is known of points, these included.
+
+    Raises:
+        CostModelError: as `search`.
+    """
+    study = new_study(space, trials, seed, sampler)
+    asked: set[int] = set()
+    repeats = 0
+    while len(asked) < min(trials, len(space)) and repeats < MOST_REPEATS:
+        batch = [study.ask() for _ in range(POPULATION)]
+        places = [point_of(space, trial) for trial in batch]
+        new = [i for i in dict.fromkeys(places) if i not in asked][: trials - len(asked)]
+        repeats = 0 if new else repeats + 1
+        if new:
+            known = yield new
+            asked |= set(new)
+        for trial, index in zip(batch, places, strict=True):
+            if index in asked:
+                tell(study, trial, known[index], len(space.constraints))
+            else:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+
+def new_study(space: Space, trials: int, seed: int, sampler: str) -> optuna.Study:
+    if trials < 1:
+        raise CostModelError(f"{trials} trials are not at least 1")
+    if not 0 <= seed < 1 << 32:
+        raise CostModelError(f"seed {seed} is not from 0 to {(1 << 32) - 1}")
+    if sampler not in SAMPLERS:
+        raise CostModelError(f"unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # its progress is not ours to print
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        made: Any = (
+            optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+            if sampler == "nsga2"
+            else optuna.samplers.TPESampler(n_startup_trials=POPULATION, seed=seed)
+        )
+    ways = optuna.study.StudyDirection
+    directions = [ways.MINIMIZE if o.sense == "min" else ways.MAXIMIZE for o in space.objectives]
+    return optuna.create_study(directions=directions, sampler=made)
+
+
+def ordered(knob: Knob) -> list[int] | None:
+    """Places of a knob's values from small to large; None where they have no order."""
+    if knob.name in NUMBERS:
+        return sorted(range(len(knob.values)), key=lambda place: knob.values[place])
+    if knob.name == "array":
+        shapes = [parse_array(str(value)) for value in knob.values]
+        return sorted(range(len(shapes)), key=lambda place: (shapes[place].pes, shapes[place].R))
+    return None
+
+
+def point_of(space: Space, trial: optuna.Trial) -> int:
+    """The number of the point that a trial proposes."""
+    index = 0
+    for knob in space.all_knobs:
+        order = ordered(knob)
+        number = len(knob.values)
+        if order is None:
+            place = int(trial.suggest_categorical(knob.name, range(number)))
+        else:
+            place = order[trial.suggest_int(knob.name, 0, number - 1)]
+        index = index * number + place
+    return index
+
+
+def tell(study: optuna.Study, trial: optuna.Trial, judged: Judged, constraints: int) -> None:
+    if judged.values is None:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return
+    for j in range(constraints):
+        trial.set_constraint(f"c{j}", judged.broken[j])
+    study.tell(trial, judged.values)
+
+
+def judge(space: Space, indices: Any, columns: Mapping[str, Any]) -> dict[int, Judged]:
+    """Points as a search is told them, from their figures [n] by name, of `Results` or of a store."""
+    indices = np.asarray(indices, np.int64)
+    digits = space.digits(indices)
+    values = np.stack([np.asarray(columns[o.name], float) for o in space.objectives], axis=1)
+    broken = np.zeros((len(indices), len(space.constraints)))
+    for j, constraint in enumerate(space.constraints):
+        if constraint.name in columns:
+            column = np.asarray(columns[constraint.name], float)
+        else:
+            column = np.array(space.values(constraint.name), float)[digits[constraint.name]]
+        # In shares of the limit, so that constraints in other units weigh alike; at the limit a < is broken.
+        over = np.abs(column - constraint.limit) / (abs(constraint.limit) or 1.0)
+        broken[:, j] = np.where(constraint.holds(column), -over, np.maximum(over, 1e-12))
+    failed = ~np.isfinite(values).all(axis=1) | ~np.isfinite(broken).all(axis=1)
+    return {
+        index: Judged(None if bad else tuple(row), () if bad else tuple(breaks))
+        for index, bad, row, breaks in zip(
+            indices.tolist(), failed.tolist(), values.tolist(), broken.tolist(), strict=True
+        )
+    }
+
+
+def front_of(space: Space, found: Mapping[int, Judged]) -> list[int]:
+    """Numbers of the feasible points that no other found one dominates, ascending."""
+    feasible = sorted(index for index, judged in found.items() if judged.feasible)
+    if not feasible:
+        return []
+    values = np.array([found[index].values for index in feasible], float)
+    return [feasible[place] for place in front(values, space.senses)]
+
+
+def searcher(
+    space: Space, trials: int, seed: int, sampler: str = "nsga2"
+) -> Callable[[Mapping[int, Judged]], Sequence[int]]:
+    """What to evaluate next, given all that is known: a call with the answers gives the next ones, then none."""
+    run = proposals(space, trials, seed, sampler)
+    asked = next(run, None)
+
+    def propose(known: Mapping[int, Judged]) -> Sequence[int]:
+        nonlocal asked
+        while asked is not None:
+            missing = [index for index in asked if index not in known]
+            if missing:
+                return missing
+            try:
+                asked = run.send(known)
+            except StopIteration:
+                asked = None
+        return ()
+
+    return propose

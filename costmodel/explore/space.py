@@ -1,0 +1,193 @@
+"""Design spaces: every combination of some knobs, what is judged, and what must hold.
+
+A space is a TOML file, or a Python file that defines SPACE as a dict of the same form:
+
+    objectives = ["energy_uj", "latency_ms", "area_mm2"]
+    constraints = ["area_mm2 <= 4", "seq <= 384"]
+
+    [knobs]
+    model = "distilbert"
+    attention = ["dot", "inhibitor"]
+    seq = {from = 64, to = 512, times = 2}
+    widths = ["w8a8", "w4a8"]
+    target = "edge-asic"
+    array = ["16x16", "32x32"]
+    buffer_kib = [128, 256, 512]
+
+    [accuracy]
+    task = "sst2"
+    limit = 200
+
+A point is a number from 0 to len(space) - 1; `space.knobs(number)` are its values. All that this package can
+know is checked before anything runs; models and checkpoints are checked by `costmodel.cli.graphs`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import runpy
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from costmodel.errors import CostModelError
+from costmodel.explore.goals import (
+    Accuracy,
+    Checkpoint,
+    Constraint,
+    Objective,
+    check_widths,
+    parse_accuracy,
+    parse_constraints,
+    parse_objectives,
+)
+from costmodel.explore.knobs import NAMES, Knob, parse_knobs
+from costmodel.explore.machines import MEASURED, available_figures, data_digest
+
+Array = np.ndarray[Any, Any]
+SECTIONS = ("name", "objectives", "constraints", "knobs", "accuracy")
+MOST_POINTS = 1 << 62  # numbers of points are int64
+
+
+@dataclass(frozen=True)
+class Space:
+    """The product of all knobs. `figures` are the columns that a point gets."""
+
+    name: str
+    where: str
+    all_knobs: tuple[Knob, ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    accuracy: Accuracy | None
+    figures: tuple[str, ...]
+    data: str  # digest of the targets and tables that the points are computed from
+
+    def __len__(self) -> int:
+        return math.prod(len(knob.values) for knob in self.all_knobs)
+
+    @property
+    def senses(self) -> tuple[str, ...]:
+        return tuple(objective.sense for objective in self.objectives)
+
+    def values(self, name: str) -> tuple[str | int, ...]:
+        """The values of a knob; none where the space has no such knob."""
+        return next((knob.values for knob in self.all_knobs if knob.name == name), ())
+
+    def knobs(self, index: int) -> dict[str, str | int]:
+        """Values of one point by knob.
+
+        Raises:
+            CostModelError: there is no such point.
+        """
+        if not 0 <= index < len(self):
+            raise CostModelError(f"{self.where} has points 0 to {len(self) - 1}, not {index}")
+        found: dict[str, str | int] = {}
+        for knob in reversed(self.all_knobs):
+            index, place = divmod(index, len(knob.values))
+            found[knob.name] = knob.values[place]
+        return dict(reversed(found.items()))
+
+    def digits(self, indices: Any) -> dict[str, Array]:
+        """Of points [n], places of their values by knob, each [n]."""
+        rest = np.asarray(indices, np.int64)
+        found: dict[str, Array] = {}
+        for knob in reversed(self.all_knobs):
+            rest, found[knob.name] = np.divmod(rest, len(knob.values))
+        return dict(reversed(found.items()))
+
+    def index_of(self, knobs: dict[str, str | int]) -> int:
+        """The number of the point with these values, which `knobs` turns back."""
+        index = 0
+        for knob in self.all_knobs:
+            index = index * len(knob.values) + knob.values.index(knobs[knob.name])
+        return index
+
+    @cached_property
+    def digest(self) -> str:
+        """Names all that the points depend on: knobs, objectives, constraints, checkpoints, targets, tables."""
+        record = {key: value for key, value in asdict(self).items() if key not in ("name", "where")}
+        for checkpoint in (record["accuracy"] or {}).get("checkpoints", ()):
+            if checkpoint["digest"]:
+                del checkpoint["path"]  # the same files elsewhere are the same checkpoint
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def load_space(path: str | Path) -> Space:
+    """A space from a TOML file or a Python file that defines SPACE.
+
+    Raises:
+        CostModelError: the file cannot be read or run, or something in it is wrong; see `parse_space`.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".py":
+            record = runpy.run_path(str(path)).get("SPACE")
+            if record is None:
+                raise CostModelError(f"{path} defines no SPACE; give SPACE = {{'knobs': {{...}}, ...}}")
+        else:
+            record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except CostModelError:
+        raise
+    except OSError as error:
+        raise CostModelError(f"cannot read space {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CostModelError(f"{path} is no TOML file: {one_line(error)}") from None
+    except (Exception, SystemExit) as error:  # whatever a user's Python raises
+        raise CostModelError(f"{path} does not run: {type(error).__name__}: {one_line(error)}") from None
+    return parse_space(record, str(path))
+
+
+def one_line(error: object) -> str:
+    return " ".join(str(error).split())
+
+
+def parse_space(record: Any, where: str) -> Space:
+    """A space from its record, checked as far as no model is needed.
+
+    Raises:
+        CostModelError: an unknown section, knob, value, objective or constraint; an empty range or a value twice;
+            tables of several nodes; an objective that a target has no figure of. The message says where.
+    """
+    if not isinstance(record, dict):
+        raise CostModelError(f"{where} is not a table of sections; known: {', '.join(SECTIONS)}")
+    for key in record:
+        if key not in SECTIONS:
+            raise CostModelError(f"{where}: unknown key {key!r}; known: {', '.join(SECTIONS)}")
+    name = record.get("name", Path(where).stem)
+    if not isinstance(name, str) or not name.isprintable():
+        raise CostModelError(f"{where}: name {name!r} is not a text")
+    knobs = parse_knobs(record.get("knobs"), where)
+    points = math.prod(len(knob.values) for knob in knobs)
+    if points > MOST_POINTS:
+        raise CostModelError(f"{where} has {float(points):.1g} points; {MOST_POINTS:.1g} are the most")
+    accuracy = parse_accuracy(record["accuracy"], where) if "accuracy" in record else None
+    if accuracy is not None:
+        check_widths(knobs, where)
+    figures, lacking = available_figures(knobs, where)
+    if accuracy is None:
+        lacking[MEASURED] = 'accuracy needs a section [accuracy] with a task, such as task = "sst2"'
+    else:
+        figures = (*figures, MEASURED)
+    objectives = parse_objectives(record.get("objectives"), lacking, where)
+    constraints = parse_constraints(record.get("constraints", []), lacking, knobs, where)
+    return Space(name, where, knobs, objectives, constraints, accuracy, figures, data_digest(knobs))
+
+
+def with_checkpoints(space: Space, checkpoints: Sequence[Checkpoint]) -> Space:
+    """The space with the checkpoints that its accuracy is measured with, one of each attention."""
+    assert space.accuracy is not None
+    return replace(space, accuracy=replace(space.accuracy, checkpoints=tuple(checkpoints)))
+
+
+def with_values(space: Space, name: str, values: tuple[str | int, ...]) -> Space:
+    """The space with other values of a knob, in their order."""
+    others = [knob for knob in space.all_knobs if knob.name != name]
+    knobs = sorted([*others, Knob(name, values)], key=lambda knob: NAMES.index(knob.name))
+    return replace(space, all_knobs=tuple(knobs))

@@ -1,0 +1,129 @@
+"""Accelerators: an array of PEs, a vector unit, a buffer, DRAM; and what they occupy.
+
+Data lives in `targets/NAME.toml`, one file a target; a user's own is a path that ends in `.toml`. A
+target can be varied in place: `edge-asic:array=16x16,buffer_kib=128,dataflow=os`. No quantity has a
+default. Idle PEs, registers, clocks and wires are not priced: no table gives them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+from costmodel.errors import BadTarget
+from costmodel.hardware.timing import ArrayShape
+
+# What a PE does with a pair of operands: a b, |a - b|, clip(b, -a, a), relu(b - a); all accumulate.
+KINDS = ("mac", "l1", "clip", "relu")
+BRAM36_BYTES = 4096  # 36 Kbit, of which 32 Kbit are data without parity
+KIB = 1024
+LARGEST = 1 << 31  # of a count that a target states: products of two stay below 2^63
+
+
+@dataclass(frozen=True)
+class Part:
+    """An FPGA, and how much of it an accelerator may take."""
+
+    name: str
+    luts: int
+    dsps: int
+    bram36: int
+    use_dsp: bool  # one DSP for the multiplier of each PE, or LUTs only
+    usable: float  # share of the LUTs that routing leaves
+    lane_luts: int  # of a lane of the vector unit
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Energies of memories that a target states itself, in pJ a bit."""
+
+    buffer_read_pj: float
+    buffer_write_pj: float
+    dram_pj: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One target. `table`, `sram`, `dram` name prices; an empty name says that none is published."""
+
+    name: str
+    title: str
+    source: str
+    note: str
+    node_nm: int
+    clock_mhz: int
+    array: ArrayShape
+    kinds: tuple[str, ...]
+    dataflow: str
+    lanes: int  # of the vector unit: one operation a cycle each
+    slow_cycles: int  # cycles of a lane for exp, erf, tanh, log, div, sqrt in floats, div and sqrt in integers
+    buffer_bytes: int
+    weights_bypass: bool  # the second operand of a product goes from DRAM to the array, past the buffer
+    bandwidth_mb_s: int
+    table: str
+    sram: str
+    dram: str
+    prices: Prices | None = None
+    part: Part | None = None
+
+    @property
+    def tile_bytes(self) -> int:
+        """Half of the buffer holds tiles; the other half keeps activations between steps."""
+        return self.buffer_bytes - self.kept_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        return self.buffer_bytes // 2
+
+    @property
+    def peak_steps_per_s(self) -> float:
+        return self.array.pes * self.clock_mhz * 1e6
+
+
+def whole(value: Any, where: str, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+        raise BadTarget(f"{where}: {name} = {shortened(value)} is not a whole number from 1 to {LARGEST}")
+    return value
+
+
+def shortened(value: Any) -> str:
+    """A wrong value in a message; an integer of TOML has no limit."""
+    if isinstance(value, int) and abs(value) > 1 << 64:
+        return "a number beyond all bounds"
+    return repr(value)
+
+
+def build(kind: Any, record: Any, where: str) -> Any:
+    """A dataclass from a record, each field checked."""
+    if not isinstance(record, dict):
+        raise BadTarget(f"{where} is not a table of fields")
+    hints = get_type_hints(kind)
+    required = {f.name for f in fields(kind) if f.name not in ("part", "prices")}
+    lacking, extra = sorted(required - record.keys()), sorted(record.keys() - hints.keys())
+    if lacking:
+        raise BadTarget(f"{where} lacks {', '.join(lacking)}")
+    if extra:
+        raise BadTarget(f"{where} has the unknown field {extra[0]}; known: {', '.join(hints)}")
+    for name, value in record.items():
+        check_field(hints[name], value, where, name)
+    return kind(**record)
+
+
+def check_field(hint: Any, value: Any, where: str, name: str) -> None:
+    if hint is int:
+        whole(value, where, name)
+    elif hint is float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
+            raise BadTarget(f"{where}: {name} = {shortened(value)} is not a number of at least 0")
+        if name == "usable" and not 0 < value <= 1:
+            raise BadTarget(f"{where}: usable = {value!r} is no share of the LUTs, above 0 and at most 1")
+    elif hint in (str, bool) or hint is ArrayShape:
+        if not isinstance(value, hint):
+            raise BadTarget(f"{where}: {name} = {value!r} is not a {hint.__name__}")
+    elif get_origin(hint) is tuple and not (
+        isinstance(value, tuple) and all(isinstance(v, get_args(hint)[0]) for v in value)
+    ):
+        raise BadTarget(f"{where}: {name} = {value!r} is not a list of names")
+    if name in ("title", "source") and not str(value).strip():
+        raise BadTarget(f"{where}: {name} is empty; say where the figures are from")

@@ -1,0 +1,139 @@
+"""Accelerators by name: from the files in `targets/` or a user's own, varied in place, checked as a whole."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from costmodel.errors import BadTarget, DoesNotFit, UnknownTable
+from costmodel.hardware.accelerator import KIB, KINDS, Accelerator, Part, Prices, build, whole
+from costmodel.hardware.occupancy import available, resources
+from costmodel.hardware.timing import DATAFLOWS, parse_array
+from costmodel.technology.loading import load_table
+from costmodel.technology.memories import dram_price, sram_price
+
+DATA = Path(__file__).parent / "targets"
+
+
+VARIED = (
+    "array",
+    "kinds",
+    "dataflow",
+    "lanes",
+    "buffer_kib",
+    "bandwidth_mb_s",
+    "clock_mhz",
+    "table",
+    "sram",
+    "dram",
+)
+
+
+def target_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in DATA.glob("*.toml")))
+
+
+def load_target(text: str) -> Accelerator:
+    """A target by name, or from a TOML file, varied by what stands behind a colon.
+
+    Raises:
+        BadTarget: no such target or file, or a description that is wrong; the message says where.
+        DoesNotFit: the array, buffer or lanes exceed the part.
+    """
+    name, _, rest = text.partition(":")
+    if name.endswith(".toml"):
+        path = Path(name)
+    elif name in target_names():
+        path = DATA / f"{name}.toml"
+    else:
+        raise BadTarget(f"unknown target {name!r}; known: {', '.join(target_names())}, or a file FILE.toml")
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadTarget(f"cannot read target {name}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an integer beyond Python's digits
+        raise BadTarget(f"{name} is no TOML file: {error}") from None
+    target = parse_target(record, name)
+    return check(vary(target, rest, text) if rest else target)
+
+
+def parse_target(record: dict[str, Any], where: str) -> Accelerator:
+    """A target from its TOML record, see the shipped files for the fields.
+
+    Raises:
+        BadTarget: a field is missing, unknown, of the wrong type or out of range.
+    """
+    flat = dict(record)
+    for name, kind in (("part", Part), ("prices", Prices)):
+        if name in flat:
+            flat[name] = build(kind, flat[name], f"{where}: [{name}]")
+    if isinstance(flat.get("array"), str):
+        flat["array"] = parse_array(flat["array"])
+    if isinstance(flat.get("kinds"), list):
+        flat["kinds"] = tuple(flat["kinds"])
+    if "buffer_kib" in flat:
+        flat["buffer_bytes"] = whole(flat.pop("buffer_kib"), where, "buffer_kib") * KIB
+    target: Accelerator = build(Accelerator, flat, where)
+    return target
+
+
+def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
+    """A target with some fields exchanged: `array=16x16,buffer_kib=128`."""
+    changes: dict[str, Any] = {}
+    seen: set[str] = set()
+    for item in rest.split(","):
+        key, equals, value = item.partition("=")
+        if not equals or key not in VARIED:
+            raise BadTarget(f"target {text!r}: {item!r} is not FIELD=VALUE with a field of {', '.join(VARIED)}")
+        if key in seen:
+            raise BadTarget(f"target {text!r}: {key} stands there twice; leave one out")
+        seen.add(key)
+        if key == "array":
+            changes[key] = parse_array(value)
+        elif key == "kinds":
+            changes[key] = tuple(value.split("+"))
+        elif key in ("dataflow", "table", "sram", "dram"):
+            changes[key] = value
+        else:
+            # Digits are those of ASCII: int() takes more, and isdigit() yet more.
+            number = whole(int(value) if re.fullmatch("[0-9]{1,10}", value) else value, f"target {text!r}", key)
+            changes["buffer_bytes" if key == "buffer_kib" else key] = number * (KIB if key == "buffer_kib" else 1)
+    return replace(target, name=text, **changes)
+
+
+def check(target: Accelerator) -> Accelerator:
+    """The target, if its names are known and its part holds it."""
+    if target.dataflow not in DATAFLOWS:
+        raise BadTarget(
+            f"target {target.name}: unknown dataflow {target.dataflow!r}; known: {', '.join(DATAFLOWS)}"
+        )
+    unknown = [k for k in target.kinds if k not in KINDS]
+    if unknown or not target.kinds:
+        raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(KINDS)}, not {unknown or 'none'}")
+    if len(set(target.kinds)) < len(target.kinds):
+        raise BadTarget(f"target {target.name}: kinds of PE stand there twice: {', '.join(target.kinds)}")
+    try:
+        nodes = {load_table(target.table).node_nm} if target.table else set()
+        if target.sram:
+            nodes.add(sram_price(target.sram, target.buffer_bytes).node_nm)
+        if target.dram:
+            dram_price(target.dram)
+    except UnknownTable as error:
+        raise BadTarget(f"target {target.name}: {error}") from None
+    if nodes - {target.node_nm}:
+        raise BadTarget(
+            f"target {target.name} is of {target.node_nm} nm, its prices of "
+            f"{', '.join(map(str, sorted(nodes)))} nm; name tables of one node"
+        )
+    if target.part:
+        for name, used in resources(target).items():
+            limit = available(target.part)[name]
+            if used > limit:
+                raise DoesNotFit(
+                    f"target {target.name} takes {used} {name} of {limit} usable on {target.part.name}; "
+                    "make the array, the buffer or the lanes smaller"
+                )
+    return target

@@ -1,0 +1,186 @@
+"""What a schedule costs: cycles, seconds, energy by part, op, memory level and layer; never below the roofline.
+
+Energy is that of scalar operations by (op, width) under the target's table, and of the bytes that move at
+each level. Widths that a table lacks are interpolated, see `Table.interpolate`, and `interpolated` says so.
+Registers, clocks, wires, leakage and idle PEs are not modelled: no table gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from costmodel.counting.tally import compulsory_bytes, layer_of
+from costmodel.dtypes import Float, Int
+from costmodel.hardware.occupancy import memory_prices
+from costmodel.mapping.schedule import Schedule, Step
+from costmodel.technology.loading import load_table
+from costmodel.technology.tables import Energy, Table, add_up
+from costmodel.widths.assign import Typed
+from costmodel.widths.policy import Work, add_work
+
+PARTS = ("array", "vector", "buffer", "dram")
+
+
+@dataclass(frozen=True)
+class StepEnergy:
+    """Energy of one step by part; None where nothing is published for the target."""
+
+    array: Energy | None
+    vector: Energy | None
+    buffer: Energy | None
+    dram: Energy | None
+
+    def total(self) -> Energy | None:
+        found = [getattr(self, part) for part in PARTS]
+        return None if any(e is None for e in found) else add_up(found)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A schedule, priced."""
+
+    schedule: Schedule
+    energies: tuple[StepEnergy, ...]
+    interpolated: tuple[str, ...]  # (op, width) pairs that the table does not list
+    roofline_cycles: int
+
+    @property
+    def cycles(self) -> int:
+        return self.schedule.cycles
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / (self.schedule.target.clock_mhz * 1e6)
+
+    @property
+    def energy(self) -> Energy | None:
+        return self.sum_of(PARTS)
+
+    @property
+    def energy_delay_js(self) -> float | None:
+        """Energy-delay product in joule seconds."""
+        return None if self.energy is None else self.energy.nominal_pj * 1e-12 * self.seconds
+
+    @property
+    def utilisation(self) -> float:
+        """Share of PE cycles in which a PE takes a pair of operands in."""
+        pairs = sum(step.array_pairs for step in self.schedule.steps)
+        return pairs / (self.schedule.target.array.pes * self.cycles)
+
+    def sum_of(self, parts: Iterable[str], only: Iterable[int] | None = None) -> Energy | None:
+        """Energy of some parts, of all steps or of those at some places."""
+        places = range(len(self.energies)) if only is None else only
+        found = [getattr(self.energies[i], part) for i in places for part in parts]
+        return None if any(e is None for e in found) else add_up(found)
+
+    def by_layer(self) -> dict[str, Energy | None]:
+        return self.grouped(lambda step: layer_of(step.module))
+
+    def by_op(self) -> dict[str, Energy | None]:
+        return self.grouped(lambda step: step.op)
+
+    def grouped(self, key: object) -> dict[str, Energy | None]:
+        assert callable(key)
+        groups: dict[str, list[int]] = {}
+        for i, step in enumerate(self.schedule.steps):
+            groups.setdefault(key(step), []).append(i)
+        return {name: self.sum_of(PARTS, places) for name, places in groups.items()}
+
+    @property
+    def core_places(self) -> tuple[int, ...]:
+        return tuple(i for i, step in enumerate(self.schedule.steps) if step.in_core)
+
+
+def price(typed: Typed, schedule: Schedule, table: Table | None = None) -> Cost:
+    """Energies of a schedule under the target's own table, or another one.
+
+    Raises:
+        UnknownTable: an operation that occurs has no price in the table.
+    """
+    target = schedule.target
+    if table is None and target.table:
+        table = load_table(target.table)
+    memories = memory_prices(target)
+    energies = []
+    for step in schedule.steps:
+        array = None if table is None else price_work(table, step.array_work)
+        vector = None if table is None else price_work(table, step.vector_work)
+        buffer = dram = None
+        if memories is not None:
+            buffer = memories.buffer_read * (step.buffer_read_bits / 8)
+            buffer += memories.buffer_write * (step.buffer_write_bits / 8)
+            dram = memories.dram * ((step.read_bits + step.write_bits) / 8)
+        energies.append(StepEnergy(array, vector, buffer, dram))
+    used = [w for step in schedule.steps for w in (*step.array_work, *step.vector_work)]
+    flags = () if table is None else interpolated(table, used)
+    return Cost(schedule, tuple(energies), flags, roofline_cycles(typed, schedule))
+
+
+def price_work(table: Table, works: Iterable[Work]) -> Energy:
+    """Energy of scalar operations, each at its width."""
+    return add_up(price_one(table, w.op, w.type) * w.n for w in works)
+
+
+def price_one(table: Table, op: str, kind: Int | Float) -> Energy:
+    return table.interpolate(op, kind.bits) if isinstance(kind, Int) else table.price(op, str(kind))
+
+
+def interpolated(table: Table, works: Iterable[Work]) -> tuple[str, ...]:
+    """Pairs of operation and width whose price is no row of the table and no explicit range."""
+    rows = {(row.op, row.dtype) for row in table.ops}
+    found = []
+    for op, kind in add_work(works):
+        base = op
+        estimate = next((e for e in table.estimates if op in e.ops), None)
+        if estimate is not None and not any(row.op == op for row in table.ops):
+            if estimate.of == "pj":
+                continue
+            base = estimate.of
+        if kind.lstrip("u").startswith("int") and (base, kind.lstrip("u")) not in rows:
+            found.append(f"{op} {kind}")
+    return tuple(sorted(set(found)))
+
+
+def roofline_cycles(typed: Typed, schedule: Schedule) -> int:
+    """No schedule is faster: all PEs busy in every cycle, or the compulsory bytes at full bandwidth."""
+    target = schedule.target
+    pairs = sum(step.array_pairs for step in schedule.steps)
+    work = -(-pairs // target.array.pes)
+    return max(work, -(-compulsory_bytes(typed.graph) * target.clock_mhz // target.bandwidth_mb_s))
+
+
+def critical_path_cycles(schedule: Schedule, typed: Typed) -> int:
+    """Cycles of the longest chain of steps that wait for each other: the time with one machine a step."""
+    import networkx as nx
+
+    from costmodel.mapping.fusion import sources_of
+
+    source = sources_of(typed.graph)
+    maker: dict[int, int] = {}
+    graph = nx.DiGraph()
+    for i, step in enumerate(schedule.steps):
+        graph.add_node(i)
+        for n in step.nodes:
+            for v in typed.graph.nodes[n].inputs:
+                j = maker.get(source[v])
+                if j is not None and j != i:
+                    graph.add_edge(j, i)
+            for v in typed.graph.nodes[n].outputs:
+                maker[source[v]] = i
+    ends: dict[int, int] = {}
+    for i in nx.topological_sort(graph):
+        before = max((ends[j] for j in graph.predecessors(i)), default=0)
+        ends[i] = before + schedule.steps[i].cycles
+    return max(ends.values(), default=0)
+
+
+def moved_bytes(steps: Iterable[Step]) -> dict[str, int]:
+    """Bytes read and written at each level."""
+    steps = tuple(steps)
+    return {
+        "dram_read": sum(s.read_bits for s in steps) // 8,
+        "dram_write": sum(s.write_bits for s in steps) // 8,
+        "buffer_read": sum(s.buffer_read_bits for s in steps) // 8,
+        "buffer_write": sum(s.buffer_write_bits for s in steps) // 8,
+    }

@@ -1,0 +1,65 @@
+"""Closed forms of cycles, moved bytes and energy on a target: the piece around some sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sympy
+
+from costmodel.counting.symbols import L, price_symbol, traced_graph
+from costmodel.counting.traced import form_of
+from costmodel.graph.ir import Graph
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.occupancy import memory_prices
+from costmodel.mapping.cost import price_one
+from costmodel.mapping.schedule import schedule
+from costmodel.technology.loading import load_table
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.policy import Policy
+
+
+def machine_forms(
+    graphs: tuple[Graph, Graph],
+    grouped: bool,
+    sizes: Mapping[str, int],
+    policy: Policy,
+    target: Accelerator,
+    convention: str,
+    symbolic_prices: bool = False,
+) -> dict[str, Any]:
+    """Cycles, moved bytes and energy on a target in B, S, d, H, G, F, L: the piece around some sizes.
+
+    Args:
+        graphs: canonical graphs of one and of two layers, traced at `prime_sizes`.
+
+    Returns:
+        `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, and `energy_pj` where the target has prices.
+    """
+    one, two = (
+        quantities(assign_widths(traced_graph(graph, sizes, grouped), policy), target, convention, symbolic_prices)
+        for graph in graphs
+    )
+    return {name: sympy.expand(one[name] + (L - 1) * (two[name] - one[name])) for name in one}
+
+
+def quantities(typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool) -> dict[str, Any]:
+    """Forms of one schedule. With symbolic prices there is an energy for every target."""
+    steps = schedule(typed, target, convention).steps
+    dram = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
+    reads, writes = (
+        sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in ("read", "write")
+    )
+    found = {"cycles": sum(form_of(s.cycles) for s in steps), "moved_bytes": dram, "buffer_bytes": reads + writes}
+    memories = memory_prices(target)
+    table = load_table(target.table) if target.table else None
+    levels = {"buffer_read": reads, "buffer_write": writes, "dram": dram}
+    works = [(w, form_of(w.n)) for s in steps for w in (*s.array_work, *s.vector_work)]
+    if symbolic_prices:
+        energy = sum(form * price_symbol(w.op, str(w.type)) for w, form in works)
+        found["energy_pj"] = energy + sum(form * price_symbol(name) for name, form in levels.items())
+    elif table is not None and memories is not None:
+        energy = sum(form * sympy.Float(price_one(table, w.op, w.type).nominal_pj) for w, form in works)
+        costs = [form * sympy.Float(getattr(memories, name).nominal_pj) for name, form in levels.items()]
+        found["energy_pj"] = energy + sum(costs)
+    return found

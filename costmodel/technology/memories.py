@@ -1,0 +1,230 @@
+"""What memories cost: SRAM by capacity, DRAM by kind, wires; and the FPGA resources of a PE.
+
+Data lives in `technology/memory/*.toml` and `technology/fpga/*.toml`. Between published capacities energy
+goes by a power of the capacity (a line in logarithms), and so beyond them; `how` says which it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+from costmodel.errors import UnknownTable
+from costmodel.technology.loading import DATA
+from costmodel.technology.rows import check_order, made_all, read_toml
+from costmodel.technology.tables import Energy
+
+REFERENCE_BYTES = 8192  # the capacity at which the fits are stated
+
+
+@dataclass(frozen=True, kw_only=True)
+class SramFit:
+    """pJ/byte = k (C / 8 KiB)^exponent, um2 = area (C / 8 KiB)^area_exponent; errors as shares."""
+
+    name: str
+    node_nm: int
+    k_pj_per_byte: float
+    exponent: float
+    max_error: float
+    area_um2: float
+    area_exponent: float
+    area_max_error: float
+    includes: str
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SramPoint:
+    """Energy of an access to an SRAM of one capacity."""
+
+    name: str
+    node_nm: int
+    vdd: float | None = None  # None where the source gives no voltage
+    capacity_bytes: int
+    access_bits: int
+    energy_pj: float
+    includes: str
+    evidence: str
+    source: str
+    row: str
+
+    @property
+    def pj_per_byte(self) -> float:
+        return self.energy_pj * 8 / self.access_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class DramKind:
+    """Energy of a bit from or to one kind of DRAM."""
+
+    name: str
+    low_pj: float
+    energy_pj: float
+    high_pj: float
+    includes: str
+    evidence: str
+    source: str
+    row: str
+
+    @property
+    def per_byte(self) -> Energy:
+        return Energy(self.energy_pj, self.low_pj, self.high_pj) * 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """Energy of a bit over a millimetre."""
+
+    name: str
+    node_nm: int
+    vdd: float | None = None
+    pj_per_bit_mm: float
+    includes: str
+    evidence: str
+    source: str
+    row: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeResources:
+    """What a PE of some kinds takes on an FPGA."""
+
+    kinds: tuple[str, ...]
+    dsp: int
+    lut: int
+    ff: int
+    carry4: int
+    includes: str
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class MemoryPrice:
+    """Energy of a byte, the node, and how it is known."""
+
+    per_byte: Energy
+    node_nm: int
+    how: str
+    source: str
+
+
+@functools.cache
+def sram_rows() -> tuple[tuple[SramFit, ...], tuple[SramPoint, ...]]:
+    record = read_toml(DATA / "memory" / "sram.toml")
+    return made_all(SramFit, record, "fit", "sram.toml"), made_all(SramPoint, record, "point", "sram.toml")
+
+
+@functools.cache
+def dram_kinds() -> tuple[DramKind, ...]:
+    kinds = made_all(DramKind, read_toml(DATA / "memory" / "dram.toml"), "dram", "dram.toml")
+    for kind in kinds:
+        check_order(kind.low_pj, kind.energy_pj, kind.high_pj, f"dram.toml: {kind.name}")
+    return kinds
+
+
+@functools.cache
+def wires() -> tuple[Wire, ...]:
+    return made_all(Wire, read_toml(DATA / "memory" / "dram.toml"), "wire", "dram.toml")
+
+
+@functools.cache
+def synthesised() -> tuple[PeResources, ...]:
+    return made_all(PeResources, read_toml(DATA / "fpga" / "xc7.toml"), "pe", "xc7.toml")
+
+
+def sram_names() -> tuple[str, ...]:
+    fits, points = sram_rows()
+    return tuple(dict.fromkeys([*(p.name for p in points), *(f.name for f in fits)]))
+
+
+def sram_price(name: str, capacity_bytes: int) -> MemoryPrice:
+    """Energy of a byte read from or written to an SRAM of a capacity.
+
+    Raises:
+        UnknownTable: no such SRAM.
+    """
+    fits, points = sram_rows()
+    for fit in fits:
+        if fit.name == name:
+            pj = fit.k_pj_per_byte * (capacity_bytes / REFERENCE_BYTES) ** fit.exponent
+            how = f"fit, error up to {100 * fit.max_error:.0f} %"
+            how += "" if 1024 <= capacity_bytes <= 8 << 20 else "; beyond the fitted 1 KiB to 8 MiB"
+            return MemoryPrice(Energy(pj, pj, pj), fit.node_nm, how, fit.source)
+    mine = sorted((p for p in points if p.name == name), key=lambda p: p.capacity_bytes)
+    if not mine:
+        raise UnknownTable(f"unknown SRAM {name!r}; known: {', '.join(sram_names())}")
+    pj, how = between_points(mine, capacity_bytes)
+    return MemoryPrice(Energy(pj, pj, pj), mine[0].node_nm, how, mine[0].source)
+
+
+def between_points(points: list[SramPoint], capacity_bytes: int) -> tuple[float, str]:
+    """pJ a byte at a capacity, and how it is known."""
+    for point in points:
+        if point.capacity_bytes == capacity_bytes:
+            return point.pj_per_byte, "published"
+    if len(points) == 1:
+        raise UnknownTable(f"SRAM {points[0].name} is published at {points[0].capacity_bytes} bytes only")
+    above = next((i for i, p in enumerate(points) if p.capacity_bytes > capacity_bytes), len(points) - 1)
+    low, high = points[max(above, 1) - 1], points[max(above, 1)]
+    slope = math.log(high.pj_per_byte / low.pj_per_byte) / math.log(high.capacity_bytes / low.capacity_bytes)
+    inside = low.capacity_bytes < capacity_bytes < high.capacity_bytes
+    where = f"{low.capacity_bytes // 1024} and {high.capacity_bytes // 1024} KiB"
+    how = f"interpolated between {where}" if inside else f"extrapolated from {where}"
+    return low.pj_per_byte * (capacity_bytes / low.capacity_bytes) ** slope, how
+
+
+def sram_area_um2(name: str, capacity_bytes: int) -> tuple[float, str] | None:
+    """Area of an SRAM and how it is known; None where the source gives no areas.
+
+    Raises:
+        UnknownTable: no such SRAM.
+    """
+    for fit in sram_rows()[0]:
+        if fit.name == name:
+            area = fit.area_um2 * (capacity_bytes / REFERENCE_BYTES) ** fit.area_exponent
+            return area, f"fit, error up to {100 * fit.area_max_error:.0f} %"
+    if name not in sram_names():
+        raise UnknownTable(f"unknown SRAM {name!r}; known: {', '.join(sram_names())}")
+    return None
+
+
+def dram_price(name: str) -> DramKind:
+    """A kind of DRAM by name.
+
+    Raises:
+        UnknownTable: no such kind.
+    """
+    for kind in dram_kinds():
+        if kind.name == name:
+            return kind
+    raise UnknownTable(f"unknown DRAM {name!r}; known: {', '.join(k.name for k in dram_kinds())}")
+
+
+def pe_resources(kinds: tuple[str, ...], dsp: bool) -> PeResources:
+    """Resources of a PE that does some kinds of term, with a DSP for its multiplier or without.
+
+    `clip` is a signed, `relu` an unsigned subtraction that stops at 0: one PE that does both takes what
+    the larger of them does. What was not synthesised as one is the sum of its parts, an upper estimate.
+    """
+    wanted = {"relu" if k == "clip" and len(kinds) > 1 else k for k in kinds}
+    use_dsp = dsp and "mac" in wanted
+    for row in synthesised():
+        if set(row.kinds) == wanted and bool(row.dsp) == use_dsp:
+            return row
+    found = [pe_resources(("mac",), dsp)] if "mac" in wanted else []
+    rest = tuple(sorted(wanted - {"mac"}))
+    whole = next((row for row in synthesised() if set(row.kinds) == set(rest)), None)
+    found += [whole] if whole else [pe_resources((kind,), dsp) for kind in rest]
+    return PeResources(
+        kinds=kinds,
+        dsp=sum(row.dsp for row in found),
+        lut=sum(row.lut for row in found),
+        ff=sum(row.ff for row in found),
+        carry4=sum(row.carry4 for row in found),
+        includes="sum of parts that were synthesised one by one: an upper estimate",
+        evidence=found[0].evidence,
+        source=found[0].source,
+    )

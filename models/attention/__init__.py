@@ -1,0 +1,4 @@
+"""Attention mechanisms: names and options, cores for torch, kernels.
+
+Imports models.errors.
+"""

@@ -1,0 +1,4 @@
+"""Tasks: data, text, predictions, metrics.
+
+Imports models.zoo.
+"""

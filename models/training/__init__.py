@@ -1,0 +1,4 @@
+"""Fine-tuning and distillation.
+
+Imports all other packages of models.
+"""

@@ -1,0 +1,4 @@
+"""A program on an accelerator: cycles, bytes and events as they happen, and their energy.
+
+Imports sim.integer, and costmodel below api.
+"""

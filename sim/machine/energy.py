@@ -1,0 +1,75 @@
+"""Energy of what happened, under any table: PEs, their registers, buffer, DRAM, vector unit, layer.
+
+Registers are priced where a table has a row for a bit of one; `costmodel.mapping.cost` leaves them out. With
+`activity`, the energy of PEs is scaled by the bits that really toggled at their ports: published figures are
+taken to stand for random operands, of which half the bits toggle. That is an estimate, and is called one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from costmodel.counting.tally import layer_of
+from costmodel.errors import UnknownTable
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.occupancy import memory_prices
+from costmodel.mapping.cost import price_work
+from costmodel.technology.tables import Energy, Table, add_up
+from sim.machine.events import Events, sum_events, works_of
+from sim.machine.execution import Execution
+
+PARTS = ("array", "vector", "buffer", "dram")  # as `costmodel.mapping.cost` has them
+RANDOM_ACTIVITY = 0.5
+
+
+@dataclass(frozen=True)
+class Split:
+    """Energy by part; None where no price is published."""
+
+    array: Energy
+    register: Energy | None
+    vector: Energy
+    buffer: Energy | None
+    dram: Energy | None
+
+    @property
+    def total(self) -> Energy | None:
+        """All parts but registers, as in the analytic cost."""
+        found = [getattr(self, part) for part in PARTS]
+        return None if any(e is None for e in found) else add_up(found)
+
+
+def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activity: bool = False) -> Split:
+    """Energy of some events: arithmetic under a table, memories at the target's prices.
+
+    Raises:
+        UnknownTable: an operation that occurs has no price in the table.
+    """
+    array = price_work(table, works_of(events.array))
+    activity = events.activity
+    if scale_by_activity and activity is not None:
+        array = array * (activity / RANDOM_ACTIVITY)
+    buffer = dram = None
+    memories = memory_prices(target)
+    # Prices of memories are of the target's node: under a table of another one they say nothing.
+    if memories is not None and table.node_nm == target.node_nm:
+        buffer = memories.buffer_read * (events.buffer_read_bits / 8)
+        buffer += memories.buffer_write * (events.buffer_write_bits / 8)
+        dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
+    return Split(array, register_energy(events, table), price_work(table, works_of(events.vector)), buffer, dram)
+
+
+def register_energy(events: Events, table: Table) -> Energy | None:
+    """A write of a register bit, where a table prices one."""
+    try:
+        return table.price("register", "int1") * events.register_bits
+    except UnknownTable:
+        return None
+
+
+def by_layer(execution: Execution, target: Accelerator, table: Table, scale_by_activity: bool) -> dict[str, Split]:
+    """The split of each layer, in order."""
+    layers: dict[str, list[Events]] = {}
+    for done in execution.steps:
+        layers.setdefault(layer_of(done.step.module), []).append(done.events)
+    return {name: energy_of(sum_events(all_), target, table, scale_by_activity) for name, all_ in layers.items()}

@@ -1,0 +1,238 @@
+"""A schedule executed: tiles through buffers and the array, the rest through the vector unit.
+
+Each product runs pass by pass. A pass loads the tiles that are not in the buffer, sums terms on the array
+into accumulators, and stores what is finished; every word that moves is counted as it moves. What the
+vector unit does between passes is computed for a whole step at once: its bits do not depend on the order.
+Three things hold by test: the bits are those of `run.py`, the arithmetic is that of the typed graph, and
+cycles and moved bits are those of `costmodel.mapping.cost`, which has them in closed forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+from costmodel.errors import CostModelError
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.mapping.core import CoreCost
+from costmodel.mapping.schedule import PE_KIND, SLOW, Schedule, Step, shape_of
+from costmodel.mapping.tile import TileCost
+from sim.integer.program import Program
+from sim.integer.run import start_batch
+from sim.integer.views import Array
+from sim.machine.events import Arithmetic, Events, vector_events
+from sim.machine.products import Ends, run_core_product, run_product
+from sim.machine.state import State
+
+
+@dataclass(frozen=True)
+class Executed:
+    """One step as it ran."""
+
+    step: Step
+    events: Events
+    cycles: int
+    array_cycles: int
+    vector_cycles: int
+    dma_cycles: int
+    buffer_bytes: int
+    # What nothing hides: the loads before the first pass, the drain of the array and the store behind the last.
+    load_cycles: int
+    tail_cycles: int
+    store_cycles: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A schedule as it ran: the first output as integers, and every step."""
+
+    output: Array
+    steps: tuple[Executed, ...]
+    target: Accelerator
+
+    @property
+    def cycles(self) -> int:
+        return sum(step.cycles for step in self.steps)
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / (self.target.clock_mhz * 1e6)
+
+    @property
+    def utilisation(self) -> float:
+        """Share of PE cycles in which a PE takes a pair of operands in."""
+        return sum(step.events.pairs for step in self.steps) / (self.target.array.pes * self.cycles)
+
+
+def execute(
+    program: Program,
+    schedule: Schedule,
+    ids: Array,
+    keep: Array | None = None,
+    activity: bool = False,
+    tick: Callable[[Executed], None] = lambda step: None,
+    watch: Callable[[int, Array], None] | None = None,
+) -> Execution:
+    """Run a program as a schedule of the same typed graph says.
+
+    Args:
+        activity: count the bits that toggle at the ports of PEs.
+        tick: called after each step.
+        watch: sees every value by id.
+
+    Raises:
+        CostModelError: another timing than `array`, wrong ids, a value beyond its declared range.
+    """
+    if schedule.convention != "array":
+        raise CostModelError(f"the machine steps the array convention, not {schedule.convention}")
+    state = State(program, schedule, start_batch(program, ids, keep), activity, watch)
+    done = []
+    for step in schedule.steps:
+        done.append(run_step(state, step))
+        tick(done[-1])
+    (output,) = program.typed.graph.outputs
+    return Execution(state.value(output), tuple(done), schedule.target)
+
+
+def run_step(state: State, step: Step) -> Executed:
+    state.now += 1
+    events, ends = Events(), Ends()
+    array_cycles = buffer_bytes = 0
+    products = [n for n in step.nodes if state.graph.nodes[n].op in PE_KIND]
+    between = None if len(products) == 1 or not products else operand_between(state, products)
+    for n in step.nodes:
+        if n not in products:
+            state.run_node(n)
+            events.vector += vector_events(state.program.typed, state.graph.nodes[n])
+        elif isinstance(step.chosen, CoreCost):
+            first = n == products[0]
+            array_cycles += run_core_product(state, n, step.chosen, first, between, events, ends)
+            buffer_bytes = step.chosen.buffer_bytes
+        else:
+            assert isinstance(step.chosen, TileCost)
+            used, buffer_bytes = run_product(state, n, step.chosen.tile, events, ends)
+            array_cycles += used
+    operands = tile_operands(state, products)
+    beside, kept = move_operands(state, step, operands, events)
+    events.buffer_read_bits += beside + kept
+    outputs = prod(state.graph.values[state.graph.nodes[products[-1]].outputs[0]].shape) if products else 0
+    store_bits = move_results(state, step, events, outputs) * ends.last_store_words
+    vector_cycles = cycles_of_vector(state, events.vector)
+    return timed(state, step, events, ends, store_bits, array_cycles, vector_cycles, buffer_bytes, beside)
+
+
+def timed(
+    state: State,
+    step: Step,
+    events: Events,
+    ends: Ends,
+    store_bits: int,
+    array_cycles: int,
+    vector_cycles: int,
+    buffer_bytes: int,
+    beside: int,
+) -> Executed:
+    """Array, vector unit and DMA work beside each other; the ends do not."""
+    if isinstance(step.chosen, CoreCost):  # what a core reads beside its operands comes before it
+        moved = events.dram_read_bits + events.dram_write_bits - beside
+        dma, extra = dma_cycles(state, moved), dma_cycles(state, beside)
+        shape = shape_of(state.graph, state.graph.nodes[next(n for n in step.nodes if state.is_product(n))])
+        blocks = -(-shape.product.M // step.chosen.rows)
+        cycles = max(array_cycles, dma, vector_cycles) - (-vector_cycles // (shape.B * blocks)) + extra
+        dma += extra
+    else:
+        dma = dma_cycles(state, events.dram_read_bits + events.dram_write_bits)
+        cycles = max(array_cycles, dma, vector_cycles, 1)
+    load, store = dma_cycles(state, ends.first_load_bits), dma_cycles(state, store_bits)
+    return Executed(
+        step=step,
+        events=events,
+        cycles=cycles + load + ends.tail_cycles + store,
+        array_cycles=array_cycles,
+        vector_cycles=vector_cycles,
+        dma_cycles=dma,
+        buffer_bytes=buffer_bytes,
+        load_cycles=load,
+        tail_cycles=ends.tail_cycles,
+        store_cycles=store,
+    )
+
+
+def dma_cycles(state: State, bits: int) -> int:
+    return -(-bits * state.target.clock_mhz // (8 * state.target.bandwidth_mb_s))
+
+
+def cycles_of_vector(state: State, arithmetic: Arithmetic) -> int:
+    busy = sum(n * (state.target.slow_cycles if op in SLOW else 1) for (op, _), n in arithmetic.items())
+    return -(-busy // state.target.lanes)
+
+
+def operand_between(state: State, products: list[int]) -> int:
+    """The operand of a core's second product that its first one made."""
+    first, second = (state.graph.nodes[n] for n in products)
+    made = {state.source[i] for i in first.outputs}
+    for n, node in enumerate(state.graph.nodes):
+        if n > products[0] and any(state.source[i] in made for i in node.inputs) and n < products[1]:
+            made.update(state.source[i] for i in node.outputs)
+    return next(i for i in second.inputs[:2] if state.source[i] in made)
+
+
+def tile_operands(state: State, products: list[int]) -> set[int]:
+    """What tiles load: not moved again with the rest."""
+    return {state.source[i] for n in products for i in state.graph.nodes[n].inputs[:2]}
+
+
+def move_operands(state: State, step: Step, loaded: set[int], events: Events) -> tuple[int, int]:
+    """Everything else that a step reads from outside, once: bits from DRAM, bits kept on chip."""
+    pieces: dict[int, dict[object, int]] = {}
+    for n in step.nodes:
+        node = state.graph.nodes[n]
+        for place, i in enumerate(node.inputs):
+            value = state.source[i]
+            if state.home.get(value) == state.now or value in loaded or state.is_index(value):
+                continue
+            found = pieces.setdefault(value, {})
+            if node.op == "gather" and place == 0:  # the rows that are picked
+                rows = prod(state.graph.values[node.outputs[0]].shape[:-1])
+                width = state.graph.values[i].shape[-1] * state.bits(i)
+                found[n] = 8 * -(-rows * width // 8)
+            else:
+                found["view", i] = state.packed_bits(i if value in state.maker else value)
+    beside = kept = 0
+    for value, found in pieces.items():
+        bits = min(sum(found.values()), state.packed_bits(value))
+        if value in state.kept:
+            kept += bits
+        else:
+            beside += bits
+    events.dram_read_bits += beside
+    events.buffer_write_bits += beside
+    return beside, kept
+
+
+def results(state: State, step: Step) -> tuple[int, int]:
+    """Bits of what later steps read, or the model returns: that go to DRAM, that stay."""
+    returned = {state.source[i] for i in state.graph.outputs}
+    away = stay = 0
+    for value in {state.source[i] for n in step.nodes for i in state.graph.nodes[n].outputs}:
+        if value in state.kept:
+            stay += state.packed_bits(value)
+        elif value in returned or state.readers.get(value, set()) - {state.now}:
+            away += state.packed_bits(value)
+    return away, stay
+
+
+def move_results(state: State, step: Step, events: Events, outputs: int) -> int:
+    """Results leave the lanes: of a product as one word of whole bits an output. Bits of that word."""
+    away, stay = results(state, step)
+    word = 0
+    if outputs:
+        word = -(-away // outputs)
+        away, stay = word * outputs, stay if away else outputs * -(-stay // outputs)
+    else:  # out of the lanes into the buffer, and from there
+        events.buffer_write_bits += away
+        events.buffer_read_bits += away
+    events.dram_write_bits += away
+    events.buffer_write_bits += stay
+    return word

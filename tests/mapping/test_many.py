@@ -1,0 +1,132 @@
+"""The compiled form equals the scheduled cost: cycles and bytes exactly, energy to 1e-9."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from costmodel.errors import BadTarget, DoesNotFit
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.lowering import lower
+from costmodel.graph.tracing import trace
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.loading import load_target
+from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.timing import DATAFLOWS, ArrayShape
+from costmodel.mapping.cost import moved_bytes, price
+from costmodel.mapping.many import PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.mapping.schedule import schedule
+from costmodel.technology.loading import load_table
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.policy import parse_policy
+from models.attention.mechanisms import MECHANISMS, Mechanism
+from models.zoo.loading import load_model
+
+BASE = load_target("edge-asic")
+KIB = 1024
+
+
+@cache
+def typed(name: str, widths: str, seq: int, batch: int, heads: int, layers: int) -> Typed:
+    sizes = {"dim": 16 * heads, "n_heads": heads, "hidden_dim": 200, "n_layers": layers}
+    loaded = load_model("distilbert", mechanism=Mechanism(name), batch=batch, seq=seq, sizes=sizes)
+    return assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy(widths))
+
+
+@cache
+def base(name: str, seq: int) -> Typed:
+    loaded = load_model("distilbert", mechanism=Mechanism(name), batch=1, seq=seq, sizes={})
+    return assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("w8a8"))
+
+
+def machine(rng: random.Random, kinds: tuple[str, ...] = BASE.kinds) -> Accelerator:
+    """Some machine; half of them small, so that cores do not fit and norms are cut off."""
+    return replace(
+        BASE,
+        kinds=kinds,
+        array=ArrayShape(rng.choice([3, 8, 16, 24, 32, 64, 128]), rng.choice([4, 8, 16, 32, 48, 128, 256])),
+        dataflow=rng.choice(DATAFLOWS),
+        lanes=rng.choice([1, 16, 64, 100, 1000]),
+        buffer_bytes=rng.choice([3, 8, 20, 64, 100, 256, 512, 1000, 4096, 32768]) * KIB + rng.randrange(9),
+        bandwidth_mb_s=rng.choice([100, 1000, 12800, 600_000]),
+        clock_mhz=rng.choice([150, 500, 1050]),
+    )
+
+
+def parameters(machines: list[Accelerator]) -> dict[str, np.ndarray]:
+    rows = [
+        (m.array.R, m.array.C, m.dataflow, m.lanes, m.buffer_bytes, m.bandwidth_mb_s, m.clock_mhz)
+        for m in machines
+    ]
+    prices = [memory_prices(m) for m in machines]
+    columns = dict(zip(PARAMETERS, map(np.array, zip(*rows, strict=True)), strict=True))
+    energies = [
+        [p.buffer_read.nominal_pj, p.buffer_write.nominal_pj, p.dram.nominal_pj] for p in prices if p is not None
+    ]
+    return columns | dict(zip(PRICES, np.array(energies).T, strict=True))
+
+
+def check(model: Typed, program: Program, machines: list[Accelerator]) -> int:
+    """Compare point by point; returns how many fitted."""
+    found = evaluate(program, parameters(machines))
+    table, fitted = load_table("horowitz45"), 0
+    for i, target in enumerate(machines):
+        try:
+            planned = schedule(model, target)
+        except DoesNotFit:
+            assert not found["fits"][i]
+            continue
+        fitted += 1
+        cost = price(model, planned, table)
+        moved = moved_bytes(planned.steps)
+        assert found["cycles"][i] == planned.cycles, target
+        assert found["core_cycles"][i] == sum(planned.steps[j].cycles for j in cost.core_places)
+        assert {key: int(found[f"{key}_bytes"][i]) for key in moved} == moved
+        assert cost.energy is not None
+        assert found["energy_pj"][i] == pytest.approx(cost.energy.nominal_pj, rel=1e-9)
+    return fitted
+
+
+@pytest.mark.parametrize("name", list(MECHANISMS))
+def test_compiled_equals_scheduled(name: str) -> None:
+    """1 000 random points over mechanisms, widths, sizes and machines."""
+    rng = random.Random(name)
+    fitted = 0
+    for widths in ("w8a8", "w4a8", "w8a16", "fp32"):
+        kinds = rng.choice([BASE.kinds, ("mac",), ("l1", "clip")])
+        size = rng.choice([1, 7, 32, 50]), rng.choice([1, 3]), rng.choice([1, 4, 8]), rng.choice([1, 3])
+        model = typed(name, widths, *size)
+        machines = [machine(rng, kinds) for _ in range(42)]
+        program = compile_program(model, machines[0], load_table("horowitz45"))
+        fitted += check(model, program, machines)
+    assert fitted > 60
+
+
+@pytest.mark.parametrize(("name", "seq"), [("dot", 128), ("inhibitor", 384)])
+def test_of_distilbert_base(name: str, seq: int) -> None:
+    rng = random.Random(7)
+    model = base(name, seq)
+    program = compile_program(model, BASE, load_table("horowitz45"))
+    assert check(model, program, [machine(rng) for _ in range(25)]) > 5
+
+
+def test_parameters_broadcast_and_are_checked() -> None:
+    program = compile_program(typed("dot", "w8a8", 7, 1, 4, 1), BASE, None)
+    given = {name: column[0] for name, column in parameters([BASE]).items()}
+    found = evaluate(program, given | {"bandwidth_mb_s": np.array([100, 1000, 10_000])})
+    assert found["cycles"].shape == (3,)
+    assert (np.diff(found["cycles"]) <= 0).all()  # more bandwidth never costs more
+    for wrong, message in (
+        ({"lanes": 0}, "'lanes' is not at least 1"),
+        ({"wings": 2}, "'wings' is unknown"),
+        ({"dataflow": "up"}, "'dataflow' is not of os, ws, is"),
+    ):
+        with pytest.raises(BadTarget, match=message):
+            evaluate(program, given | wrong)
+    del given["lanes"]
+    with pytest.raises(BadTarget, match="'lanes' is missing"):
+        evaluate(program, given)
