@@ -1,8 +1,6 @@
-"""The one error that a user of the toolkit sees: a single line, exit code 2."""
+"""The errors that a user of the toolkit sees, all under `CostModelError`: a single line, exit code 2."""
 
-
-class CostModelError(Exception):
-    """Something the user can mend. The message says what was wrong, where, and what to do."""
+from models.errors import CostModelError as CostModelError
 
 
 class UnknownOp(CostModelError):

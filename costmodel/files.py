@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 from costmodel.errors import CostModelError
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is either complete or not there.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(beside, 0o666 & ~mask)
-        os.replace(beside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise
+from models.files import write_output as write_output
+from models.files import write_whole as write_whole
 
 
 def read_text(path: Path) -> str:
@@ -45,15 +24,3 @@ def read_lines(path: Path) -> list[str]:
     if not lines:
         raise CostModelError(f"{path} holds no sentence")
     return lines
-
-
-def write_output(path: Path, text: str, what: str) -> None:
-    """Write what the user asked for; `what` is the option or parameter that named the file.
-
-    Raises:
-        CostModelError: it cannot be written.
-    """
-    try:
-        write_whole(path, text)
-    except OSError as error:
-        raise CostModelError(f"{what} {path} cannot be written: {error.strerror}") from None

@@ -1,8 +1,9 @@
 """Records as JSON: the one place that writes them, reads them, and says what is in them.
 
-A record is a frozen dataclass. Its fields are the keys of its JSON object, in their order; a field made by
-`optional()` is left out where it is None. `schema_of` makes a JSON schema of a class from its type hints, and
-`decode` holds JSON to the same hints, so that what is written, read and published cannot differ.
+A record is a frozen dataclass. Its fields are the keys of its JSON object, in their order; the mark OPTIONAL leaves
+a field out where it is None, and INLINE puts the keys of a record among those of the record that holds it, as in
+`subject: Annotated[Subject, INLINE]`. `schema_of` makes a JSON schema of a class from its type hints, and `decode`
+holds JSON to the same hints, so that what is written, read and published cannot differ.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import dataclasses
 import json
 import types
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from costmodel.errors import BadRecord
 
@@ -23,15 +25,26 @@ Json = Any  # what `json.loads` gives: dict, list, str, int, float, bool, None
 LEAVES = {int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null"}
 
 
-def optional() -> Any:
-    """A field that its JSON leaves out where it is None."""
-    return dataclasses.field(default=None, metadata={"optional": True})
+OPTIONAL = "left out where it is None"
+INLINE = "its keys stand among those of the record that holds it"
 
 
 def flat(cls: type[R]) -> type[R]:
     """Mark a record whose JSON is the list of its fields in place of an object."""
     cls.__json_list__ = True  # type: ignore[attr-defined]
     return cls
+
+
+@lru_cache(None)
+def fields_of(cls: Any) -> tuple[tuple[str, Any, tuple[Any, ...]], ...]:
+    """Name, type and marks of each field of a record."""
+    hints = get_type_hints(cls, include_extras=True)
+    found = []
+    for f in dataclasses.fields(cls):
+        hint = hints[f.name]
+        marked = get_origin(hint) is Annotated
+        found.append((f.name, hint.__origin__ if marked else hint, hint.__metadata__ if marked else ()))
+    return tuple(found)
 
 
 def encode(value: Any) -> Json:
@@ -41,10 +54,16 @@ def encode(value: Any) -> Json:
         TypeError: something in it has no place in JSON.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        pairs = [(name, marks, getattr(value, name)) for name, _, marks in fields_of(type(value))]
         if hasattr(value, "__json_list__"):
-            return [encode(found) for _, found in pairs]
-        return {f.name: encode(v) for f, v in pairs if v is not None or "optional" not in f.metadata}
+            return [encode(found) for _, _, found in pairs]
+        made: dict[str, Json] = {}
+        for name, marks, found in pairs:
+            if INLINE in marks:
+                made |= encode(found)
+            elif found is not None or OPTIONAL not in marks:
+                made[name] = encode(found)
+        return made
     if isinstance(value, Mapping):
         return {str(key): encode(found) for key, found in value.items()}
     if isinstance(value, list | tuple):
@@ -108,12 +127,10 @@ def _decoded(hint: Any, value: Json, where: str) -> Any:
         if not isinstance(value, list) or (args[-1] is not Ellipsis and len(value) != len(args)):
             raise BadRecord(f"{where} is no list" + ("" if args[-1] is Ellipsis else f" of {len(args)}"))
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_decoded(kind, each, f"{where}[{n}]") for n, (kind, each) in enumerate(zip(kinds, value)))
-    if (
-        origin in (dict, Mapping)
-        or origin is not None
-        and isinstance(origin, type)
-        and issubclass(origin, Mapping)
+        pairs = zip(kinds, value, strict=True)
+        return tuple(_decoded(kind, each, f"{where}[{n}]") for n, (kind, each) in enumerate(pairs))
+    if origin in (dict, Mapping) or (
+        origin is not None and isinstance(origin, type) and issubclass(origin, Mapping)
     ):
         if not isinstance(value, dict):
             raise BadRecord(f"{where} is no object")
@@ -127,19 +144,32 @@ def _decoded(hint: Any, value: Json, where: str) -> Any:
 
 
 def _decoded_record(cls: Any, value: Json, where: str) -> Any:
-    hints, known = get_type_hints(cls), dataclasses.fields(cls)
+    known = fields_of(cls)
     if hasattr(cls, "__json_list__"):
         if not isinstance(value, list) or len(value) != len(known):
             raise BadRecord(f"{where} is no list of {len(known)}")
-        value = {f.name: each for f, each in zip(known, value, strict=True)}
+        value = {name: each for (name, _, _), each in zip(known, value, strict=True)}
     if not isinstance(value, dict):
         raise BadRecord(f"{where} is no object")
-    unknown = sorted(set(value) - {f.name for f in known})
-    missing = [f.name for f in known if f.name not in value and "optional" not in f.metadata]
+    value = dict(value)
+    for name, hint, marks in known:
+        if INLINE in marks:
+            value[name] = {key: value.pop(key) for key in sorted(keys_of(hint) & set(value))}
+    unknown = sorted(set(value) - {name for name, _, _ in known})
+    missing = [name for name, _, marks in known if name not in value and OPTIONAL not in marks]
     if unknown or missing:
         what = f"unknown {unknown[0]!r}" if unknown else f"no {missing[0]!r}"
         raise BadRecord(f"{where} has {what}")
-    return cls(**{name: _decoded(hints[name], each, f"{where}.{name}") for name, each in value.items()})
+    given = {name: _decoded(hint, value[name], f"{where}.{name}") for name, hint, _ in known if name in value}
+    return cls(**given)
+
+
+def keys_of(cls: Any) -> set[str]:
+    """The keys of a record's JSON object."""
+    keys: set[str] = set()
+    for name, hint, marks in fields_of(cls):
+        keys |= keys_of(hint) if INLINE in marks else {name}
+    return keys
 
 
 # Schema
@@ -156,13 +186,19 @@ def schema_of(cls: Any, title: str) -> dict[str, Json]:
 
 
 def _object_schema(cls: Any, parts: dict[str, Json]) -> dict[str, Json]:
-    hints = get_type_hints(cls)
-    fields = dataclasses.fields(cls)
-    each = {f.name: _schema(hints[f.name], parts) for f in fields}
+    each: dict[str, Json] = {}
+    required: list[str] = []
+    for name, hint, marks in fields_of(cls):
+        if INLINE in marks:
+            inner = _object_schema(hint, parts)
+            each |= inner["properties"]
+            required += inner["required"]
+            continue
+        each[name] = _schema(hint, parts)
+        required += [] if OPTIONAL in marks else [name]
     if hasattr(cls, "__json_list__"):
         items = list(each.values())
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
-    required = [f.name for f in fields if "optional" not in f.metadata]
     return {"type": "object", "properties": each, "required": required, "additionalProperties": False}
 
 

@@ -7,34 +7,42 @@ import os
 import tempfile
 from pathlib import Path
 
-from models.errors import ModelError
+from models.errors import CostModelError, ModelError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file so that it is either complete or not there; the one before it stays until then.
 
     Raises:
-        ModelError: it cannot be written.
+        OSError: it cannot be written.
     """
-    try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(beside, 0o666 & ~mask)
         os.replace(beside, path)
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(beside)
-        if isinstance(error, OSError):
-            raise ModelError(f"{path} cannot be written: {error.strerror}") from None
         raise
+
+
+def write_output(path: Path, content: bytes | str, what: str = "") -> None:
+    """`write_whole` for a file that the user asked for; `what` is the parameter that named it.
+
+    Raises:
+        CostModelError: it cannot be written.
+    """
+    named = f"`{what}={path}`" if what else str(path)
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise CostModelError(f"{named} cannot be written: {error.strerror}") from None
 
 
 def make_directory(path: Path) -> Path:

@@ -14,7 +14,6 @@ from costmodel.api.spaces import digest_of
 from costmodel.errors import CostModelError
 from costmodel.explore.points import AccuracyKey
 from costmodel.widths.policy import parse_policy
-from models.errors import ModelError
 
 METHOD = "mse"  # of ranges, as `costmodel evaluate` has it
 OTHER_FILES = "the worker's copy of the checkpoint or of the data is not the one that was asked for"
@@ -74,7 +73,7 @@ def measure_accuracy(key: AccuracyKey, name: str) -> float | str:
         if name_of(key) != name:
             return OTHER_FILES
         return accuracy_of(key)
-    except (CostModelError, ModelError) as error:
+    except CostModelError as error:
         return " ".join(str(error).split())
     except Exception as error:  # a checkpoint that breaks the simulator does not stop the other points
         return f"{type(error).__name__}: {' '.join(str(error).split())}"

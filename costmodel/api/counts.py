@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from costmodel.api.graphs import Request
 from costmodel.api.results import Count, Trace, trace_result
-from costmodel.api.subjects import Model, counted_of
+from costmodel.api.subjects import Model, check_choice, counted_of
 from costmodel.counting.records import count_record
 from costmodel.counting.tally import GROUPINGS
-from costmodel.errors import CostModelError
-from costmodel.show import count_tables
+from costmodel.show.count_tables import count_document
 
 
 def trace(
@@ -26,36 +26,29 @@ def trace(
     batch: int = 1,
     dtype: str = "float32",
     inputs: Any = None,
+    device: str = "meta",
+    as_run: bool = False,
+    allow_unknown: bool = False,
 ) -> Trace:
-    """The graph of one forward pass, in our ops: what all other functions start from.
+    """The graph of one forward pass, in our ops.
 
     Args:
-        attention: a mechanism such as `inhibitor:normalise=sqrt`; None takes `dot`, or the model's own.
-        inputs: a mapping or tuple of tensors, where the model is a torch module; it decides all sizes.
+        model: a preset, a directory or hub id, `package.module:function`; or a torch module, with
+            `inputs`, which decides its own sizes.
+        attention: a mechanism such as `inhibitor`; None takes `dot`, or what the model was saved with.
+        seq: positions; None takes 128, or what the model takes.
+        device: `meta` needs no weights.
+        as_run: the kernels that really ran, not the mathematics.
+        allow_unknown: let calls without a rule through; marks the result.
 
     >>> import costmodel as cm
-    >>> graph = cm.trace("distilbert", seq=128)
-    >>> graph
-    <Trace distilbert, attention dot, B=1, S=128, float32: 191 nodes, 66 362 880 parameters>
-    >>> [row["op"] for row in graph.to_rows() if row["op"] == "softmax"]
+    >>> core = [row["op"] for row in cm.trace("distilbert").to_rows() if row["op"] == "softmax"]
+    >>> core
     ['softmax', 'softmax', 'softmax', 'softmax', 'softmax', 'softmax']
     """
-    found = counted_of(model, attention, seq, batch, dtype, inputs)
-    subject = found.subject
-    record: dict[str, Any] = {
-        "model": subject.model,
-        "attention": subject.attention,
-        "batch": subject.batch,
-        "seq": subject.seq,
-        "dtype": subject.dtype,
-        "params": found.tally.params,
-        "nodes": [
-            {"op": n.op, "module": n.module, "inputs": list(n.inputs), "outputs": list(n.outputs)}
-            for n in found.graph.nodes
-        ],
-        "values": [{"shape": list(v.shape), "dtype": v.dtype, "kind": v.kind} for v in found.graph.values],
-    }
-    return trace_result(record, found.graph)
+    request = Request(model, batch, seq, dtype, device, as_run, allow_unknown)
+    found = counted_of(request, attention, inputs)
+    return trace_result(found.subject, found.tally.params, found.graph)
 
 
 def count(
@@ -66,27 +59,22 @@ def count(
     dtype: str = "float32",
     by: str = "kind",
     inputs: Any = None,
+    device: str = "meta",
+    as_run: bool = False,
+    allow_unknown: bool = False,
 ) -> Count:
-    """Scalar operations and bytes of one forward pass; rows by kind, op, module or layer.
+    """Operations and bytes of one forward pass; `to_rows()` has one row a kind, op, module or layer.
+
+    Other arguments as of `trace`; a `Trace` is a model, too.
 
     >>> import costmodel as cm
-    >>> counts = cm.count("distilbert", seq=128)
-    >>> counts.counts["mul"], counts.core["mul"]
-    (5598907648, 152174592)
-    >>> [row["key"] for row in cm.count("distilbert", by="layer").to_rows()][-2:]
-    ['transformer.layer.4', 'transformer.layer.5']
-
-    Raises:
-        CostModelError: an op without a rule, a wrong size, an unknown grouping.
+    >>> c = cm.count("distilbert", attention="inhibitor", seq=128)
+    >>> c.counts["mul"], c.counts["cmp"], c.counts["exp"]
+    (5448511750, 152174592, 0)
+    >>> c.core["mul"]
+    262150
     """
-    if by not in GROUPINGS:
-        raise CostModelError(f"by = {by!r} is not one of {', '.join(GROUPINGS)}")
-    found = counted_of(model, attention, seq, batch, dtype, inputs)
+    check_choice("by", by, GROUPINGS)
+    found = counted_of(Request(model, batch, seq, dtype, device, as_run, allow_unknown), attention, inputs)
     record = count_record(found.subject, found.graph, found.tally, by)
-    names = [n for n in record["counts"] if any(row["counts"].get(n) for row in record["rows"])]
-    rows = tuple(
-        {"key": r["key"], "nodes": r["nodes"], **{n: r["counts"].get(n, 0) for n in names}}
-        | {f"{way}_bytes": n for way, n in r["bytes"].items()}
-        for r in record["rows"]
-    )
-    return Count(record, rows, tuple(count_tables.count_grids(record)), tuple(count_tables.count_notes(record)))
+    return Count(record, count_document(record))

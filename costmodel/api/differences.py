@@ -14,6 +14,7 @@ from costmodel.counting.tally import count
 from costmodel.errors import CostModelError
 from costmodel.hardware.loading import load_target
 from costmodel.mapping.schedule import schedule
+from costmodel.records import encode
 from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy
 
@@ -73,7 +74,7 @@ def point_column(
     """A column of a report, with counts and what the machine takes."""
     machine = load_target(target) if target else None
     result = counted(request, attention)
-    column = count_record(result.subject, result.graph, result.tally, "kind")
+    column = encode(count_record(result.subject, result.graph, result.tally, "kind"))
     if machine is not None:
         typed = assign_widths(result.graph, parse_policy(widths or "w8a8"))
         column["machine"] = machine_record(typed, schedule(typed, machine, timing))
@@ -99,7 +100,7 @@ def from_store(path: Path, choice: str) -> Breakdown:
     batch = int(knobs.get("batch", 1))
     graph = graph_of(str(knobs["model"]), attention, seq, batch, sizes)
     subject = Subject(str(knobs["model"]), attention, batch, seq, "float32")
-    column = count_record(subject, graph, count(graph), "kind")
+    column = encode(count_record(subject, graph, count(graph), "kind"))
     typed = assign_widths(graph, parse_policy(str(knobs.get("widths", "w8a8"))))
     column["machine"] = machine_record(typed, schedule(typed, target_of(knobs)))
     varied = ", ".join(f"{k.name}={knobs[k.name]}" for k in space.all_knobs if len(k.values) > 1)

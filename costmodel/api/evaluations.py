@@ -43,7 +43,7 @@ def measure(
     ranges = {name: session.calibration(calibration, calibrate_on, name, method) for name in widths}
     first = ranges[widths[0]]
     if save_calibration is not None:
-        write_output(save_calibration, first.to_json(), "--save-calibration")
+        write_output(save_calibration, first.to_json(), "save_calibration")
     found: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     for name in ("float32", *widths):

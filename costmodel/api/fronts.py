@@ -122,7 +122,7 @@ def draw(path: Path, store: Path, space: Space, points: Points) -> None:
         date=date.today().isoformat(),
         python=platform.python_version(),
     )
-    write_output(path, render_page(page, [picture]), "--figure")
+    write_output(path, render_page(page, [picture]), "figure")
 
 
 def figure_record(store: Path, space: Space, points: Points) -> dict[str, Any]:

@@ -24,13 +24,13 @@ from models.zoo.presets import PRESETS, resolve_seq
 class Request:
     """What the user asked to be counted."""
 
-    model: str
-    batch: int
-    seq: int | None
-    dtype: str
-    device: str
-    as_run: bool
-    allow_unknown: bool
+    model: Any  # a name; in the public functions also a torch module or a trace
+    batch: int = 1
+    seq: int | None = None
+    dtype: str = "float32"
+    device: str = "meta"
+    as_run: bool = False  # count the kernels that really ran, not the mathematics
+    allow_unknown: bool = False  # let calls without a rule through; marks the result
     head: bool = False  # a directory's classification head too
 
 

@@ -182,7 +182,7 @@ def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
         python=platform.python_version(),
     )
     text = render_page(page, pictures)
-    write_output(path, text, "--html")
+    write_output(path, text, "html")
 
 
 # From what is counted over what it costs to what it is worth.

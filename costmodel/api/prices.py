@@ -14,6 +14,7 @@ from costmodel.errors import CostModelError
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
+from costmodel.records import encode
 from costmodel.show import machine_tables
 from costmodel.show.grid import sizes_of
 from costmodel.technology.loading import load_table
@@ -66,8 +67,8 @@ def price(
         "widths": widths_record(typed),
     }
     record["widths"]["energy_pj"] = arithmetic_record(typed, tuple(filter(None, tables)))
-    counts = count_record(subject, found.graph, found.tally, "kind")
-    title = f"{subject.model}, {sizes_of(record)}"
+    counts = encode(count_record(subject, found.graph, found.tally, "kind"))
+    title = f"{subject.model}, {sizes_of(record['batch'], record['seq'])}"
     if machine is None:
         grid = machine_tables.width_grid([record])
         rows = tuple(

@@ -22,6 +22,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
+from costmodel.records import encode
 from costmodel.show import grid, machine_tables, report_tables
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed, assign_widths
@@ -82,7 +83,7 @@ def report(
     results = [counted(request, name) for name in names]
     columns = []
     for result in results:
-        column = count_record(result.subject, result.graph, result.tally, "kind")
+        column = encode(count_record(result.subject, result.graph, result.tally, "kind"))
         energies = {t: energy_record(result.graph, result.tally, t, operands_in) for t in tables}
         columns.append(column | {"energy_pj": energies})
     record = report_record(columns)

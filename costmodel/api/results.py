@@ -6,41 +6,59 @@ dicts: `pandas.DataFrame(result.to_rows())` takes them as they are.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
 
+from costmodel.counting.records import CountRecord, Subject
+from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph
-from costmodel.show.formats import render_table
+from costmodel.records import INLINE, encode, to_json
+from costmodel.show.document import Document, Row
+from costmodel.show.formats import FORMATS, table_text
 from costmodel.show.grid import Grid, shown, sizes_of
-from costmodel.show.notebook import html_grid, html_notes
+from costmodel.show.notebook import document_html
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, repr=False)
-class Result:
-    """A record, as the command line prints it as JSON, with rows, grids and notes made of it."""
+class Result(Generic[R]):
+    """A record, and the document that shows it."""
 
-    record: dict[str, Any]
-    rows: tuple[dict[str, Any], ...]
-    grids: tuple[Grid, ...]
-    notes: tuple[str, ...]
+    record: R
+    document: Document
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole record: a copy, plain dicts, lists, numbers and text."""
-        return copy.deepcopy(self.record)
+        """The whole record as the command line prints it as JSON: plain dicts, lists, numbers and text."""
+        return to_json(self.record)
 
-    def to_rows(self) -> list[dict[str, Any]]:
+    def to_rows(self) -> list[Row]:
         """One flat dict a row, all with the same keys: `pandas.DataFrame(result.to_rows())`."""
-        return [dict(row) for row in self.rows]
+        return [dict(row) for row in self.document.rows]
+
+    def to_text(self, form: str) -> str:
+        """The result in one of the output formats: table, json, csv, md, or one that was added.
+
+        Raises:
+            CostModelError: no such format.
+        """
+        if form not in FORMATS:
+            raise CostModelError(f"`form={form}` is not one of {', '.join(FORMATS)}")
+        return FORMATS[form](self.document, self.record)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines below the tables."""
+        return self.document.notes
 
     @property
     def title(self) -> str:
         """What this is of."""
-        return self.grids[0].title
+        return self.document.grids[0].title
 
     def __str__(self) -> str:
-        return render_table(list(self.grids), list(self.notes)).rstrip("\n")
+        return table_text(self.document).rstrip("\n")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.title}>"
@@ -51,38 +69,67 @@ class Result:
         return Text(str(self), no_wrap=True)
 
     def _repr_html_(self) -> str:
-        return "\n".join(html_grid(grid) for grid in self.grids) + html_notes(self.notes)
+        return document_html(self.document)
+
+
+@dataclass(frozen=True)
+class TracedNode:
+    """One node: places of the values that it reads and makes."""
+
+    op: str
+    module: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TracedValue:
+    """One value of a graph."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class TraceRecord:
+    """The graph of one forward pass, in our ops."""
+
+    subject: Annotated[Subject, INLINE]
+    params: int
+    nodes: tuple[TracedNode, ...]
+    values: tuple[TracedValue, ...]
 
 
 @dataclass(frozen=True, repr=False)
-class Trace(Result):
+class Trace(Result[TraceRecord]):
     """The graph of one forward pass; see `costmodel.graph.ir`."""
 
     graph: Graph
 
 
 @dataclass(frozen=True, repr=False)
-class Count(Result):
+class Count(Result[CountRecord]):
     """Operations and bytes; `record` as of `costmodel count --format json`."""
 
     @property
     def counts(self) -> dict[str, int]:
         """Scalar operations of the whole model by name: mul, add, cmp, abs, exp, ..."""
-        return dict(self.record["counts"])
+        return dict(self.record.counts)
 
     @property
     def core(self) -> dict[str, int]:
         """Of these the attention core's: between the projections of q, k, v and the output projection."""
-        return dict(self.record["attention_core"]["counts"])
+        return dict(self.record.attention_core.counts)
 
     @property
     def bytes(self) -> dict[str, int]:
         """operand_read, operand_write, compulsory, peak_live."""
-        return dict(self.record["bytes"])
+        return dict(encode(self.record.bytes))
 
 
 @dataclass(frozen=True, repr=False)
-class Price(Result):
+class Price(Result[dict[str, Any]]):
     """Arithmetic at some widths under tables, and on a target what it costs there.
 
     `record["widths"]`: counts by operation and width, energy of the arithmetic by table in pJ. With a target
@@ -120,7 +167,7 @@ class Price(Result):
 
 
 @dataclass(frozen=True, repr=False)
-class Formula(Result):
+class Formula(Result[dict[str, Any]]):
     """Closed forms by quantity, or where two mechanisms cost the same.
 
     `sizes` are the model's own numbers for the symbols B, S, d, H, G, F, L.
@@ -165,23 +212,29 @@ class Formula(Result):
 
 
 @dataclass(frozen=True, repr=False)
-class Report(Result):
+class Report(Result[dict[str, Any]]):
     """Mechanisms side by side; `record` as of `costmodel report --format json`."""
 
 
 @dataclass(frozen=True, repr=False)
-class Audit(Result):
+class Audit(Result[dict[str, Any]]):
     """The same model under other counters; `record` as of `costmodel audit --format json`."""
 
 
 @dataclass(frozen=True, repr=False)
-class Target(Result):
+class Target(Result[dict[str, Any]]):
     """One accelerator and what it occupies; `record` as of `costmodel targets --format json`."""
 
 
-def trace_result(record: dict[str, Any], graph: Graph) -> Trace:
+def trace_result(subject: Subject, params: int, graph: Graph) -> Trace:
     """A row a node: op, module, shapes and types of what it reads and makes."""
-    rows = tuple(
+    record = TraceRecord(
+        subject=subject,
+        params=params,
+        nodes=tuple(TracedNode(n.op, n.module, tuple(n.inputs), tuple(n.outputs)) for n in graph.nodes),
+        values=tuple(TracedValue(tuple(v.shape), v.dtype, v.kind) for v in graph.values),
+    )
+    rows: tuple[Row, ...] = tuple(
         {
             "op": node.op,
             "module": node.module,
@@ -190,9 +243,10 @@ def trace_result(record: dict[str, Any], graph: Graph) -> Trace:
         }
         for node in graph.nodes
     )
-    title = f"{record['model']}, attention {record['attention']}, {sizes_of(record)}{record['dtype']}: "
-    title += f"{len(graph.nodes)} nodes, {shown(record['params'])} parameters"
-    grid = Grid(
-        title, ("op", "module", "inputs", "outputs"), tuple(tuple(r.values()) for r in rows), numbers=False
+    title = (
+        f"{subject.model}, attention {subject.attention}, {sizes_of(subject.batch, subject.seq)}{subject.dtype}: "
     )
-    return Trace(record, rows, (grid,), (), graph)
+    title += f"{len(graph.nodes)} nodes, {shown(params)} parameters"
+    cells = tuple(tuple(map(str, row.values())) for row in rows)
+    grid = Grid(title, ("op", "module", "inputs", "outputs"), cells, numbers=False)
+    return Trace(record, Document((grid,), (), rows), graph)

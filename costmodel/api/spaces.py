@@ -19,7 +19,6 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, to_record
 from costmodel.graph.lowering import lower
 from models.attention.mechanisms import USES, Mechanism, parse_mechanism
-from models.errors import ModelError
 from models.tasks.data import TASKS
 from models.zoo.presets import PRESETS, resolve_seq, size_names
 from models.zoo.students import mechanism_of, student
@@ -72,7 +71,7 @@ def told(spot: str, check: Callable[..., Any], *arguments: Any) -> Any:
     """What a check returns; its complaint says where in the space."""
     try:
         return check(*arguments)
-    except (ModelError, CostModelError) as error:
+    except CostModelError as error:
         raise CostModelError(f"{spot}: {error}") from None
 
 

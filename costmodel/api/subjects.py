@@ -8,7 +8,7 @@ from costmodel.api.graphs import Counted, Request, counted, quiet_imports
 from costmodel.api.results import Trace
 from costmodel.counting.records import Subject
 from costmodel.counting.tally import count
-from costmodel.dtypes import MODEL_DTYPES
+from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.errors import CostModelError
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
@@ -16,34 +16,61 @@ from costmodel.graph.lowering import lower
 Model = Any  # a name, a torch module, or a Trace
 
 
-def of_model(model: Model, seq: int | None, batch: int, dtype: str = "float32") -> None:
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse a parameter that is not one of the known values.
+
+    Raises:
+        CostModelError: it is none of them.
+    """
+    if value not in known:
+        raise CostModelError(f"`{name}={value}` is not one of {', '.join(known)}")
+
+
+def check_whole(name: str, value: int | None, least: int = 1) -> None:
+    """Refuse a parameter that is no whole number of at least `least`; None is one that was not given.
+
+    Raises:
+        CostModelError: it is none.
+    """
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise CostModelError(f"`{name}={value}` is not a whole number")
+    if value < least:
+        raise CostModelError(f"`{name}={value}` is not at least {least}")
+
+
+def of_model(model: Model, seq: int | None, batch: int, dtype: str = "float32", device: str = "meta") -> None:
     """Check what every function takes.
 
     Raises:
-        CostModelError: no name, a size below 1, an unknown type.
+        CostModelError: no name, a size below 1, an unknown type or device.
     """
     if not isinstance(model, str):
         raise CostModelError(f"a model is named by text here, not by a {type(model).__name__}")
-    for name, value in (("seq", seq), ("batch", batch)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise CostModelError(f"{name} = {value!r} is not a whole number of at least 1")
-    if dtype not in MODEL_DTYPES:
-        raise CostModelError(f"dtype = {dtype!r} is not one of {', '.join(MODEL_DTYPES)}")
+    check_whole("seq", seq)
+    check_whole("batch", batch)
+    check_choice("dtype", dtype, MODEL_DTYPES)
+    check_choice("device", device, DEVICES)
 
 
-def counted_of(
-    model: Model, attention: str | None, seq: int | None, batch: int, dtype: str = "float32", inputs: Any = None
-) -> Counted:
-    """A model by name, a torch module with inputs, or a trace: its canonical graph and counts."""
-    if isinstance(model, Trace):
-        check_alone("a trace", attention, seq, batch, dtype, inputs)
-        subject = Subject(**{key: model.record[key] for key in ("model", "attention", "batch", "seq", "dtype")})
-        return Counted(subject, model.graph, count(model.graph))
+def counted_of(request: Request, attention: str | None, inputs: Any = None) -> Counted:
+    """A model by name, a torch module with inputs, or a trace: its canonical graph and counts.
+
+    Raises:
+        CostModelError: something in the request is wrong, or goes not with such a model.
+    """
+    model = request.model
     if isinstance(model, str):
-        of_model(model, seq, batch, dtype)
+        of_model(model, request.seq, request.batch, request.dtype, request.device)
         if inputs is not None:
-            raise CostModelError(f"inputs go with a torch module; {model} has its own")
-        return counted(Request(model, batch, seq, dtype, "meta", False, False), attention)
+            raise CostModelError(f"`inputs` go with a torch module; {model} has its own")
+        return counted(request, attention)
+    if attention is not None or request != Request(model) or (isinstance(model, Trace) and inputs is not None):
+        what = "a trace" if isinstance(model, Trace) else "a torch module"
+        raise CostModelError(f"{what} has its sizes, type and attention: leave them out")
+    if isinstance(model, Trace):
+        return Counted(model.record.subject, model.graph, count(model.graph))
     quiet_imports()
     import torch
 
@@ -52,16 +79,8 @@ def counted_of(
     if not isinstance(model, torch.nn.Module):
         raise CostModelError(f"a model is a name, a torch module or a trace, not a {type(model).__name__}")
     if inputs is None:
-        raise CostModelError(f"a {type(model).__name__} needs inputs: a mapping or a tuple of tensors")
-    check_alone("a torch module", attention, seq, batch, dtype, None)
+        raise CostModelError(f"a {type(model).__name__} needs `inputs`: a mapping or a tuple of tensors")
     first = next(iter(model.parameters()), None)
-    device = "cpu" if first is None else first.device.type
-    graph = canonicalise(lower(trace(model, inputs, device=device)))
+    graph = canonicalise(lower(trace(model, inputs, device="cpu" if first is None else first.device.type)))
     kind = "float32" if first is None else str(first.dtype).removeprefix("torch.")
     return Counted(Subject(type(model).__name__, "native", None, None, kind), graph, count(graph))
-
-
-def check_alone(what: str, attention: str | None, seq: int | None, batch: int, dtype: str, inputs: Any) -> None:
-    """A model that decides its own sizes takes none."""
-    if (attention, seq, batch, dtype) != (None, None, 1, "float32") or inputs is not None:
-        raise CostModelError(f"{what} has its sizes, type and attention: leave them out")

@@ -13,8 +13,7 @@ from costmodel.errors import CostModelError
 from costmodel.explore.rows import front_places, rows_at
 from costmodel.explore.space import Space
 from costmodel.explore.store import Points
-from costmodel.show.formats import cell_text
-from costmodel.show.grid import Grid
+from costmodel.show.grid import Grid, cell_text
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costmodel.api.results import Result
-from costmodel.show.formats import cell_text
-from costmodel.show.grid import Grid
+from costmodel.errors import CostModelError
+from costmodel.show.document import Document
+from costmodel.show.grid import Grid, cell_text
 
 
 def table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Result:
@@ -28,10 +29,8 @@ def table(rows: Sequence[Mapping[str, Any]], title: str = "") -> Result:
     Raises:
         CostModelError: no rows, or rows of other keys.
     """
-    from costmodel.errors import CostModelError
-
     own = tuple(dict(row) for row in rows)
     if not own or any(row.keys() != own[0].keys() for row in own):
         raise CostModelError("a table needs rows, all with the same keys")
     cells = tuple(tuple(map(cell_text, row.values())) for row in own)
-    return Result({"title": title, "rows": list(own)}, own, (Grid(title, tuple(own[0]), cells),), ())
+    return Result({"title": title, "rows": own}, Document((Grid(title, tuple(own[0]), cells),), (), own))

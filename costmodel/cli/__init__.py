@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -61,6 +64,34 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what goes wrong is told in the words of its options."""
+        from costmodel.errors import CostModelError
+
+        try:
+            return super().invoke(ctx)
+        except CostModelError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            raise click.ClickException(in_options(str(error), command.params if command else [])) from error
+
+
+PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+
+
+def in_options(message: str, parameters: Sequence[click.Parameter]) -> str:
+    """A message of a function with its parameters, `name` or `name=value`, as the options of a command."""
+    names = {
+        p.name: max(p.opts, key=len) if isinstance(p, click.Option) else p.human_readable_name for p in parameters
+    }
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in names:
+            return match[0]
+        return names[name] if value is None or value == "True" else f"{names[name]} {value}"
+
+    return PARAMETER.sub(option, message)
+
 
 @click.command(cls=Commands)
 @click.version_option(__version__)
@@ -73,9 +104,6 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
-    from costmodel.errors import CostModelError
-    from models.errors import ModelError
-
     try:
         code = group.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -83,8 +111,6 @@ def main() -> None:
         sys.exit(2)
     except click.ClickException as error:
         fail(error.format_message())
-    except (CostModelError, ModelError) as error:
-        fail(str(error))
     except (click.Abort, KeyboardInterrupt):
         fail("interrupted")
     except MemoryError:

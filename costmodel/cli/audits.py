@@ -17,7 +17,7 @@ from costmodel.show import audit_tables
 @click.option("--attention", help="A mechanism of ours, or eager or sdpa of transformers.  [default: sdpa]")
 def command(
     request: Request,
-    format_: str,
+    form: str,
     output: Path | None,
     attention: str | None,
 ) -> None:
@@ -62,7 +62,7 @@ def command(
     record = {"model": request.model, "attention": loaded.attention} | asked
     record |= audit_record(graph, count(graph), loaded.module, inputs)
     show(
-        format_,
+        form,
         output,
         record,
         audit_tables.render_audit_csv(record),

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from costmodel.api.graphs import Request
+from costmodel.api.results import Result
 from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.files import write_output
-from costmodel.show.formats import FORMATS, render_json, render_md, render_table
+from costmodel.show.document import Document
+from costmodel.show.formats import FORMATS
 from costmodel.show.grid import Grid
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +36,6 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
         allow_unknown: bool,
         **others: Any,  # the command's own options, named in its signature
     ) -> None:
-        check_sizes(batch, seq)
         command(Request(model, batch, seq, dtype, device, as_run, allow_unknown), **others)
 
     options = (
@@ -61,7 +62,7 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
 def output_options(command: F) -> F:
     """Format and output: the options of every command."""
     options = (
-        click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True),
+        click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True),
         click.option("--output", type=click.Path(path_type=Path), help="A file, written whole or not at all."),
     )
     for option in reversed(options):
@@ -93,13 +94,12 @@ def show(
     form: str, path: Path | None, record: dict[str, Any], csv_text: str, grids: list[Grid], notes: list[str]
 ) -> None:
     """Print a record in the form asked for, or write the file whole."""
-    texts = {
-        "json": lambda: render_json(record),
-        "csv": lambda: csv_text,
-        "md": lambda: render_md(grids, notes),
-        "table": lambda: render_table(grids, notes),
-    }
-    put(texts[form](), path)
+    put(csv_text if form == "csv" else FORMATS[form](Document(tuple(grids), tuple(notes)), record), path)
+
+
+def present(result: Result[Any], form: str, path: Path | None) -> None:
+    """Print a result in the form asked for, or write the file whole."""
+    put(result.to_text(form), path)
 
 
 def put(text: str, path: Path | None) -> None:
@@ -107,4 +107,4 @@ def put(text: str, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(text)
         return
-    write_output(path, text, "--output")
+    write_output(path, text, "output")

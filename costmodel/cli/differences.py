@@ -22,7 +22,7 @@ OPTIONS = {"task_name": "task", "as_run": "as-run", "tables": "table", "operands
 @click.argument("a")
 @click.argument("b")
 @output_options
-def command(a: str, b: str, format_: str, output: Path | None) -> None:
+def command(a: str, b: str, form: str, output: Path | None) -> None:
     """Difference of two cost breakdowns, A to B, part by part: what makes one of them better.
 
     A and B are each a file of `costmodel report --format json` (FILE, or FILE#ATTENTION where it holds several),
@@ -33,7 +33,7 @@ def command(a: str, b: str, format_: str, output: Path | None) -> None:
     check_output(output)
     record = difference(load(a) or from_words(a), load(b) or from_words(b))
     csv_text = formats.render_records_csv(difference_rows(record))
-    show(format_, output, record, csv_text, difference_grids(record), difference_notes(record))
+    show(form, output, record, csv_text, difference_grids(record), difference_notes(record))
 
 
 def from_words(text: str) -> Breakdown:

@@ -49,7 +49,7 @@ def command(
     method: str,
     save_calibration: Path | None,
     predictions: Path | None,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """Accuracy of MODEL, a checkpoint of `costmodel train`, on a task's dev split or a file of your own.
@@ -86,7 +86,7 @@ def command(
     if predictions is not None:
         put(sentences, predictions)
     show(
-        format_,
+        form,
         output,
         record,
         render_records_csv(evaluation_rows(record)),

@@ -58,7 +58,7 @@ def command(
     prices: str,
     seq: int | None,
     batch: int,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """Closed forms in B, S, d, H, G, F, L of MODEL, a preset.
@@ -91,4 +91,4 @@ def command(
         record |= solve(model, attention, against, of or "flops", symbol, table, own_sizes(model, batch, seq))
     rows = tuple(tuple(map(str, row.values())) for row in rows_of(record))
     grid = Grid(f"{model}, attention {attention}", tuple(rows_of(record)[0]), rows, numbers=False)
-    show(format_, output, record, formats.render_records_csv(rows_of(record)), [grid], notes_of(record))
+    show(form, output, record, formats.render_records_csv(rows_of(record)), [grid], notes_of(record))

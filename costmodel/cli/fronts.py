@@ -35,7 +35,7 @@ def command(
     numbers: tuple[int, ...],
     export: Path | None,
     figure: Path | None,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """The points of STORE, a file of `costmodel sweep`, that no other feasible point beats.
@@ -60,7 +60,7 @@ def command(
         export_points(export, opened.space, points)
     if numbers:
         rows = [point_row(opened, points, number) for number in numbers]
-        show(format_, output, {"points": rows}, render_records_csv(rows), [point_grid(r) for r in rows], [])
+        show(form, output, {"points": rows}, render_records_csv(rows), [point_grid(r) for r in rows], [])
         return
     space, points = chosen, held(chosen, points)
     result = swept(space, points)
@@ -73,7 +73,7 @@ def command(
         f"Why a point is better: costmodel diff {store}#{result.rows[0]['point']} {store}#NUMBER",
     ]
     record = {"store": str(store)} | result.to_dict()
-    show(format_, output, record, render_records_csv(result.front()), list(result.grids), notes)
+    show(form, output, record, render_records_csv(result.front()), list(result.grids), notes)
 
 
 def check_file(path: Path | None, option: str, endings: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def command(
     kind: str,
     timing: str,
     target_text: str | None,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """Cycles and buffer accesses of a [M,K] times b [K,N] on a systolic array.
@@ -62,4 +62,4 @@ def command(
             record |= on_target(product, kind, target, record["timing"])
         notes = target_notes(records[0], target)
     whole = records[0] if timing != "all" else {"timings": records}
-    show(format_, output, whole, formats.render_records_csv(records), [gemm_grid(records)], notes)
+    show(form, output, whole, formats.render_records_csv(records), [gemm_grid(records)], notes)

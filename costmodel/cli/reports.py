@@ -17,6 +17,7 @@ from costmodel.counting.records import count_record
 from costmodel.errors import CostModelError
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
+from costmodel.records import encode
 from costmodel.show import report_tables
 from costmodel.show.accuracy_tables import accuracy_grid, accuracy_notes
 from costmodel.technology.loading import load_table
@@ -47,7 +48,7 @@ from costmodel.widths.policy import parse_policy
 )
 def command(
     request: Request,
-    format_: str,
+    form: str,
     output: Path | None,
     attentions: tuple[str, ...],
     tables: tuple[str, ...],
@@ -93,7 +94,7 @@ def command(
     results = [counted(request, attention) for attention in attentions]
     columns = []
     for result in results:
-        column = count_record(result.subject, result.graph, result.tally, "kind")
+        column = encode(count_record(result.subject, result.graph, result.tally, "kind"))
         column["energy_pj"] = {
             name: energy_record(result.graph, result.tally, name, operands_in) for name in tables
         }
@@ -110,4 +111,4 @@ def command(
     if html is not None:
         record["pictures"] = pictures_record(request, record, results, policy, target, machine, timing, store)
         write_page(html, record, notes)
-    show(format_, output, record, report_tables.render_report_csv(record), grids, notes)
+    show(form, output, record, report_tables.render_report_csv(record), grids, notes)

@@ -14,7 +14,7 @@ from costmodel.show.stored_tables import stored_grid, stored_notes
 
 @click.command("results")
 @output_options
-def command(format_: str, output: Path | None) -> None:
+def command(form: str, output: Path | None) -> None:
     """Print the stored accuracies: MiniLM's, by task and attention, as means over seeds, in floats and in bits.
 
     Beside them stand the published figures of DistilBERT-base, which is another, larger model.
@@ -27,7 +27,7 @@ def command(format_: str, output: Path | None) -> None:
     rows = summarise(stored_results())
     record = {"results": rows, "published": PUBLISHED}
     show(
-        format_,
+        form,
         output,
         record,
         render_records_csv([dict(r, **r["metrics"]) for r in rows]),

@@ -68,7 +68,7 @@ def command(
     activity: bool,
     compare: bool,
     trace_file: Path | None,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """Run MODEL, a DistilBERT, in integers on a simulated accelerator: bits, cycles, events, energy.
@@ -108,4 +108,4 @@ def command(
 
     record = summary.simulation_record(simulated)
     record["inputs"] = inputs.what
-    show(format_, output, record, summary.render_csv(record), summary.grids(record), summary.notes(record))
+    show(form, output, record, summary.render_csv(record), summary.grids(record), summary.notes(record))

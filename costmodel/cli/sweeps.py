@@ -34,7 +34,7 @@ def command(
     scheduler: str | None,
     trials: int | None,
     seed: int | None,
-    format_: str,
+    form: str,
     output: Path | None,
 ) -> None:
     """Evaluate every point of SPACE, a TOML or Python file, into a store; `costmodel pareto` shows it.
@@ -68,4 +68,4 @@ def command(
             record = summary(opened, store, before)
         finally:
             opened.connection.close()
-    show(format_, output, record, render_records_csv(record["best"]), [sweep_grid(record)], sweep_notes(record))
+    show(form, output, record, render_records_csv(record["best"]), [sweep_grid(record)], sweep_notes(record))

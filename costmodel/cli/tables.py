@@ -15,7 +15,7 @@ from costmodel.technology.loading import load_table, table_names
 @click.command("tables")
 @click.argument("name", required=False)
 @output_options
-def command(name: str | None, format_: str, output: Path | None) -> None:
+def command(name: str | None, form: str, output: Path | None) -> None:
     """Print all cost tables of operations, or the one called NAME, with units and sources.
 
     NAME is a table, a FILE.toml of your own, either at another node (horowitz45@7nm, scaled by Stillmaker
@@ -28,12 +28,10 @@ def command(name: str | None, format_: str, output: Path | None) -> None:
         figures = price_lists.figures(name)
         record: dict[str, object] = {name: [asdict(figure) for figure in figures]}
         csv_text = price_lists.render_figures_csv(figures)
-        show(
-            format_, output, record, csv_text, price_lists.figure_grids(figures), price_lists.figure_notes(figures)
-        )
+        show(form, output, record, csv_text, price_lists.figure_grids(figures), price_lists.figure_notes(figures))
         return
     tables = [load_table(n) for n in ([name] if name else table_names())]
     grids = [grid for table in tables for grid in price_lists.table_grids(table)]
     notes = [note for table in tables for note in price_lists.table_notes(table)]
     record = {"tables": [asdict(table) for table in tables]}
-    show(format_, output, record, price_lists.render_tables_csv(tables), grids, notes)
+    show(form, output, record, price_lists.render_tables_csv(tables), grids, notes)

@@ -16,7 +16,7 @@ from costmodel.show.target_tables import details, fpga_grids, overview
 @click.command("targets")
 @click.argument("name", required=False)
 @output_options
-def command(name: str | None, format_: str, output: Path | None) -> None:
+def command(name: str | None, form: str, output: Path | None) -> None:
     """Print all targets, or the one called NAME (or a file NAME.toml), with sources.
 
     A target can be varied in place: edge-asic:array=16x16,buffer_kib=128,dataflow=ws.
@@ -29,4 +29,4 @@ def command(name: str | None, format_: str, output: Path | None) -> None:
     grids = [overview(targets)] if name is None else [details(targets[0]), *fpga_grids(targets[0])]
     notes = [f"{t.name}: {t.title}. {t.source}. {t.note}." for t in targets]
     flat = [{k: v for k, v in r.items() if not isinstance(v, dict | list)} for r in records]
-    show(format_, output, {"targets": records}, formats.render_records_csv(flat), grids, notes)
+    show(form, output, {"targets": records}, formats.render_records_csv(flat), grids, notes)

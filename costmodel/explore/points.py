@@ -130,7 +130,7 @@ def evaluate_points(
 
 def text_of(error: Exception) -> str:
     text = " ".join(str(error).split())
-    known = isinstance(error, CostModelError) or type(error).__name__ == "ModelError"
+    known = isinstance(error, CostModelError)
     return text if known and text else f"{type(error).__name__}: {text}"
 
 

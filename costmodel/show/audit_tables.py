@@ -16,7 +16,7 @@ def audit_grids(record: dict[str, Any]) -> list[Grid]:
     tools = ("costmodel", "FlopCounterMode", "fvcore")
     rows = [(row["op"], *(shown(row[tool]) for tool in tools)) for row in record["rows"]]
     rows.append(("total", *(shown(record["totals"][tool]) for tool in tools)))
-    at = f"{sizes_of(record)}on {record['device']}"
+    at = f"{sizes_of(record['batch'], record['seq'])}on {record['device']}"
     title = f"{record['model']}, attention {record['attention']}, {at}; - is no count"
     return [Grid(title + ("" if record["complete"] else "  INCOMPLETE"), ("op", *tools), tuple(rows))]
 
@@ -31,7 +31,7 @@ def audit_notes(record: dict[str, Any]) -> list[str]:
     if "fvcore" not in record["failed"]:
         unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
         notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
-    return notes + incomplete_lines(record)
+    return notes + incomplete_lines(record["unknown"])
 
 
 def render_audit_csv(record: dict[str, Any]) -> str:
@@ -41,5 +41,5 @@ def render_audit_csv(record: dict[str, Any]) -> str:
     writer.writerow(("op", "costmodel", "FlopCounterMode", "fvcore", "complete"))
     for row in record["rows"]:
         writer.writerow([*("" if v is None else v for v in row.values()), complete])
-    out.writelines(f"# {line}\n" for line in incomplete_lines(record))
+    out.writelines(f"# {line}\n" for line in incomplete_lines(record["unknown"]))
     return out.getvalue()

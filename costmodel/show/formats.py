@@ -1,37 +1,37 @@
-"""Output formats: terminal table, Markdown, CSV, JSON."""
+"""Output formats: each is a function of a document and its record.
+
+To add one, write a function under `@format_of(NAME)`: the command line offers it, and results have it.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from costmodel.show.grid import Grid, shown
+from costmodel.records import to_text
+from costmodel.show.document import Document, Row
 
-FORMATS = ("table", "json", "csv", "md")
-
-
-def render_md(grids: list[Grid], notes: list[str]) -> str:
-    lines = []
-    for grid in grids:
-        lines += [f"**{grid.title}**", "", "| " + " | ".join(grid.head) + " |"]
-        lines.append("|" + "|".join(["---"] + ["---:"] * (len(grid.head) - 1)) + "|")
-        lines += ["| " + " | ".join(row) + " |" for row in grid.rows]
-        lines.append("")
-    return "\n".join([*lines, *notes]) + "\n"
+Format = Callable[[Document, Any], str]
+F = TypeVar("F", bound=Format)
+FORMATS: dict[str, Format] = {}
 
 
-def render_records_csv(records: list[dict[str, Any]]) -> str:
-    """Flat records of the same keys, one line each."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(records[0])
-    writer.writerows(record.values() for record in records)
-    return out.getvalue()
+def format_of(name: str) -> Callable[[F], F]:
+    """Register a function `(document, record) -> text` as the format of that name."""
+
+    def register(function: F) -> F:
+        if name in FORMATS:
+            raise ValueError(f"there is a format {name!r} already")
+        FORMATS[name] = function
+        return function
+
+    return register
 
 
-def render_table(grids: list[Grid], notes: list[str]) -> str:
+@format_of("table")
+def table_text(document: Document, record: Any = None) -> str:
     """For a terminal, as wide as it needs to be."""
     from rich import box
     from rich.console import Console
@@ -39,7 +39,7 @@ def render_table(grids: list[Grid], notes: list[str]) -> str:
 
     out = io.StringIO()
     console = Console(file=out, width=400, no_color=True, highlight=False, markup=False, emoji=False)
-    for grid in grids:
+    for grid in document.grids:
         table = Table(box=box.SIMPLE_HEAD, title=None, pad_edge=False)
         for n, heading in enumerate(grid.head):
             table.add_column(
@@ -49,16 +49,41 @@ def render_table(grids: list[Grid], notes: list[str]) -> str:
             table.add_row(*row, end_section=n == len(grid.rows) - 2 and grid.rows[-1][0] == "total")
         console.print(grid.title)
         console.print(table)
-    for note in notes:
+    for note in document.notes:
         console.print(note, soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def render_json(record: dict[str, Any]) -> str:
-    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+@format_of("json")
+def json_text(document: Document, record: Any) -> str:
+    """The record as it is, with the number of its schema."""
+    return to_text(record)
 
 
-def cell_text(value: Any) -> str:
-    if isinstance(value, float):
-        return shown(round(value)) if abs(value) >= 10_000 else f"{value:.4g}"
-    return "" if value is None else shown(value)
+@format_of("csv")
+def csv_text(document: Document, record: Any = None) -> str:
+    """A heading, then one line a row."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    rows = document.rows
+    if rows:
+        writer.writerow(rows[0])
+        writer.writerows(row.values() for row in rows)
+    return out.getvalue()
+
+
+@format_of("md")
+def md_text(document: Document, record: Any = None) -> str:
+    """Markdown tables, then the notes."""
+    lines = []
+    for grid in document.grids:
+        lines += [f"**{grid.title}**", "", "| " + " | ".join(grid.head) + " |"]
+        lines.append("|" + "|".join(["---"] + ["---:"] * (len(grid.head) - 1)) + "|")
+        lines += ["| " + " | ".join(row) + " |" for row in grid.rows]
+        lines.append("")
+    return "\n".join([*lines, *document.notes]) + "\n"
+
+
+def render_records_csv(rows: Sequence[Row]) -> str:
+    """Flat rows of the same keys, one line each."""
+    return csv_text(Document((), (), tuple(rows)))

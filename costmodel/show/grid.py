@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-# Forms. A grid is a title, headings, and rows of cells; every form shows the same grids.
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -23,5 +21,13 @@ def shown(value: Any) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
 
 
-def sizes_of(record: dict[str, Any]) -> str:
-    return "" if record["seq"] is None else f"B={record['batch']}, S={record['seq']}, "
+def cell_text(value: Any) -> str:
+    """A cell of a table: whole numbers in full, others with four digits."""
+    if isinstance(value, float):
+        return shown(round(value)) if abs(value) >= 10_000 else f"{value:.4g}"
+    return "" if value is None else shown(value)
+
+
+def sizes_of(batch: int | None, seq: int | None) -> str:
+    """Sizes for a title; empty where the user's own model decides them."""
+    return "" if seq is None else f"B={batch}, S={seq}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from costmodel.show.document import Document
 from costmodel.show.grid import Grid
 
 MOST_ROWS = 40  # of one table in a notebook; `to_rows` has them all
@@ -35,3 +36,8 @@ def html_grid(grid: Grid) -> str:
 def html_notes(notes: Iterable[str]) -> str:
     lines = "<br>".join(escape(note) for note in notes)
     return f'<div style="font-size:85%">{lines}</div>' if lines else ""
+
+
+def document_html(document: Document) -> str:
+    """All grids and notes."""
+    return "\n".join(html_grid(grid) for grid in document.grids) + html_notes(document.notes)

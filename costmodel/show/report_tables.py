@@ -18,7 +18,7 @@ def report_grids(record: dict[str, Any]) -> list[Grid]:
     columns = record["columns"]
     first = columns[0]
     heads = tuple(h for c in columns for h in (c["attention"], "core"))
-    title = f"{first['model']}, {sizes_of(first)}{first['dtype']}"
+    title = f"{first['model']}, {sizes_of(first['batch'], first['seq'])}{first['dtype']}"
     title += "" if record["complete"] else "  INCOMPLETE"
 
     def line(label: str, pairs: list[tuple[Any, Any]]) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def report_notes(record: dict[str, Any]) -> list[str]:
         "the range in brackets."
     )
     for column in columns:
-        notes += incomplete_lines(column)
+        notes += incomplete_lines(column["unknown"])
     return notes
 
 
@@ -122,5 +122,5 @@ def render_report_csv(record: dict[str, Any]) -> str:
                 pair = (energy[part], energy.get(f"core_{part}"))
                 low, high = energy[f"{part}_range"] or ("", "")
                 writer.writerow((column["attention"], f"{table} {part}", "pJ", *pair, low, high, complete))
-    out.writelines(f"# {line}\n" for column in record["columns"] for line in incomplete_lines(column))
+    out.writelines(f"# {line}\n" for column in record["columns"] for line in incomplete_lines(column["unknown"]))
     return out.getvalue()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from costmodel.errors import UnknownTable
 from costmodel.ops.counts import ARITHMETIC
+from costmodel.records import flat
 
 # Operations that a table may price and that no model is counted in. `op/variant` is another way to
 # build `op`, or another speed of it; it is shown and priced by its whole name, never in place of `op`.
@@ -18,9 +19,13 @@ OPS = (*ARITHMETIC, *OTHER_OPS)
 QUADRATIC = ("mul", "mac", "square")  # what grows with the square of the width
 
 
+@flat
 @dataclass(frozen=True)
 class Energy:
-    """Picojoules: nominal, and the range that the table's estimates leave open."""
+    """Picojoules: nominal, and the range that the table's estimates leave open.
+
+    Its JSON is [nominal, low, high].
+    """
 
     nominal_pj: float = 0.0
     low_pj: float = 0.0

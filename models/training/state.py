@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.attention.cores import CORE
 from models.errors import ModelError
-from models.files import make_directory, write_whole
+from models.files import make_directory, write_output
 from models.zoo.checkpoint import WEIGHTS
 
 STATE, RECORD = "state.safetensors", "run.json"
@@ -61,7 +61,7 @@ def save_state(
     tensors |= {f"average.{name}": t for name, t in average.items()}
     tensors["random"] = torch.get_rng_state()
     position = json.dumps(asdict(progress))
-    write_whole(out / STATE, tensor_bytes(tensors, {"progress": position}))
+    write_output(out / STATE, tensor_bytes(tensors, {"progress": position}))
 
 
 def load_state(
@@ -119,14 +119,14 @@ def claim(out: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
-    write_whole(out / RECORD, (json.dumps(record, indent=2) + "\n").encode())
+    write_output(out / RECORD, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def rewind_log(path: Path, step: int) -> None:
     """Cut the log after the row of a step."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = lines[1 : step + 1]
-    write_whole(path, "".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)).encode())
+    write_output(path, "".join(f"{line}\n" for line in (",".join(COLUMNS), *rows)).encode())
 
 
 def log_row(progress: Progress, loss: float, rate: float, measured: bool) -> str:

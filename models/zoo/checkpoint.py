@@ -32,7 +32,7 @@ from transformers import (
 from models.attention.cores import install
 from models.attention.mechanisms import Mechanism
 from models.errors import ModelError
-from models.files import make_directory, write_whole
+from models.files import make_directory, write_output
 from models.zoo.distilbert import load_minilm
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -139,9 +139,9 @@ def save_checkpoint(model: PreTrainedModel, directory: Path, *, int8: bool = Fal
     config |= {"architectures": [type(model).__name__], "embeddings": "minilm" if minilm else "own"}
     make_directory(directory)
     # Weights first: a directory with a configuration is one with weights.
-    write_whole(directory / WEIGHTS, tensor_bytes(to_int8(state) if int8 else state, {"format": "pt"}))
+    write_output(directory / WEIGHTS, tensor_bytes(to_int8(state) if int8 else state, {"format": "pt"}))
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    write_whole(directory / CONFIG, text.encode())
+    write_output(directory / CONFIG, text.encode())
 
 
 def load_checkpoint(directory: Path) -> Any:
