@@ -25,7 +25,7 @@ ALWAYS = [name for name in ARITHMETIC if name not in ("log", "trig")]
 
 def test_count_json(cli) -> None:
     record = json.loads(cli("count", "distilbert", "--seq", "128", "--format", "json").out)
-    assert list(record)[:7] == ["model", "attention", "batch", "seq", "dtype", "params", "counts"]
+    assert list(record)[:8] == ["schema", "model", "attention", "batch", "seq", "dtype", "params", "counts"]
     assert (record["model"], record["attention"], record["batch"], record["seq"]) == ("distilbert", "dot", 1, 128)
     assert list(record["counts"]) == ALWAYS
     assert record["counts"]["mul"] == 5598907648
@@ -45,11 +45,11 @@ def test_every_grouping_and_form_shows_the_same(cli, by: str) -> None:
     args = ("count", "distilbert-tiny", "--seq", "8", "--by", by)
     record = json.loads(cli(*args, "--format", "json").out)
     lines = list(csv.DictReader(io.StringIO(cli(*args, "--format", "csv").out)))
-    assert [line[by] for line in lines] == [row["key"] for row in record["rows"]]
+    assert [line["key"] for line in lines] == [row["key"] for row in record["rows"]]
     for line, row in zip(lines, record["rows"], strict=True):
         assert int(line["mul"]) == row["counts"]["mul"]
         assert line["complete"] == "yes"
-        assert int(line["operand_read"]) == row["bytes"]["operand_read"]
+        assert int(line["operand_read_bytes"]) == row["bytes"]["operand_read"]
     total = f"{record['counts']['mul']:,}".replace(",", " ")
     for form in ("table", "md"):
         text = cli(*args, "--format", form).out

@@ -1,0 +1,59 @@
+"""A message of a function speaks of parameters; the command line of options."""
+
+from __future__ import annotations
+
+import ast
+
+import click
+import pytest
+
+import costmodel as cm
+from costmodel.cli import in_options
+from costmodel.errors import CostModelError
+from tests.test_imports import SOURCES
+
+pytestmark = pytest.mark.quick
+PARAMETERS = [
+    click.Argument(["model"]),
+    click.Option(["--on", "target"]),
+    click.Option(["--seq"]),
+    click.Option(["--as-run"], is_flag=True),
+]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`seq=600` is beyond 512 positions", "--seq 600 is beyond 512 positions"),
+        ("`target=x:a=1` is none; see `costmodel targets`", "--on x:a=1 is none; see `costmodel targets`"),
+        ("leave out `as_run=True` and `model`", "leave out --as-run and MODEL"),
+        ("`width=3` is no option", "`width=3` is no option"),
+    ],
+)
+def test_parameters_are_shown_as_options(message: str, shown: str) -> None:
+    assert in_options(message, PARAMETERS) == shown
+
+
+def test_the_same_mistake_in_both_words(cli) -> None:
+    with pytest.raises(CostModelError, match=r"^`seq=0` is not at least 1$"):
+        cm.count("distilbert", seq=0)
+    assert cli("count", "distilbert", "--seq", "0").err == "costmodel: error: --seq 0 is not at least 1\n"
+
+
+def messages(source: str) -> list[str]:
+    """All text that a module raises errors with."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            found += [
+                n.value for n in ast.walk(node.exc) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+            ]
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if not m.startswith("costmodel.cli")])
+def test_no_function_speaks_of_options(module: str) -> None:
+    spoken = [
+        m for m in messages(SOURCES[module]) if " --" in f" {m}" and "`costmodel " not in m and "pip " not in m
+    ]
+    assert not spoken, spoken
