@@ -34,13 +34,13 @@ def load_tokenizer(model: str) -> Any:
     if model in UNCASED:
         path = minilm_directory() / "tokenizer.json"
     elif model in PRESETS:
-        raise ModelError(f"{model} has no tokenizer; give token ids with --input FILE.json, or --random SEED")
+        raise ModelError(f"{model} has no tokenizer")
     else:
         path = Path(model) / "tokenizer.json"
         if not path.is_file() and has_minilm_embeddings(Path(model)):
             path = minilm_directory() / "tokenizer.json"
     if not path.is_file():
-        raise ModelError(f"{model} has no tokenizer.json; give token ids with --input FILE.json, or --random SEED")
+        raise ModelError(f"{model} has no tokenizer.json")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import os
@@ -72,14 +73,15 @@ def load_model(
         ModelError: no such model, unreadable or pickled weights, sizes beyond the model.
     """
     if batch < 1 or (seq is not None and seq < 1):
-        raise ModelError(f"--batch and --seq are at least 1, not {batch} and {seq}")
+        raise ModelError(f"`batch` and `seq` are at least 1, not {batch} and {seq}")
     transformers.logging.set_verbosity_error()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if ":" in name and name not in PRESETS:
             if (mechanism, seq, batch, dtype, native) != (None, None, 1, "float32", None):
                 raise ModelError(
-                    f"{name} decides sizes, type, attention itself; leave out --batch --seq --dtype --attention"
+                    f"{name} decides sizes, type, attention itself; leave out `batch`, `seq`, `dtype` and "
+                    "`attention`"
                 )
             return load_function(name, device)
         if name in PRESETS:
@@ -271,6 +273,16 @@ def load_function(name: str, device: str) -> Loaded:
     return Loaded(module.to(device).eval(), inputs, "native", None)
 
 
+def with_mechanism(module: nn.Module, name: str, mechanism: Mechanism | None) -> Loaded:
+    """A float32 copy of a module of transformers with an attention: the given one, its own of ours, or `dot`."""
+    copied: Any = copy.deepcopy(module).to(device="cpu", dtype=torch.float32).eval()
+    saved = saved_mechanism(name, copied.config)
+    chosen = mechanism or saved or Mechanism("dot")
+    if chosen != saved:
+        install(copied, chosen)
+    return Loaded(copied, {}, str(chosen), None)
+
+
 def eats_of(module: Any) -> str:
     if module.config.is_encoder_decoder:
         return "pairs" if module.main_input_name == "input_ids" else "audio"
@@ -287,7 +299,7 @@ def max_positions(config: PretrainedConfig) -> int | None:
 def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
     longest = max_positions(config)
     if longest is not None and seq > longest:
-        raise ModelError(f"--seq {seq} is beyond the {longest} positions of {name}")
+        raise ModelError(f"`seq={seq}` is beyond the {longest} positions of {name}")
 
 
 def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:

@@ -204,10 +204,10 @@ def resolve_seq(name: str, seq: int | None) -> int:
     preset = PRESETS[name]
     if preset.fixed_seq is not None:
         if seq not in (None, preset.fixed_seq):
-            raise ModelError(f"{name} always runs {preset.fixed_seq} positions; leave --seq {seq} out")
+            raise ModelError(f"{name} always runs {preset.fixed_seq} positions; leave `seq={seq}` out")
         return preset.fixed_seq
     if seq is None:
         return min(DEFAULT_SEQ, preset.max_positions or DEFAULT_SEQ)
     if preset.max_positions is not None and seq > preset.max_positions:
-        raise ModelError(f"--seq {seq} is beyond the {preset.max_positions} positions of {name}")
+        raise ModelError(f"`seq={seq}` is beyond the {preset.max_positions} positions of {name}")
     return seq
