@@ -17,10 +17,12 @@ __version__ = "0.1.0"
 HOMES = {
     "audit": "audits",
     "count": "counts",
+    "evaluate": "evaluations",
     "formula": "formulas",
     "price": "prices",
     "report": "reports",
     "simulate": "simulations",
+    "stored_results": "stored",
     "sweep": "sweeps",
     "table": "tables",
     "target": "targets",
