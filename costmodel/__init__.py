@@ -27,6 +27,7 @@ HOMES = {
     "table": "tables",
     "target": "targets",
     "trace": "counts",
+    "train": "training",
 }
 __all__ = [*HOMES]
 

@@ -69,7 +69,7 @@ def evaluate(
         predictions: write there what is said of each example, as TSV.
 
     >>> import costmodel as cm
-    >>> cm.evaluate("models/students/sst2-dot", "emotions")
+    >>> cm.evaluate("models/students/sst2-dot", "emotions")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
     models.errors.CostModelError: unknown `task=emotions`; known: sst2, cola, mrpc, rte, stsb, qnli, ...

@@ -22,7 +22,8 @@ from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy
 from models.attention.mechanisms import Mechanism, parse_mechanism
 from models.errors import ModelError
-from models.tasks.text import calibration_sentences, encode, load_tokenizer, pad
+from models.tasks.batches import pad
+from models.tasks.text import calibration_sentences, encode, load_tokenizer
 from models.zoo.presets import DEFAULT_SEQ, PRESETS
 
 if TYPE_CHECKING:  # transformers take seconds to import

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.errors import ModelError
+from models.tasks.batches import Array, batches
 from models.tasks.data import Example, Task
 from models.tasks.metrics import bootstrap, score, wilson
-from models.tasks.text import pad
 
-Array = np.ndarray[Any, Any]
 Forward = Callable[[Array, Array], Array]  # ids [B,S], which exist [B,S] -> logits [B,C]
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,6 @@ def encode_examples(tokenizer: Any, examples: Sequence[Example], longest: int) -
     rows = [list(found.ids) for found in tokenizer.encode_batch(pairs)]
     tokenizer.no_truncation()
     return rows
-
-
-def batches(rows: Sequence[Sequence[int]], batch: int = BATCH) -> Iterator[tuple[list[int], Array, Array]]:
-    """Places, ids [B,S] and masks [B,S]: rows of like length together, so that little is padded."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for first in range(0, len(order), batch):
-        places = order[first : first + batch]
-        ids, keep = pad([rows[i] for i in places], 0)
-        yield places, ids, keep
 
 
 def predict(

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.errors import ModelError
 from models.zoo.distilbert import minilm_directory
 from models.zoo.presets import PRESETS
@@ -72,12 +70,3 @@ def encode(tokenizer: Any, sentences: Sequence[str], longest: int | None) -> lis
         if longest is not None and len(row) > longest:
             raise ModelError(f"a sentence of {len(row)} tokens is beyond the {longest} positions of the model")
     return rows
-
-
-def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Rows as one array [B,S], and which of its places exist."""
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), padding, np.int64)
-    for row, target in zip(rows, ids, strict=True):
-        target[: len(row)] = row
-    return ids, np.arange(longest) < np.array([len(row) for row in rows])[:, None]

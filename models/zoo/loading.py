@@ -88,16 +88,16 @@ def load_model(
             preset = PRESETS[name]
             seq = resolve_seq(name, seq)
             module = build_preset(name, dtype, device, sizes or {})
-            eats = preset.eats
+            takes = preset.takes
         else:
             module = load_directory_or_hub(name, dtype, device, head)
-            eats = eats_of(module)
+            takes = takes_of(module)
             seq = seq or min(DEFAULT_SEQ, max_positions(module.config) or DEFAULT_SEQ)
             check_positions(name, module.config, seq)
         module.eval()
         if native is not None:
             module.set_attn_implementation(native)
-            return Loaded(module, make_inputs(module, eats, batch, seq, dtype), native, seq)
+            return Loaded(module, make_inputs(module, takes, batch, seq, dtype), native, seq)
         kind = "native"
         if mechanism is not None or attention_modules(module):
             saved = saved_mechanism(name, module.config)
@@ -105,7 +105,7 @@ def load_model(
             if mechanism != saved:
                 install(module, mechanism)
             kind = str(mechanism)
-        return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)
+        return Loaded(module, make_inputs(module, takes, batch, seq, dtype), kind, seq)
 
 
 def build_preset(name: str, dtype: str, device: str, sizes: Mapping[str, int]) -> Any:
@@ -283,7 +283,7 @@ def with_mechanism(module: nn.Module, name: str, mechanism: Mechanism | None) ->
     return Loaded(copied, {}, str(chosen), None)
 
 
-def eats_of(module: Any) -> str:
+def takes_of(module: Any) -> str:
     if module.config.is_encoder_decoder:
         return "pairs" if module.main_input_name == "input_ids" else "audio"
     if module.main_input_name == "pixel_values":
@@ -302,7 +302,7 @@ def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
         raise ModelError(f"`seq={seq}` is beyond the {longest} positions of {name}")
 
 
-def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
+def make_inputs(module: Any, takes: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
     """Full rows without padding: ids 5, 6, 7, ... (no special token), images and sound of zeros."""
     config, floats = module.config, getattr(torch, dtype)
     text = getattr(config, "text_config", config)
@@ -311,15 +311,15 @@ def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dic
     vision = getattr(config, "vision_config", config)
     size = getattr(vision, "image_size", 224)
     image = torch.zeros(batch, getattr(vision, "num_channels", 3), size, size, dtype=floats)
-    if eats == "image":
+    if takes == "image":
         return {"pixel_values": image}
-    if eats == "image+text":
+    if takes == "image+text":
         return {"input_ids": ids, "pixel_values": image}
-    if eats == "audio":
+    if takes == "audio":
         frames = 2 * config.max_source_positions
         sound = torch.zeros(batch, config.num_mel_bins, frames, dtype=floats)
         return {"input_features": sound, "decoder_input_ids": ids, "use_cache": False}
-    if eats == "pairs":
+    if takes == "pairs":
         return {"input_ids": ids, "decoder_input_ids": ids, "use_cache": False}
     return {"input_ids": ids} | ({"use_cache": False} if getattr(config, "use_cache", False) else {})
 

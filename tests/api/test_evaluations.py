@@ -15,8 +15,9 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 from models.attention.cores import install
 from models.attention.mechanisms import parse_mechanism
 from models.errors import ModelError
+from models.tasks.batches import batches
 from models.tasks.data import TASKS, Example
-from models.tasks.scoring import agreement, batches, judge, predict, predictions_tsv
+from models.tasks.scoring import agreement, judge, predict, predictions_tsv
 from models.zoo.checkpoint import save_checkpoint
 from models.zoo.students import FOLDER, stored_results
 from tests.paths import SHARED
