@@ -61,7 +61,7 @@ class Simulation(Result[Any]):
         return step_rows(self.record)
 
     @property
-    def timeline(self) -> list[dict[str, Any]]:
+    def timeline(self) -> list[Row]:
         """What array, vector unit and DMA do when: unit, first cycle, cycles, op, module."""
         from costmodel.records import encode
         from sim.machine.perfetto import spans_of

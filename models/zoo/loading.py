@@ -302,7 +302,7 @@ def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
         raise ModelError(f"`seq={seq}` is beyond the {longest} positions of {name}")
 
 
-def make_inputs(module: Any, takes: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
+def make_inputs(module: Any, takes: str, batch: int, seq: int, dtype: str) -> dict[str, torch.Tensor | bool]:
     """Full rows without padding: ids 5, 6, 7, ... (no special token), images and sound of zeros."""
     config, floats = module.config, getattr(torch, dtype)
     text = getattr(config, "text_config", config)

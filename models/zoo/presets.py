@@ -7,7 +7,6 @@ on the hub under the name in `like`; values not given are the defaults of the co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from models.errors import ModelError
 
@@ -19,7 +18,7 @@ class Preset:
     config: str  # class of transformers
     model: str  # class of transformers
     like: str  # where the sizes come from
-    sizes: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, object] = field(default_factory=dict)
     takes: str = "tokens"  # "tokens", "pairs" (encoder and decoder), "image", "image+text", "audio"
     max_positions: int | None = 512  # longest sequence; None where there is no limit
     fixed_seq: int | None = None  # sequence length where the input decides it

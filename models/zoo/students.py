@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from models.errors import ModelError
+from models.files import write_output
 
 FOLDER = Path(__file__).parent.parent / "students"
 RESULTS = Path(__file__).parent.parent / "results.json"
@@ -111,8 +112,9 @@ def student(task: str, attention: str) -> Path:
 
 def mechanism_of(directory: Path) -> dict[str, Any]:
     """The mechanism of a checkpoint, as its configuration has it."""
-    record: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    found: dict[str, Any] = record["attention_mechanism"]
+    found: dict[str, Any] = json.loads((directory / "config.json").read_text(encoding="utf-8"))[
+        "attention_mechanism"
+    ]
     return found
 
 
@@ -170,6 +172,36 @@ def result_of(record: Mapping[str, Any]) -> StoredResult:
         results={name: measure_of(found) for name, found in record["results"].items()},
         runs=(run,),
     )
+
+
+def write_results(path: Path, results: Sequence[StoredResult]) -> None:
+    """The file that `stored_results` reads.
+
+    Raises:
+        CostModelError: it cannot be written.
+    """
+    record = {"format": FORMAT, "results": [record_of(result) for result in results]}
+    write_output(path, json.dumps(record, indent=1) + "\n")
+
+
+def record_of(result: StoredResult) -> dict[str, object]:
+    """One result of one checkpoint as the file has it; the inverse of `result_of`."""
+    (run,) = result.runs
+    origin = asdict(run)
+    return {
+        "model": result.model,
+        "attention": result.attention,
+        "task": result.task,
+        "source": result.source,
+        "examples": result.examples,
+        "limited": result.limited,
+        "max_tokens": origin.pop("max_tokens"),
+        "cut": origin.pop("cut"),
+        "note": result.note,
+        "calibration": {"method": result.calibration_method, "sentences": result.calibration_sentences},
+        "results": {name: asdict(found) for name, found in result.results.items()},
+        **origin,
+    }
 
 
 def measure_of(record: Mapping[str, Any]) -> StoredMeasure:

@@ -200,6 +200,8 @@ RESULTS = {
     "formula": lambda: cm.formula(TINY),
     "report": lambda: cm.report(TINY, seq=8, target="xc7z020"),
     "simulate": lambda: cm.simulate(TINY, random=1, seq=8),
+    "every table": lambda: cm.simulate(TINY, random=1, seq=8, compare=True, details=True),
+    "stored_results": lambda: cm.stored_results(),
     "sweep": lambda: cm.sweep(SPACE),
     "table": lambda: cm.table([{"a": 1, "b": 2.5}], "two numbers"),
     "audit": lambda: cm.audit(TINY, seq=8),

@@ -13,7 +13,7 @@ from costmodel.compare.accuracies import summarise
 from costmodel.compare.evaluation import Evaluation, Measured, Ranges
 from costmodel.show.stored_tables import shown, stored_grid
 from models.errors import ModelError
-from models.zoo.students import PUBLISHED, RESULTS, stored_results
+from models.zoo.students import PUBLISHED, RESULTS, stored_results, write_results
 from tests.models.tasks.test_data import COUNTS
 from tests.paths import ROOT
 
@@ -122,6 +122,13 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, how: str) -> None:
     with pytest.raises(ModelError, match=r"results\.json is damaged: ") as caught:
         stored_results(path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_read_is_written_again(tmp_path: Path) -> None:
+    write_results(tmp_path / "results.json", stored_results())
+    before, after = (json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS, tmp_path / "results.json"))
+    assert before == after
+    assert stored_results(tmp_path / "results.json") == stored_results()
 
 
 def test_no_file_is_no_results(tmp_path: Path) -> None:
