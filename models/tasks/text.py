@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ModelError
-from models.zoo.distilbert import minilm_directory
 from models.zoo.presets import PRESETS
 
 SENTENCES = Path(__file__).parent / "sentences.txt"
@@ -28,6 +27,8 @@ def load_tokenizer(model: str) -> Any:
         ModelError: the model brings none, or it cannot be read.
     """
     from tokenizers import Tokenizer
+
+    from models.zoo.distilbert import minilm_directory  # imports torch
 
     if model in UNCASED:
         path = minilm_directory() / "tokenizer.json"

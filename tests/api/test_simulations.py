@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,16 @@ def test_a_calibration_is_kept_beside_the_weights(cli, folder: Path, tmp_path: P
     other = cli("simulate", str(folder / "teacher"), *ids, "--calibration", str(path))
     assert (other.code, other.err.count("\n")) == (2, 1)
     assert "was measured on other weights" in other.err
+
+
+def test_the_commands_wait_for_torch() -> None:
+    """`costmodel simulate --help` took seconds: it imported torch and transformers."""
+    code = (
+        "import sys, costmodel.cli.simulations, costmodel.cli.evaluations, costmodel.cli.training, "
+        "costmodel.cli.results; print({'torch', 'transformers', 'numba', 'sim'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
 
 
 # One screen
