@@ -17,14 +17,17 @@ __version__ = "0.1.0"
 HOMES = {
     "audit": "audits",
     "count": "counts",
+    "evaluate": "evaluations",
     "formula": "formulas",
     "price": "prices",
     "report": "reports",
     "simulate": "simulations",
+    "stored_results": "stored",
     "sweep": "sweeps",
     "table": "tables",
     "target": "targets",
     "trace": "counts",
+    "train": "training",
 }
 __all__ = [*HOMES]
 

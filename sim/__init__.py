@@ -1,1 +1,4 @@
-"""The bit-accurate accelerator simulator: integer/ has the bits, machine/ the cycles, bytes and events."""
+"""The simulated accelerator: integer/ has the bits, machine/ the cycles, bytes, events and their energy.
+
+Imports costmodel below api; costmodel.api runs it.
+"""

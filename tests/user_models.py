@@ -31,3 +31,13 @@ def broken() -> tuple[torch.nn.Module, Any]:
 
 def nothing() -> int:
     return 3
+
+
+def distilbert() -> tuple[torch.nn.Module, Any]:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = DistilBertConfig(
+        vocab_size=50, max_position_embeddings=32, n_layers=1, n_heads=2, dim=16, hidden_dim=24, num_labels=3
+    )
+    return DistilBertForSequenceClassification(config), {"input_ids": torch.zeros(1, 4, dtype=torch.long)}

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from costmodel.api.evaluations import judged, longest_of, rows_of
 from costmodel.api.session import Session
 from costmodel.api.spaces import digest_of
 from costmodel.errors import CostModelError
@@ -75,23 +76,21 @@ def measure_accuracy(key: AccuracyKey, name: str) -> float | str:
         return accuracy_of(key)
     except CostModelError as error:
         return " ".join(str(error).split())
-    except Exception as error:  # a checkpoint that breaks the simulator does not stop the other points
+    except Exception as error:
+        # A damaged checkpoint makes torch, transformers, safetensors, tokenizers or numba raise errors of kinds
+        # that have no common base, some of which cannot be sent between processes. None of them stops the other
+        # points of a sweep: the text stays with this one.
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def accuracy_of(key: AccuracyKey) -> float:
     """Every sentence through the checkpoint in integers of the given widths; in float32 where these are fp32."""
     from models.tasks.data import TASKS
-    from models.tasks.scoring import encode_examples, judge, predict
-    from models.tasks.text import load_tokenizer
 
     task, _, path, widths, limit, data_dir, checkpoint = key
     session = session_of(path, checkpoint)
     chosen = examples(task, data_dir, limit)
-    rows = encode_examples(load_tokenizer(session.model), chosen, session.longest or 512)
-    if parse_policy(widths).is_float:
-        forward = session.floats()
-    else:
-        forward = session.integers(widths, session.calibration(None, None, widths, METHOD))
-    found = judge(TASKS[task], predict(rows, forward), [e.label for e in chosen])
+    rows = rows_of(session, chosen, longest_of(session))
+    ranges = None if parse_policy(widths).is_float else session.calibration(None, None, widths, METHOD)
+    found, _ = judged(session, TASKS[task], chosen, rows, widths, ranges)
     return float(next(iter(found.metrics.values())))

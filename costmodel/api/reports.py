@@ -12,6 +12,7 @@ from costmodel.api.prices import TABLES
 from costmodel.api.results import Report
 from costmodel.api.subjects import of_model
 from costmodel.compare.break_even import break_even_seq
+from costmodel.compare.evaluation import Evaluation
 from costmodel.compare.machine import arithmetic_record, cycles_and_energy, machine_record, widths_record
 from costmodel.compare.tables import verdict_over_tables
 from costmodel.compare.verdict import report_record
@@ -94,9 +95,10 @@ def report(
         grids, notes = [*grids, *added[0]], [*notes, *added[1]]
     if task is not None:
         folder = None if data_dir is None else Path(data_dir)
-        record["accuracy"] = accuracies(task, names, widths or "w8a8", folder, limit, stored)
-        grids.append(accuracy_tables.accuracy_grid(record["accuracy"]))
-        notes += accuracy_tables.accuracy_notes(record["accuracy"])
+        measured = accuracies(task, names, widths or "w8a8", folder, limit, stored)
+        record["accuracy"] = encode(measured)
+        grids.append(accuracy_tables.accuracy_grid(measured))
+        notes += accuracy_tables.accuracy_notes(measured)
     return Report(record, tuple(report_rows(record)), tuple(grids), tuple(notes))
 
 
@@ -177,18 +179,19 @@ def trained_mechanisms(request: Request, task: str, attentions: tuple[str, ...],
     if request.model != "minilm-distilbert":
         raise CostModelError(f"--task: the checkpoints that ship are of minilm-distilbert, not of {request.model}")
     if stored:
-        return tuple(stored_result(task, name)["attention"] for name in attentions)
+        return tuple(stored_result(task, name).attention for name in attentions)
     return tuple(str(Mechanism(**mechanism_of(student(task, name)))) for name in attentions)
 
 
 def accuracies(
     task: str, attentions: tuple[str, ...], widths: str, data_dir: Path | None, limit: int | None, stored: bool
-) -> list[dict[str, Any]]:
+) -> list[Evaluation]:
     """Of each mechanism its accuracy in floats and in bits: measured now, or as it was stored."""
-    from models.zoo.students import stored_result, student
+    from costmodel.api.stored import stored_evaluation
+    from models.zoo.students import student
 
     if stored:
-        return [dict(stored_result(task, name), stored=True) for name in attentions]
+        return [replace(stored_evaluation(task, name), stored=True) for name in attentions]
     from costmodel.api.evaluations import measure
     from costmodel.api.session import Session
 
@@ -196,7 +199,7 @@ def accuracies(
     for name in attentions:
         session = Session(str(student(task, name)), None)
         record, _ = measure(session, task, None, data_dir, (widths,), limit)
-        found.append(record | {"stored": False})
+        found.append(replace(record, stored=False))
     return found
 
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costmodel.api import cache
 from costmodel.api.graphs import Request, graph_source, quiet_imports
+from costmodel.api.subjects import check_whole
 from costmodel.errors import CostModelError
 from costmodel.files import read_lines, read_text
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.ir import Graph
+from costmodel.graph.lowering import lower
 from costmodel.show.progress import progress
 from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy
-from models.attention.mechanisms import parse_mechanism
-from models.tasks.text import calibration_sentences, encode, load_tokenizer, pad
+from models.attention.mechanisms import Mechanism, parse_mechanism
+from models.errors import ModelError
+from models.tasks.batches import pad
+from models.tasks.text import calibration_sentences, encode, load_tokenizer
 from models.zoo.presets import DEFAULT_SEQ, PRESETS
+
+if TYPE_CHECKING:  # transformers take seconds to import
+    from models.zoo.loading import Loaded
 
 # Which sentences a calibration that nobody asked for is measured on, beside those that ship.
 RANDOM_SENTENCES = 16
@@ -38,23 +48,22 @@ class Inputs:
 
 
 class Session:
-    """A model with its weights: what all runs of it share."""
+    """A model with its weights: what all runs of it share.
 
-    def __init__(self, model: str, attention: str | None) -> None:
+    `model` is a preset, a directory, `package.module:function`, or a torch module: any DistilBERT of transformers.
+    """
+
+    def __init__(self, model: Any, attention: str | None) -> None:
         quiet_imports()
-        import transformers
+        from models.zoo.loading import max_positions
 
-        from models.attention.mechanisms import Mechanism
-        from models.zoo.loading import load_model, max_positions
-
-        if ":" in model and model not in PRESETS:
-            raise CostModelError(f"{model} decides its own sizes; simulate takes a DistilBERT preset or directory")
         mechanism = None if attention is None else parse_mechanism(attention)
-        loaded = load_model(model, mechanism=mechanism, device="cpu", head=True, seq=8)
-        self.model, self.attention, self.module = model, loaded.attention, loaded.module
+        named = isinstance(model, str) and (":" not in model or model in PRESETS)
+        self.model: str = model if isinstance(model, str) else type(model).__name__
+        self.is_own = not named  # the user's own module, of which there are no files
+        loaded = load_named(model, mechanism) if named else load_own(model, self.model, mechanism)
+        self.attention, self.module = loaded.attention, loaded.module
         config: Any = loaded.module.config
-        if not isinstance(config, transformers.DistilBertConfig):
-            raise CostModelError(f"{model} is a {config.model_type}; the simulator runs DistilBERT of any size")
         self.longest: int | None = max_positions(config)
         self.vocabulary: int = config.vocab_size
         self.padding: int = config.pad_token_id or 0
@@ -62,36 +71,55 @@ class Session:
         self.all_keys = saved is not None and Mechanism(**saved).center_over == "all"
         tensors = dict(loaded.module.state_dict()) | dict(loaded.module.named_buffers())
         self.weights = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
-        self.request = Request(model, 1, None, "float32", "meta", False, False, head=True)
-        self.graph_at = graph_source(self.request, attention, self.longest)
+        self.graph_at: Callable[[int, int], Graph]
+        if named:
+            request = Request(model, 1, None, "float32", "meta", False, False, head=True)
+            self.graph_at = graph_source(request, attention, self.longest)
+        else:
+            self.graph_at = lru_cache(None)(partial(graph_of, self.module))
+
+    def tokenizer(self) -> Any:
+        """The model's own.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if self.is_own:
+            raise ModelError(f"{self.model} has no tokenizer")
+        return load_tokenizer(self.model)
 
     # Inputs
 
     def read_inputs(
         self, text: tuple[str, ...], file: Path | None, seed: int | None, batch: int, seq: int | None
     ) -> Inputs:
+        """Token ids of sentences, of a file, or from a seed.
+
+        Raises:
+            CostModelError: too long, too many, no text, ids that the model does not know.
+        """
         import numpy as np
 
-        from models.tasks.text import encode, load_tokenizer, pad
-
         if seed is not None:
-            if seed < 0:
-                raise CostModelError(f"--random {seed} is negative")
+            check_whole("random", seed, 0)
             seq = seq or min(DEFAULT_SEQ, self.longest or DEFAULT_SEQ)
             if self.longest is not None and seq > self.longest:
-                raise CostModelError(f"--seq {seq} is beyond the {self.longest} positions of {self.model}")
+                raise CostModelError(f"`seq={seq}` is beyond the {self.longest} positions of {self.model}")
             ids = np.random.default_rng(seed).integers(0, self.vocabulary, (batch, seq))
             return self.checked(ids, None, f"random ids, seed {seed}")
         if file is not None and file.suffix == ".json":
             return self.read_ids(file)
         sentences = list(text) if file is None else read_lines(file)
-        rows = encode(load_tokenizer(self.model), sentences, self.longest)
-        ids, keep = pad(rows, self.padding)
+        try:
+            tokenizer = self.tokenizer()
+        except ModelError as error:
+            raise CostModelError(f"{error}; give token ids with `file=IDS.json`, or `random=SEED`") from None
+        ids, keep = pad(encode(tokenizer, sentences, self.longest), self.padding)
         what = f"{len(sentences)} sentence{'s' * (len(sentences) > 1)}" + (f" of {file}" if file else "")
         return self.checked(ids, keep, what)
 
     def read_ids(self, file: Path) -> Inputs:
-
+        """Token ids of a JSON file."""
         try:
             record = json.loads(read_text(file))
             rows = record["input_ids"] if isinstance(record, dict) else None
@@ -107,6 +135,7 @@ class Session:
         return self.checked(ids, keep, f"ids of {file}")
 
     def checked(self, ids: Any, keep: Any, what: str) -> Inputs:
+        """Inputs that are not too many for one run."""
         if ids.size > MOST_TOKENS:
             raise CostModelError(
                 f"{ids.shape[0]} rows of {ids.shape[1]} tokens are too many for one run; give fewer"
@@ -117,7 +146,7 @@ class Session:
 
     @cached_property
     def identity(self) -> str:
-        """What tells these weights from others; asked for once for each --widths."""
+        """What tells these weights from others; several widths ask for it."""
         from sim.integer import calibrate
 
         return calibrate.digest(self.weights)
@@ -133,7 +162,8 @@ class Session:
             calibrate.check_model(found, identity, self.attention, str(file))
             return found
         beside = Path(self.model) / CALIBRATION_FILE
-        if sentences is None and self.model not in PRESETS and beside.is_file():
+        has_files = self.model not in PRESETS and not self.is_own
+        if sentences is None and has_files and beside.is_file():
             found = calibrate.from_json(read_text(beside), str(beside))
             calibrate.check_model(found, identity, self.attention, str(beside))
             if (found.bits, found.balance) == (bits, balance):  # else it is for other widths
@@ -152,15 +182,14 @@ class Session:
         return made
 
     def sentences(self, file: Path | None) -> tuple[list[list[int]], str]:
+        """Token ids to measure ranges on, and what they are in words."""
         import numpy as np
-
-        from models.errors import ModelError
 
         if file is not None:
             lines = read_lines(file)
-            return encode(load_tokenizer(self.model), lines, self.longest), f"{len(lines)} sentences"
+            return encode(self.tokenizer(), lines, self.longest), f"{len(lines)} sentences"
         try:
-            tokenizer = load_tokenizer(self.model)
+            tokenizer = self.tokenizer()
         except ModelError:  # a model without words: random ids are as good as any
             rng = np.random.default_rng(0)
             lengths = rng.integers(4, min(32, self.longest or 32), RANDOM_SENTENCES)
@@ -203,3 +232,55 @@ class Session:
             return (found.logits if hasattr(found, "logits") else found.last_hidden_state).numpy()
 
         return forward
+
+
+# Models
+
+
+def load_named(model: str, mechanism: Mechanism | None) -> Loaded:
+    """A preset, a directory or a hub id with all its weights.
+
+    Raises:
+        CostModelError: it is no DistilBERT.
+    """
+    import transformers
+
+    from models.zoo.loading import load_model
+
+    loaded = load_model(model, mechanism=mechanism, device="cpu", head=True, seq=8)
+    config: Any = loaded.module.config
+    if not isinstance(config, transformers.DistilBertConfig):
+        raise CostModelError(f"{model} is a {config.model_type}; the simulator runs DistilBERT of any size")
+    return loaded
+
+
+def load_own(model: Any, name: str, mechanism: Mechanism | None) -> Loaded:
+    """A copy of the user's module, with the attention that was asked for, its own, or dot product.
+
+    Raises:
+        CostModelError: it is no DistilBERT of transformers, or has no weights.
+    """
+    import transformers
+
+    from models.zoo.loading import load_function, with_mechanism
+
+    module = load_function(name, "cpu").module if isinstance(model, str) else model
+    kinds = (transformers.DistilBertModel, transformers.DistilBertForSequenceClassification)
+    if not isinstance(module, kinds):
+        raise CostModelError(
+            f"{name} is a {type(module).__name__}; the simulator runs DistilBertModel and "
+            "DistilBertForSequenceClassification of transformers, of any size"
+        )
+    if any(p.is_meta for p in module.parameters()):
+        raise CostModelError(f"{name} has no weights: its parameters are on the meta device")
+    return with_mechanism(module, name, mechanism)
+
+
+def graph_of(module: Any, B: int, S: int) -> Graph:
+    """The canonical graph of a module that takes token ids [B,S]."""
+    import torch
+
+    from costmodel.graph.tracing import trace
+
+    ids = torch.zeros(B, S, dtype=torch.long)
+    return canonicalise(lower(trace(module, {"input_ids": ids}, device="cpu")))

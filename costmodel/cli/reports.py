@@ -105,9 +105,10 @@ def command(
         more_grids, more_notes = add_machine(request, record, results, policy, machine, timing, tables)
         grids, notes = [*grids, *more_grids], [*notes, *more_notes]
     if task_name is not None:
-        record["accuracy"] = accuracies(task_name, attentions, widths_text or "w8a8", data_dir, limit, stored)
-        grids.append(accuracy_grid(record["accuracy"]))
-        notes += accuracy_notes(record["accuracy"])
+        measured = accuracies(task_name, attentions, widths_text or "w8a8", data_dir, limit, stored)
+        record["accuracy"] = encode(measured)
+        grids.append(accuracy_grid(measured))
+        notes += accuracy_notes(measured)
     if html is not None:
         record["pictures"] = pictures_record(request, record, results, policy, target, machine, timing, store)
         write_page(html, record, notes)

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from costmodel.cli.common import check_output, output_options, show
-from costmodel.compare.accuracies import summarise
-from costmodel.show.formats import render_records_csv
-from costmodel.show.stored_tables import stored_grid, stored_notes
+from costmodel.api.stored import stored_results
+from costmodel.cli.common import check_output, output_options, present
 
 
 @click.command("results")
@@ -21,16 +19,5 @@ def command(form: str, output: Path | None) -> None:
 
     Example: costmodel results
     """
-    from models.zoo.students import PUBLISHED, stored_results
-
     check_output(output)
-    rows = summarise(stored_results())
-    record = {"results": rows, "published": PUBLISHED}
-    show(
-        form,
-        output,
-        record,
-        render_records_csv([dict(r, **r["metrics"]) for r in rows]),
-        [stored_grid(rows, PUBLISHED)],
-        stored_notes(PUBLISHED),
-    )
+    present(stored_results(), form, output)

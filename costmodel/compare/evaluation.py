@@ -17,6 +17,10 @@ class Measured:
     agreement: float  # with what float32 says
     cpu_seconds: Annotated[float | None, OPTIONAL] = None
 
+    @property
+    def primary(self) -> float:
+        return next(iter(self.metrics.values()))
+
 
 @dataclass(frozen=True)
 class Ranges:
@@ -27,6 +31,16 @@ class Ranges:
 
 
 @dataclass(frozen=True)
+class Training:
+    """The runs that made a checkpoint, oldest first: one entry of each list a run."""
+
+    commands: tuple[str, ...]
+    steps: tuple[int, ...]
+    cpu_hours: tuple[float | None, ...]  # None where a run did not measure them
+    wall_hours: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One checkpoint on one task: measured now, or stored."""
 
@@ -36,10 +50,17 @@ class Evaluation:
     source: str  # of the examples
     examples: int
     limited: bool
+    max_tokens: Annotated[int | None, OPTIONAL] = None
+    cut: Annotated[int | None, OPTIONAL] = None  # examples that fill max_tokens
     note: str
     calibration: Ranges
     results: dict[str, Measured]  # by arithmetic
-    max_tokens: Annotated[int | None, OPTIONAL] = None
-    cut: Annotated[int | None, OPTIONAL] = None  # examples that fill max_tokens
     seeds: Annotated[int | None, OPTIONAL] = None  # over which a stored result is a mean
-    stored: Annotated[bool | None, OPTIONAL] = None
+    # Of a stored result of one checkpoint: where it comes from.
+    weights: Annotated[str | None, OPTIONAL] = None
+    command: Annotated[str | None, OPTIONAL] = None
+    versions: Annotated[dict[str, str] | None, OPTIONAL] = None
+    date: Annotated[str | None, OPTIONAL] = None
+    training: Annotated[Training | None, OPTIONAL] = None
+    seed: Annotated[int | None, OPTIONAL] = None
+    stored: Annotated[bool | None, OPTIONAL] = None  # in a report: not measured now

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -183,12 +183,6 @@ def storage_bytes(graph: Graph) -> dict[int, int]:
     """Bytes of each storage, by the id of the value that owns it."""
     owners = (v for v in graph.values if v.storage == v.id)
     return {v.id: v.distinct_bytes for v in owners}
-
-
-def with_nodes(graph: Graph, nodes: list[Node], values: list[Value] | None = None) -> Graph:
-    """The same graph with other nodes (and values), verified: how a pass ends."""
-    new_values = graph.values if values is None else tuple(values)
-    return replace(graph, nodes=tuple(nodes), values=new_values).verify()
 
 
 # A record is plain lists, dicts, numbers and strings. Tuples become {"t": [...]}, refs {"v": id}.

@@ -39,6 +39,10 @@ def table_text(document: Document, record: Any = None) -> str:
 
     out = io.StringIO()
     console = Console(file=out, width=400, no_color=True, highlight=False, markup=False, emoji=False)
+    for line in document.lead:
+        console.print(line, soft_wrap=True)
+    if document.lead:
+        console.print()
     for grid in document.grids:
         table = Table(box=box.SIMPLE_HEAD, title=None, pad_edge=False)
         for n, heading in enumerate(grid.head):
@@ -75,7 +79,7 @@ def csv_text(document: Document, record: Any = None) -> str:
 @format_of("md")
 def md_text(document: Document, record: Any = None) -> str:
     """Markdown tables, then the notes."""
-    lines = []
+    lines = [*document.lead, ""] if document.lead else []
     for grid in document.grids:
         lines += [f"**{grid.title}**", "", "| " + " | ".join(grid.head) + " |"]
         lines.append("|" + "|".join(["---"] + ["---:"] * (len(grid.head) - 1)) + "|")

@@ -40,4 +40,5 @@ def html_notes(notes: Iterable[str]) -> str:
 
 def document_html(document: Document) -> str:
     """All grids and notes."""
-    return "\n".join(html_grid(grid) for grid in document.grids) + html_notes(document.notes)
+    lead = html_notes(document.lead)
+    return lead + "\n".join(html_grid(grid) for grid in document.grids) + html_notes(document.notes)

@@ -22,3 +22,28 @@ class progress:
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()
+
+
+class steps_bar:
+    """A bar on stderr with the loss and the last dev metric; called with step, total, loss, metric."""
+
+    def __init__(self, what: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.what = what
+        self.task = self.bar.add_task(what, total=None)
+
+    def __enter__(self) -> Any:
+        self.bar.start()
+        return self.tick
+
+    def tick(self, step: int, total: int, loss: float, metric: float | None) -> None:
+        dev = "" if metric is None else f" dev {metric:.4f}"
+        self.bar.update(self.task, completed=step, total=total, description=f"{self.what} loss {loss:.4f}{dev}")
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()

@@ -78,7 +78,7 @@ def parse_mechanism(text: str) -> Mechanism:
     for item in filter(None, options.split(",")):
         option, _, value = item.partition("=")
         if option in seen:
-            raise ModelError(f"attention {text!r}: {option} stands there twice; leave one out")
+            raise ModelError(f"attention {text!r}: {option} is given twice; leave one out")
         seen.add(option)
         if option not in USES[name]:
             known = ", ".join(USES[name]) or "none"

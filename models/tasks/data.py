@@ -121,7 +121,7 @@ def load_split(task: Task, split: str, data_dir: Path | None = None) -> Split:
         raise ModelError(f"{task.name} has no split {split!r}; take train or dev")
     if data_dir is not None:
         if not task.folder:
-            raise ModelError(f"{task.name} is no task of GLUE; leave out --data-dir {data_dir}")
+            raise ModelError(f"{task.name} is no task of GLUE; leave out `data_dir={data_dir}`")
         return published_split(split, str(data_dir), partial(glue_rows, task, data_dir))
     try:
         if task.folder:
@@ -129,7 +129,7 @@ def load_split(task: Task, split: str, data_dir: Path | None = None) -> Split:
         return review_split(task, split, "hub", hub_rows(task, "train"))
     except Unavailable as error:
         if task.name not in OFFLINE:
-            raise ModelError(f"{task.name}: {error}; or give --data-dir with GLUE's {task.folder}") from None
+            raise ModelError(f"{task.name}: {error}; or give `data_dir` with GLUE's {task.folder}") from None
         rows = package_rows(OFFLINE[task.name], str(error))
     if (task.name, split) == ("sst2", "dev"):
         return Split(sst2_dev(rows), PACKAGE, 0)
@@ -145,7 +145,7 @@ def load_texts(split: str, data_dir: Path | None) -> list[Example]:
         ModelError: no directory, no task in it, or a row is malformed.
     """
     if data_dir is None:
-        raise ModelError(f"{TEXTS} needs --data-dir with GLUE's directories")
+        raise ModelError(f"{TEXTS} needs `data_dir` with GLUE's directories")
     files = {
         name: [t for t in TASKS.values() if t.folder and glue_file(t, data_dir, name).is_file()]
         for name in TEXTS_A_TASK
@@ -292,7 +292,7 @@ def tsv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}; check --data-dir or the path") from None
+        raise ModelError(f"{path} cannot be read: {error.strerror}; check `data_dir` or the path") from None
     try:
         lines = data.decode().removeprefix("\ufeff").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
@@ -316,14 +316,16 @@ def parse(
                 )
             continue
         if len(cells) != len(header):
-            raise ModelError(f"{where}: {len(cells)} columns, not {len(header)}; one tab stands between two")
+            raise ModelError(
+                f"{where}: {len(cells)} columns, not {len(header)}; two columns are separated by one tab"
+            )
         *sentences, label = (cells[header.index(c)].strip() for c in columns)
         if not all(sentences):
             raise ModelError(f"{where}: an empty sentence; write one or remove the row")
         second = sentences[1] if len(sentences) == 2 else None
         examples.append(Example(sentences[0], second, parse_label(task, label, where)))
     if not examples:
-        raise ModelError(f"{where}: no example stands here; a header alone is not enough")
+        raise ModelError(f"{where}: there is no example; a header alone is not enough")
     return examples
 
 

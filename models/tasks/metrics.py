@@ -89,7 +89,7 @@ def bootstrap(
     """The primary metric's 2.5 and 97.5 percentiles over N examples drawn with replacement. Raises as `score`."""
     score(task, predictions, labels)
     if samples < 1:
-        raise ModelError(f"--samples is at least 1, not {samples}")
+        raise ModelError(f"`samples={samples}` is not at least 1")
     p, y = np.asarray(predictions, np.float64), np.asarray(labels, np.float64)
     drawn, metric = np.random.default_rng(seed), METRICS[task.metrics[0]]
     found = [metric(p[rows], y[rows]) for rows in (drawn.integers(p.size, size=p.size) for _ in range(samples))]

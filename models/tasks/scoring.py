@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.errors import ModelError
+from models.tasks.batches import Array, batches
 from models.tasks.data import Example, Task
 from models.tasks.metrics import bootstrap, score, wilson
-from models.tasks.text import pad
 
-Array = np.ndarray[Any, Any]
 Forward = Callable[[Array, Array], Array]  # ids [B,S], which exist [B,S] -> logits [B,C]
-BATCH = 32
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Judgement:
     """What one model, in one arithmetic, makes of N examples."""
 
     metrics: dict[str, float]  # the primary one first
@@ -39,15 +37,6 @@ def encode_examples(tokenizer: Any, examples: Sequence[Example], longest: int) -
     return rows
 
 
-def batches(rows: Sequence[Sequence[int]], batch: int = BATCH) -> Iterator[tuple[list[int], Array, Array]]:
-    """Places, ids [B,S] and masks [B,S]: rows of like length together, so that little is padded."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for first in range(0, len(order), batch):
-        places = order[first : first + batch]
-        ids, keep = pad([rows[i] for i in places], 0)
-        yield places, ids, keep
-
-
 def predict(
     rows: Sequence[Sequence[int]], forward: Forward, tick: Callable[[int], None] = lambda n: None
 ) -> Array:
@@ -60,7 +49,7 @@ def predict(
     return np.stack([logits for logits in found if logits is not None])
 
 
-def judge(task: Task, logits: Array, labels: Sequence[float]) -> Evaluation:
+def judge(task: Task, logits: Array, labels: Sequence[float]) -> Judgement:
     """Metrics of logits [N,C]: of the largest one, or of a regression's only one.
 
     The interval is Wilson's of an accuracy, the bootstrap's of anything else.
@@ -80,17 +69,17 @@ def judge(task: Task, logits: Array, labels: Sequence[float]) -> Evaluation:
         low, high = wilson(int((predictions == np.asarray(labels)).sum()), len(labels))
     else:
         low, high = bootstrap(task, predictions, labels)
-    return Evaluation(metrics, low, high, predictions)
+    return Judgement(metrics, low, high, predictions)
 
 
-def agreement(task: Task, a: Evaluation, b: Evaluation) -> float:
+def agreement(task: Task, a: Judgement, b: Judgement) -> float:
     """Share of equal classes, or the correlation of two regressions' scores."""
     if task.labels:
         return float((a.predictions == b.predictions).mean())
     return float(np.corrcoef(a.predictions, b.predictions)[0, 1])
 
 
-def predictions_tsv(task: Task, examples: Sequence[Example], found: dict[str, Evaluation]) -> str:
+def predictions_tsv(task: Task, examples: Sequence[Example], found: dict[str, Judgement]) -> str:
     """One line an example: its sentences, its label, and what each arithmetic says."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
@@ -98,7 +87,7 @@ def predictions_tsv(task: Task, examples: Sequence[Example], found: dict[str, Ev
     writer.writerow(["sentence", *(["sentence2"] if pairs else []), "label", *found])
     for i, e in enumerate(examples):
         texts = [clean(e.sentence), *([clean(e.second or "")] if pairs else [])]
-        shown = [named(task, x) for x in (e.label, *(evaluation.predictions[i] for evaluation in found.values()))]
+        shown = [named(task, x) for x in (e.label, *(judgement.predictions[i] for judgement in found.values()))]
         writer.writerow([*texts, *shown])
     return out.getvalue()
 

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.errors import ModelError
-from models.zoo.distilbert import minilm_directory
 from models.zoo.presets import PRESETS
 
 SENTENCES = Path(__file__).parent / "sentences.txt"
@@ -31,16 +28,18 @@ def load_tokenizer(model: str) -> Any:
     """
     from tokenizers import Tokenizer
 
+    from models.zoo.distilbert import minilm_directory  # imports torch
+
     if model in UNCASED:
         path = minilm_directory() / "tokenizer.json"
     elif model in PRESETS:
-        raise ModelError(f"{model} has no tokenizer; give token ids with --input FILE.json, or --random SEED")
+        raise ModelError(f"{model} has no tokenizer")
     else:
         path = Path(model) / "tokenizer.json"
         if not path.is_file() and has_minilm_embeddings(Path(model)):
             path = minilm_directory() / "tokenizer.json"
     if not path.is_file():
-        raise ModelError(f"{model} has no tokenizer.json; give token ids with --input FILE.json, or --random SEED")
+        raise ModelError(f"{model} has no tokenizer.json")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
@@ -72,12 +71,3 @@ def encode(tokenizer: Any, sentences: Sequence[str], longest: int | None) -> lis
         if longest is not None and len(row) > longest:
             raise ModelError(f"a sentence of {len(row)} tokens is beyond the {longest} positions of the model")
     return rows
-
-
-def pad(rows: Sequence[Sequence[int]], padding: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Rows as one array [B,S], and which of its places exist."""
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), padding, np.int64)
-    for row, target in zip(rows, ids, strict=True):
-        target[: len(row)] = row
-    return ids, np.arange(longest) < np.array([len(row) for row in rows])[:, None]

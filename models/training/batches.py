@@ -1,4 +1,4 @@
-"""Rows of a task as batches of token ids, in an order that pads little."""
+"""Rows of a task as tensors of token ids."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from models.errors import ModelError
+from models.tasks.batches import Array, pad
 from models.tasks.data import TASKS, TEXTS, load, load_texts
 from models.tasks.scoring import encode_examples
-from models.tasks.text import load_tokenizer, pad
+from models.tasks.text import load_tokenizer
 from models.training.recipe import TrainConfig
-
-CHUNK = 50  # batches within which rows are sorted by length
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,11 @@ class Batch:
     labels: Tensor
 
 
+def batch_of(ids: Array, keep: Array, labels: Sequence[float] = ()) -> Batch:
+    """Arrays as tensors; without labels where nothing is learned."""
+    return Batch(torch.from_numpy(ids), torch.from_numpy(keep), torch.tensor(labels))
+
+
 @dataclass(frozen=True)
 class Rows:
     """Token ids and labels of a split."""
@@ -39,8 +43,8 @@ class Rows:
     labels: list[Any]
 
     def batch(self, chosen: Sequence[int]) -> Batch:
-        ids, keep = pad([self.ids[i] for i in chosen], 0)
-        return Batch(torch.from_numpy(ids), torch.from_numpy(keep), torch.tensor([self.labels[i] for i in chosen]))
+        ids, keep = pad([self.ids[i] for i in chosen])
+        return batch_of(ids, keep, [self.labels[i] for i in chosen])
 
     def digest(self) -> str:
         return hashlib.sha256(json.dumps([self.ids, self.labels]).encode()).hexdigest()[:16]
@@ -57,14 +61,3 @@ def read_rows(config: TrainConfig, split: str, data_dir: Path | None, longest: i
         raise ModelError(f"{config.task} has no examples in {split}")
     ids = encode_examples(load_tokenizer("minilm-distilbert"), examples, min(config.max_tokens, longest))
     return Rows(ids, [e.label for e in examples])
-
-
-def order(lengths: Sequence[int], batch: int, seed: int, epoch: int) -> list[list[int]]:
-    """An epoch's batches: rows shuffled, sorted by length within chunks, batches shuffled."""
-    rng = np.random.default_rng([seed, epoch])
-    shuffled = rng.permutation(len(lengths))
-    batches: list[list[int]] = []
-    for start in range(0, len(shuffled), CHUNK * batch):
-        chunk = sorted(shuffled[start : start + CHUNK * batch].tolist(), key=lambda i: lengths[i])
-        batches += [chunk[i : i + batch] for i in range(0, len(chunk), batch)]
-    return [batches[i] for i in rng.permutation(len(batches))]

@@ -27,16 +27,18 @@ from torch import Tensor, nn
 
 from models.attention.cores import CORE
 from models.errors import ModelError
+from models.tasks.batches import batches, shuffled_batches
 from models.tasks.data import TASKS, TEXTS
 from models.tasks.metrics import score
-from models.tasks.scoring import batches, predict
-from models.training.batches import Batch, Rows, order, read_rows
+from models.tasks.scoring import predict
+from models.training.batches import Batch, Rows, batch_of, read_rows
 from models.training.initial import SMALLEST_GAMMA, build, fit_cores, has_own_cores
 from models.training.losses import align_loss, encode, forward, hidden_error, quantised, task_loss
 from models.training.recipe import TrainConfig, check_config
 from models.training.state import (
     STATE,
     Progress,
+    RunRecord,
     claim,
     digest_of,
     load_state,
@@ -103,23 +105,23 @@ def train_in_threads(config: TrainConfig, out: Path, data_dir: Path | None, tick
     identity = asdict(replace(config, int8=False)) | {"data": [training.digest(), dev.digest()]}
     identity |= {"teacher": digest_of(config.teacher), "start": [digest_of(start) for start in config.start]}
     record = claim(out, identity)
-    if not record["finished"]:
-        run_stages(Run(config, out, model, teacher, training, dev), record, tick)
-    if config.int8 and "int8" not in record["results"]:
+    if not record.finished:
+        record = run_stages(Run(config, out, model, teacher, training, dev), record, tick)
+    if config.int8 and "int8" not in record.results:
         save_checkpoint(load_checkpoint(out / "best"), out / "int8", int8=True)
-        record["results"]["int8"] = evaluate(load_checkpoint(out / "int8"), teacher, dev, config)
-        write_record(out, record)
+        metrics = evaluate(load_checkpoint(out / "int8"), teacher, dev, config)
+        write_record(out, replace(record, results={**record.results, "int8": metrics}))
     return out / "best"
 
 
-def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
+def run_stages(run: Run, record: RunRecord, tick: Tick) -> RunRecord:
     """All steps that are left, then the results."""
     config, out = run.config, run.out
     train_steps = round(config.epochs * run.per_epoch) if config.train_steps is None else config.train_steps
     lengths = {"align": config.align_steps, "train": train_steps, "qat": config.qat_steps if config.qat else 0}
     run.total = sum(lengths.values())
     if run.total == 0 and len(config.start) < 2:
-        raise ModelError("no steps to train; give --steps, --align-steps or --qat, or several --start")
+        raise ModelError("no steps to train; give `steps`, `align_steps` or `qat`, or several `start`")
     if (out / STATE).exists():
         run.progress, run.moments, run.average = load_state(out, run.model)
     rewind_log(out / "log.csv", run.progress.step)
@@ -130,7 +132,7 @@ def run_stages(run: Run, record: dict[str, Any], tick: Tick) -> None:
             run_stage(run, stage, steps, end, tick)
     if run.total == 0:
         measure(run, None)
-    finish(run, record)
+    return finish(run, record)
 
 
 def set_up(run: Run, stage: str) -> None:
@@ -171,7 +173,7 @@ def run_stage(run: Run, stage: str, steps: int, end: int, tick: Tick) -> None:
         for step in range(progress.step, end):
             if step // run.per_epoch != epoch:
                 epoch = step // run.per_epoch
-                in_epoch = order(lengths, config.batch, config.seed, epoch)
+                in_epoch = shuffled_batches(lengths, config.batch, config.seed, epoch)
             batch = run.training.batch(in_epoch[step % run.per_epoch])
             factor = rate_factor(step - (end - steps), steps, config.warmup)
             for group in optimiser.param_groups:
@@ -282,8 +284,8 @@ def evaluate(
     model.eval()
     if config.task == TEXTS:
         errors, tokens = [], []
-        for places, _, keep in batches(rows.ids, 64):
-            batch = rows.batch(places)
+        for _, ids, keep in batches(rows.ids, 64):
+            batch = batch_of(ids, keep)
             with quantised(model, widths, batch.keep) if widths else nullcontext():
                 hidden = encode(model, batch)
             errors.append(hidden_error(hidden, encode(teacher, batch), batch.keep).item())
@@ -291,7 +293,7 @@ def evaluate(
         return {"agreement": 1 - float(np.average(errors, weights=tokens))}
 
     def logits(ids: np.ndarray[Any, Any], keep: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        batch = Batch(torch.from_numpy(ids), torch.from_numpy(keep), torch.empty(0))
+        batch = batch_of(ids, keep)
         with quantised(model, widths, batch.keep) if widths else nullcontext():
             found: np.ndarray[Any, Any] = forward(model, batch)[1].numpy()
         return found
@@ -300,7 +302,7 @@ def evaluate(
     return score(task, found.argmax(1) if task.labels else found[:, 0], rows.labels)
 
 
-def finish(run: Run, record: dict[str, Any]) -> None:
+def finish(run: Run, record: RunRecord) -> RunRecord:
     """Write the last weights and the metrics of the best; the state has done its work."""
     config, progress, out = run.config, run.progress, run.out
     with averaged(run):
@@ -309,9 +311,16 @@ def finish(run: Run, record: dict[str, Any]) -> None:
     results = {"best": evaluate(best, run.teacher, run.dev, config)}
     if config.qat:
         results[config.qat] = evaluate(best, run.teacher, run.dev, config, config.qat)
-    summary: dict[str, Any] = {"steps": progress.step, "best_step": progress.best_step}
-    summary |= {"seconds": round(progress.seconds, 1), "cpu_seconds": round(progress.cpu_seconds, 1)}
-    record |= {"finished": True, "results": results, **summary}
-    write_record(out, record)
+    made = replace(
+        record,
+        finished=True,
+        results=results,
+        steps=progress.step,
+        best_step=progress.best_step,
+        seconds=round(progress.seconds, 1),
+        cpu_seconds=round(progress.cpu_seconds, 1),
+    )
+    write_record(out, made)
     with suppress(OSError):
         (out / STATE).unlink()
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 from models.attention.mechanisms import parse_mechanism
 from models.errors import ModelError
@@ -50,9 +50,19 @@ class TrainConfig:
     precision: str = "float32"  # or bfloat16: of products in training; weights and evaluation stay float32
 
 
-# What differs from the defaults in fine-tuning a teacher, and in distilling a student on top of that.
-# Small tasks are evaluated once an epoch.
-FINE_TUNING: dict[str, dict[str, Any]] = {
+class Recipe(TypedDict, total=False):
+    """What differs from the defaults of `TrainConfig`."""
+
+    epochs: float
+    align_steps: int
+    batch: int
+    rate: float
+    max_tokens: int
+    evaluate_every: int
+
+
+# Of fine-tuning a teacher, and of distilling a student on top of that. Small tasks are evaluated once an epoch.
+FINE_TUNING: dict[str, Recipe] = {
     "sst2": {"epochs": 3.0, "evaluate_every": 250},
     "cola": {"epochs": 5.0, "evaluate_every": 267},
     "mrpc": {"epochs": 3.0, "batch": 16, "evaluate_every": 230},
@@ -63,8 +73,9 @@ FINE_TUNING: dict[str, dict[str, Any]] = {
     "wnli": {"epochs": 5.0, "evaluate_every": 20},
     TEXTS: {"epochs": 2.0, "align_steps": 400, "rate": 3e-4, "evaluate_every": 500},
 }
-DISTILLATION: dict[str, Any] = {"align_steps": 200, "rate": 2e-4}
-STUDENTS: dict[str, dict[str, Any]] = {"sst2": {"epochs": 2.0, "align_steps": 300}}
+DISTILLATION: Recipe = {"align_steps": 200, "rate": 2e-4}
+STUDENTS: dict[str, Recipe] = {"sst2": {"epochs": 2.0, "align_steps": 300}}
+NOTHING: Recipe = {}
 
 
 def preset(
@@ -75,9 +86,9 @@ def preset(
     Raises:
         ModelError: unknown task or mechanism.
     """
-    config = TrainConfig(task, attention, teacher, start, **FINE_TUNING.get(task, {}))
+    config = TrainConfig(task, attention, teacher, start, **FINE_TUNING.get(task, NOTHING))
     if teacher is not None and task != TEXTS:
-        config = replace(config, **(DISTILLATION | STUDENTS.get(task, {})))
+        config = replace(config, **(DISTILLATION | STUDENTS.get(task, NOTHING)))
     if start:
         config = replace(config, align_steps=0)
     check_config(config)
@@ -87,26 +98,30 @@ def preset(
 def check_config(config: TrainConfig) -> None:
     """Raise a ModelError where a run of these settings cannot be."""
     if config.task not in (*TASKS, TEXTS):
-        raise ModelError(f"unknown task {config.task!r}; known: {', '.join(TASKS)}, {TEXTS}")
+        raise ModelError(f"unknown `task={config.task}`; known: {', '.join(TASKS)}, {TEXTS}")
     if parse_mechanism(config.attention).name == "dot" and config.task == TEXTS:
-        raise ModelError(f"{TEXTS} aligns another attention with dot product; give --attention")
+        raise ModelError(f"{TEXTS} aligns another attention with dot product; give `attention`")
     for name in ("batch", "max_tokens", "evaluate_every", "save_every", "threads"):
         if getattr(config, name) < 1:
-            raise ModelError(f"{name} is at least 1, not {getattr(config, name)}")
-    for name in ("align_steps", "train_steps", "qat_steps", "epochs", "seed"):
-        if (getattr(config, name) or 0) < 0:
-            raise ModelError(f"{name} is {getattr(config, name)}; it cannot be negative")
+            raise ModelError(f"`{name}={getattr(config, name)}` is not at least 1")
+    if config.max_train is not None and config.max_train < 1:
+        raise ModelError(f"`max_train={config.max_train}` is not at least 1")
+    if (config.train_steps or 0) < 0:
+        raise ModelError(f"`steps={config.train_steps}` is negative")
+    for name in ("align_steps", "qat_steps", "epochs", "seed"):
+        if getattr(config, name) < 0:
+            raise ModelError(f"`{name}={getattr(config, name)}` is negative")
     if config.precision not in PRECISIONS:
-        raise ModelError(f"unknown precision {config.precision!r}; known: {', '.join(PRECISIONS)}")
+        raise ModelError(f"`precision={config.precision}` is not one of {', '.join(PRECISIONS)}")
     if not 0 <= config.average < 1:
-        raise ModelError(f"average is {config.average}; a decay is at least 0 and below 1")
+        raise ModelError(f"`average={config.average}` is no decay, which is at least 0 and below 1")
     for name in ("rate", "align_rate", "core_rate", "qat_rate"):
         if not 0 <= getattr(config, name) < math.inf:
             raise ModelError(
-                f"{name} is {getattr(config, name)}; a learning rate is a finite number of at least 0"
+                f"`{name}={getattr(config, name)}` is no learning rate, a finite number of at least 0"
             )
     if config.align_steps and config.teacher is None and config.task != TEXTS:
-        raise ModelError("alignment needs a teacher; give --teacher DIR, or no alignment steps")
+        raise ModelError(f"`align_steps={config.align_steps}` needs a teacher; give `teacher`, or leave it out")
     if config.qat is not None:
         parse_widths(config.qat)
 
@@ -116,5 +131,5 @@ def parse_widths(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"w(\d+)a(\d+)", text)
     bits = tuple(int(b) for b in found.groups()) if found else ()
     if not bits or not all(2 <= b <= 16 for b in bits):
-        raise ModelError(f"widths {text!r} are not of the form w8a8 with 2 to 16 bits")
+        raise ModelError(f"`qat={text}` is not of the form w8a8 with 2 to 16 bits")
     return bits[0], bits[1]

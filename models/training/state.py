@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -93,33 +93,64 @@ def load_state(
     return progress, moments, average
 
 
-def claim(out: Path, identity: dict[str, Any]) -> dict[str, Any]:
+Identity = Mapping[str, object]  # what a run depends on: its configuration, digests of its data and checkpoints
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What OUT/run.json says: which run it is, and once it has finished what came out."""
+
+    identity: Identity
+    finished: bool = False
+    results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # metrics of best, of w8a8, of int8
+    steps: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float | None = None  # None in records of old runs
+
+
+def claim(out: Path, identity: Identity) -> RunRecord:
     """The record of a run in a directory, made if there is none.
 
     Raises:
         ModelError: the directory holds something else.
     """
-    path = out / RECORD
-    if not path.exists():
+    if not (out / RECORD).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ModelError(f"{out} exists and holds no run; give an empty or a new directory")
         make_directory(out)
-        record: dict[str, Any] = {"identity": identity, "finished": False}
+        record = RunRecord(identity)
         write_record(out, record)
         return record
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        theirs = record["identity"]
-        different = sorted(k for k in identity.keys() | theirs.keys() if identity.get(k) != theirs.get(k))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(f"{path} cannot be read; remove {out}, or give another directory") from None
+    record = read_record(out)
+    theirs = record.identity
+    different = sorted(k for k in identity.keys() | theirs.keys() if identity.get(k) != theirs.get(k))
     if different:
         raise ModelError(f"{out} holds a run of another {', '.join(different)}; give another directory")
     return record
 
 
-def write_record(out: Path, record: dict[str, Any]) -> None:
-    write_output(out / RECORD, (json.dumps(record, indent=2) + "\n").encode())
+def read_record(out: Path) -> RunRecord:
+    """The record of the run in a directory.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    path = out / RECORD
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found["identity"], dict) or not isinstance(found["finished"], bool):
+            raise ValueError("another kind of record")
+        results = {name: dict(metrics) for name, metrics in found.get("results", {}).items()}
+        return RunRecord(**(found | {"results": results}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ModelError(f"{path} cannot be read; remove {out}, or give another directory") from None
+
+
+def write_record(out: Path, record: RunRecord) -> None:
+    """OUT/run.json; of a run that goes on only what it depends on."""
+    found = asdict(record) if record.finished else {"identity": record.identity, "finished": False}
+    write_output(out / RECORD, (json.dumps(found, indent=2) + "\n").encode())
 
 
 def rewind_log(path: Path, step: int) -> None:

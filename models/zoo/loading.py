@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import os
@@ -72,30 +73,31 @@ def load_model(
         ModelError: no such model, unreadable or pickled weights, sizes beyond the model.
     """
     if batch < 1 or (seq is not None and seq < 1):
-        raise ModelError(f"--batch and --seq are at least 1, not {batch} and {seq}")
+        raise ModelError(f"`batch` and `seq` are at least 1, not {batch} and {seq}")
     transformers.logging.set_verbosity_error()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if ":" in name and name not in PRESETS:
             if (mechanism, seq, batch, dtype, native) != (None, None, 1, "float32", None):
                 raise ModelError(
-                    f"{name} decides sizes, type, attention itself; leave out --batch --seq --dtype --attention"
+                    f"{name} decides sizes, type, attention itself; leave out `batch`, `seq`, `dtype` and "
+                    "`attention`"
                 )
             return load_function(name, device)
         if name in PRESETS:
             preset = PRESETS[name]
             seq = resolve_seq(name, seq)
             module = build_preset(name, dtype, device, sizes or {})
-            eats = preset.eats
+            takes = preset.takes
         else:
             module = load_directory_or_hub(name, dtype, device, head)
-            eats = eats_of(module)
+            takes = takes_of(module)
             seq = seq or min(DEFAULT_SEQ, max_positions(module.config) or DEFAULT_SEQ)
             check_positions(name, module.config, seq)
         module.eval()
         if native is not None:
             module.set_attn_implementation(native)
-            return Loaded(module, make_inputs(module, eats, batch, seq, dtype), native, seq)
+            return Loaded(module, make_inputs(module, takes, batch, seq, dtype), native, seq)
         kind = "native"
         if mechanism is not None or attention_modules(module):
             saved = saved_mechanism(name, module.config)
@@ -103,7 +105,7 @@ def load_model(
             if mechanism != saved:
                 install(module, mechanism)
             kind = str(mechanism)
-        return Loaded(module, make_inputs(module, eats, batch, seq, dtype), kind, seq)
+        return Loaded(module, make_inputs(module, takes, batch, seq, dtype), kind, seq)
 
 
 def build_preset(name: str, dtype: str, device: str, sizes: Mapping[str, int]) -> Any:
@@ -271,7 +273,17 @@ def load_function(name: str, device: str) -> Loaded:
     return Loaded(module.to(device).eval(), inputs, "native", None)
 
 
-def eats_of(module: Any) -> str:
+def with_mechanism(module: nn.Module, name: str, mechanism: Mechanism | None) -> Loaded:
+    """A float32 copy of a module of transformers with an attention: the given one, its own of ours, or `dot`."""
+    copied: Any = copy.deepcopy(module).to(device="cpu", dtype=torch.float32).eval()
+    saved = saved_mechanism(name, copied.config)
+    chosen = mechanism or saved or Mechanism("dot")
+    if chosen != saved:
+        install(copied, chosen)
+    return Loaded(copied, {}, str(chosen), None)
+
+
+def takes_of(module: Any) -> str:
     if module.config.is_encoder_decoder:
         return "pairs" if module.main_input_name == "input_ids" else "audio"
     if module.main_input_name == "pixel_values":
@@ -287,10 +299,10 @@ def max_positions(config: PretrainedConfig) -> int | None:
 def check_positions(name: str, config: PretrainedConfig, seq: int) -> None:
     longest = max_positions(config)
     if longest is not None and seq > longest:
-        raise ModelError(f"--seq {seq} is beyond the {longest} positions of {name}")
+        raise ModelError(f"`seq={seq}` is beyond the {longest} positions of {name}")
 
 
-def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dict[str, Any]:
+def make_inputs(module: Any, takes: str, batch: int, seq: int, dtype: str) -> dict[str, torch.Tensor | bool]:
     """Full rows without padding: ids 5, 6, 7, ... (no special token), images and sound of zeros."""
     config, floats = module.config, getattr(torch, dtype)
     text = getattr(config, "text_config", config)
@@ -299,15 +311,15 @@ def make_inputs(module: Any, eats: str, batch: int, seq: int, dtype: str) -> dic
     vision = getattr(config, "vision_config", config)
     size = getattr(vision, "image_size", 224)
     image = torch.zeros(batch, getattr(vision, "num_channels", 3), size, size, dtype=floats)
-    if eats == "image":
+    if takes == "image":
         return {"pixel_values": image}
-    if eats == "image+text":
+    if takes == "image+text":
         return {"input_ids": ids, "pixel_values": image}
-    if eats == "audio":
+    if takes == "audio":
         frames = 2 * config.max_source_positions
         sound = torch.zeros(batch, config.num_mel_bins, frames, dtype=floats)
         return {"input_features": sound, "decoder_input_ids": ids, "use_cache": False}
-    if eats == "pairs":
+    if takes == "pairs":
         return {"input_ids": ids, "decoder_input_ids": ids, "use_cache": False}
     return {"input_ids": ids} | ({"use_cache": False} if getattr(config, "use_cache", False) else {})
 

@@ -7,20 +7,19 @@ on the hub under the name in `like`; values not given are the defaults of the co
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from models.errors import ModelError
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A configuration and what its model eats."""
+    """A configuration and what its model takes."""
 
     config: str  # class of transformers
     model: str  # class of transformers
     like: str  # where the sizes come from
-    sizes: dict[str, Any] = field(default_factory=dict)
-    eats: str = "tokens"  # "tokens", "pairs" (encoder and decoder), "image", "image+text", "audio"
+    sizes: dict[str, object] = field(default_factory=dict)
+    takes: str = "tokens"  # "tokens", "pairs" (encoder and decoder), "image", "image+text", "audio"
     max_positions: int | None = 512  # longest sequence; None where there is no limit
     fixed_seq: int | None = None  # sequence length where the input decides it
 
@@ -144,17 +143,17 @@ PRESETS: dict[str, Preset] = {
         {"experts_implementation": "batched_mm"},  # the only one whose sizes do not depend on data
         max_positions=32768,
     ),
-    "t5-small": Preset("T5Config", "T5Model", "google-t5/t5-small", eats="pairs", max_positions=None),
-    "bart-large": Preset("BartConfig", "BartModel", "facebook/bart-large", eats="pairs", max_positions=1024),
-    "vit-base": Preset("ViTConfig", "ViTModel", "google/vit-base-patch16-224", eats="image", fixed_seq=197),
+    "t5-small": Preset("T5Config", "T5Model", "google-t5/t5-small", takes="pairs", max_positions=None),
+    "bart-large": Preset("BartConfig", "BartModel", "facebook/bart-large", takes="pairs", max_positions=1024),
+    "vit-base": Preset("ViTConfig", "ViTModel", "google/vit-base-patch16-224", takes="image", fixed_seq=197),
     "swin-tiny": Preset(
-        "SwinConfig", "SwinModel", "microsoft/swin-tiny-patch4-window7-224", eats="image", fixed_seq=3136
+        "SwinConfig", "SwinModel", "microsoft/swin-tiny-patch4-window7-224", takes="image", fixed_seq=3136
     ),
     "clip-base": Preset(
-        "CLIPConfig", "CLIPModel", "openai/clip-vit-base-patch32", eats="image+text", max_positions=77
+        "CLIPConfig", "CLIPModel", "openai/clip-vit-base-patch32", takes="image+text", max_positions=77
     ),
     "whisper-tiny": Preset(
-        "WhisperConfig", "WhisperModel", "openai/whisper-tiny", eats="audio", max_positions=448
+        "WhisperConfig", "WhisperModel", "openai/whisper-tiny", takes="audio", max_positions=448
     ),
     "mamba-130m": Preset(
         "MambaConfig", "MambaModel", "state-spaces/mamba-130m-hf", {"num_hidden_layers": 24}, max_positions=None
@@ -204,10 +203,10 @@ def resolve_seq(name: str, seq: int | None) -> int:
     preset = PRESETS[name]
     if preset.fixed_seq is not None:
         if seq not in (None, preset.fixed_seq):
-            raise ModelError(f"{name} always runs {preset.fixed_seq} positions; leave --seq {seq} out")
+            raise ModelError(f"{name} always runs {preset.fixed_seq} positions; leave `seq={seq}` out")
         return preset.fixed_seq
     if seq is None:
         return min(DEFAULT_SEQ, preset.max_positions or DEFAULT_SEQ)
     if preset.max_positions is not None and seq > preset.max_positions:
-        raise ModelError(f"--seq {seq} is beyond the {preset.max_positions} positions of {name}")
+        raise ModelError(f"`seq={seq}` is beyond the {preset.max_positions} positions of {name}")
     return seq

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from math import ceil, frexp, ldexp
-from typing import Any
 
 import numpy as np
 
@@ -96,7 +95,7 @@ def from_json(text: str, where: str) -> Calibration:
         CostModelError: the text is no calibration.
     """
     try:
-        record: dict[str, Any] = json.loads(text)
+        record = json.loads(text)
         if record.pop("format") != FORMAT:
             raise ValueError("another format")
         operands = {n: Operand(o["reach"], tuple(o["exponents"])) for n, o in record.pop("operands").items()}

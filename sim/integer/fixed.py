@@ -20,10 +20,15 @@ from costmodel.errors import CostModelError
 
 MODES = ("wrap", "saturate", "exact")
 ROUNDINGS = ("half_even", "half_up", "half_away", "floor", "truncate")
-MULTIPLIER_BITS = 31
+# The contract of the integers: what a machine has to hold so that every implementation gives the same bits.
+# `costmodel.widths.typing` prices the same widths; tests hold both equal.
+MULTIPLIER_BITS = 31  # of a fixed-point factor
 EXP_BITS = 16  # of the entries of the exp table
 INVERSE_BITS = 32  # of the reciprocal of a softmax's sum
 NORMAL_BITS = 16  # fraction bits of a normalised value
+SQUARE_BITS = 32  # at most, of the sum of squares of which a norm takes the root
+RECIPROCAL_BITS = 31  # fraction bits of the reciprocal of that root
+TABLE_BITS = 8  # of the index of a table; wider operands take a line between two entries
 
 
 def limits(kind: Int) -> tuple[int, int]:
@@ -145,7 +150,7 @@ class ExpTable:
 def exp_table(step: float, bits: int) -> ExpTable:
     """The table of differences k = 0 .. 2^bits - 1 between scores of that step."""
     top = 2**EXP_BITS - 1
-    near = tuple(round(top * exp(-k * step)) for k in range(1 << min(bits, 8)))
+    near = tuple(round(top * exp(-k * step)) for k in range(1 << min(bits, TABLE_BITS)))
     return ExpTable(
         near, tuple(round(top * exp(-256 * k * step)) for k in range(1 << (bits - 8))) if bits > 8 else ()
     )
@@ -215,13 +220,13 @@ def layer_norm(row: Sequence[int], norm: Norm, kind: Int, rounding: str) -> list
     squares = centred[0] * centred[0] + norm.eps
     for c in centred[1:]:
         squares = squares + c * c
-    drop = squares.bit_length() - 32  # of the squares 31 or 32 bits are left,
-    drop += (s - 31 - drop) % 2  # so many that the root's exponent is whole
-    variance = (round_shift(squares, drop, "floor") * m) >> 31
+    drop = squares.bit_length() - SQUARE_BITS  # of the squares 31 or 32 bits are left,
+    drop += (s - MULTIPLIER_BITS - drop) % 2  # so many that the root's exponent is whole
+    variance = (round_shift(squares, drop, "floor") * m) >> MULTIPLIER_BITS
     root = root_of(variance)  # deviation 2^half
-    half = (s - 31 - drop) // 2
-    inverse = (1 << 31) // root
-    normal = [round_shift(c * inverse, 31 - half - NORMAL_BITS, "floor") for c in centred]
+    half = (s - MULTIPLIER_BITS - drop) // 2
+    inverse = (1 << RECIPROCAL_BITS) // root
+    normal = [round_shift(c * inverse, RECIPROCAL_BITS - half - NORMAL_BITS, "floor") for c in centred]
     wide = [x * w + (b << NORMAL_BITS) for x, w, b in zip(normal, norm.weight, norm.bias, strict=True)]
     return [saturate(round_shift(x, norm.shift, rounding), kind) for x in wide]
 
@@ -252,9 +257,9 @@ def table_of(
     def point(x: int) -> int:
         return saturate(round(function(x * scale_in) / scale_out), kind)
 
-    if bits <= 8:
+    if bits <= TABLE_BITS:
         return FunctionTable(tuple(point(x) for x in range(least, most + 1)))
-    low = bits - 8
+    low = bits - TABLE_BITS
     points = [point(x) for x in range(least, most + 2, 1 << low)]
     base = tuple((y << low) + (1 << (low - 1)) for y in points[:-1])
     return FunctionTable(base, tuple(b - a for a, b in pairwise(points)), low)

@@ -7,7 +7,19 @@ import numpy as np
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
-from sim.integer.fixed import EXP_BITS, INVERSE_BITS, NORMAL_BITS, ROUNDINGS, ExpTable, FunctionTable, Norm, limits
+from sim.integer.fixed import (
+    EXP_BITS,
+    INVERSE_BITS,
+    MULTIPLIER_BITS,
+    NORMAL_BITS,
+    RECIPROCAL_BITS,
+    ROUNDINGS,
+    SQUARE_BITS,
+    ExpTable,
+    FunctionTable,
+    Norm,
+    limits,
+)
 from sim.integer.products import magnitude, njit
 
 
@@ -208,18 +220,18 @@ def norm_rows(x, weight, bias, eps, fraction, m, s, shift, low, high, rounding, 
         while rest:
             rest >>= 1
             length += 1
-        drop = length - 32
-        drop += (s - 31 - drop) % 2
+        drop = length - SQUARE_BITS
+        drop += (s - MULTIPLIER_BITS - drop) % 2
         top = shifted(squares, drop)
-        variance = np.uint64(top) * np.uint64(m) >> np.uint64(31)
+        variance = np.uint64(top) * np.uint64(m) >> np.uint64(MULTIPLIER_BITS)
         root = np.int64(np.sqrt(np.float64(variance)))  # below 2^32: a float64 root is right to one
         while np.uint64(root) * np.uint64(root) > variance:
             root -= 1
         while np.uint64(root + 1) * np.uint64(root + 1) <= variance:
             root += 1
-        half = (s - 31 - drop) // 2
-        inverse = (np.int64(1) << 31) // root
-        away = 31 - half - NORMAL_BITS
+        half = (s - MULTIPLIER_BITS - drop) // 2
+        inverse = (np.int64(1) << RECIPROCAL_BITS) // root
+        away = RECIPROCAL_BITS - half - NORMAL_BITS
         for i in range(x.shape[1]):
             c = ((np.int64(x[r, i]) << fraction) - middle) * inverse
             wide = shifted(c, away) * weight[i] + bias[i]

@@ -19,6 +19,7 @@ from costmodel.widths.policy import Range
 from costmodel.widths.typing import value_of_scale
 from sim.integer.calibrate import Calibration
 from sim.integer.fixed import ROUNDINGS
+from sim.integer.products import INT32_EXACT
 from sim.integer.views import Array, is_weight, key_rows, mover, numbers_of, value_names
 from sim.integer.weights import Matrix, Weights, top_of
 
@@ -238,7 +239,7 @@ class Compiler:
     def bias_room(self, node: Node, matrix: Matrix) -> int:
         """The largest bias that fits the type of a sum beside any terms."""
         a, out = self.held(node.inputs[0]), self.held(node.outputs[0])
-        return min((1 << 31) - 1, out.high - max(a.high, -a.low) * matrix.column_sum)
+        return min(INT32_EXACT - 1, out.high - max(a.high, -a.low) * matrix.column_sum)
 
     def name_of(self, i: int) -> str:
         """The name under which a value was measured: that of what it is a view of."""

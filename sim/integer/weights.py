@@ -10,7 +10,7 @@ import numpy as np
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph
-from sim.integer.products import FLOAT32_EXACT
+from sim.integer.products import FLOAT32_EXACT, INT32_EXACT
 from sim.integer.views import Array, mover
 
 # Clipping points that are tried, as shares of the largest magnitude.
@@ -114,7 +114,7 @@ def exact_product(a: Array, matrix: Matrix, largest: int) -> Array:
         return np.matmul(left, matrix.floats).astype(np.int32)
     K = a.shape[-1]
     pieces = min(K, -(-largest * int(np.abs(matrix.floats).max()) * K // FLOAT32_EXACT))
-    out = np.zeros((*a.shape[:-1], matrix.floats.shape[1]), np.int32 if bound < 1 << 31 else np.int64)
+    out = np.zeros((*a.shape[:-1], matrix.floats.shape[1]), np.int32 if bound < INT32_EXACT else np.int64)
     for piece in range(pieces):
         rows = slice(K * piece // pieces, K * (piece + 1) // pieces)
         out += np.matmul(left[..., rows], matrix.floats[rows]).astype(out.dtype)

@@ -95,11 +95,11 @@ class Difference:
 
     step: str
     what: str
-    machine: object
-    analytic: object
+    machine: str
+    analytic: str
 
 
-def differences(execution: Execution, schedule: Schedule) -> list[Difference]:
+def differences(execution: Execution, schedule: Schedule) -> tuple[Difference, ...]:
     """Cycles, bits at each level, arithmetic by kind and width of every step: none should differ."""
     found = []
     for done, step in zip(execution.steps, schedule.steps, strict=True):
@@ -120,5 +120,5 @@ def differences(execution: Execution, schedule: Schedule) -> list[Difference]:
         ]
         for what, machine, analytic in pairs:
             if machine != analytic:
-                found.append(Difference(f"{step.op} {step.module}", what, machine, analytic))
-    return found
+                found.append(Difference(f"{step.op} {step.module}", what, str(machine), str(analytic)))
+    return tuple(found)

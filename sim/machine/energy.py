@@ -18,7 +18,6 @@ from costmodel.technology.tables import Energy, Table, add_up
 from sim.machine.events import Events, sum_events, works_of
 from sim.machine.execution import Execution
 
-PARTS = ("array", "vector", "buffer", "dram")  # as `costmodel.mapping.cost` has them
 RANDOM_ACTIVITY = 0.5
 
 
@@ -31,12 +30,7 @@ class Split:
     vector: Energy
     buffer: Energy | None
     dram: Energy | None
-
-    @property
-    def total(self) -> Energy | None:
-        """All parts but registers, as in the analytic cost."""
-        found = [getattr(self, part) for part in PARTS]
-        return None if any(e is None for e in found) else add_up(found)
+    total: Energy | None  # all parts but registers, as in the analytic cost
 
 
 def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activity: bool = False) -> Split:
@@ -45,18 +39,19 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
     Raises:
         UnknownTable: an operation that occurs has no price in the table.
     """
-    array = price_work(table, works_of(events.array))
+    array, vector = price_work(table, works_of(events.array)), price_work(table, works_of(events.vector))
     activity = events.activity
     if scale_by_activity and activity is not None:
         array = array * (activity / RANDOM_ACTIVITY)
-    buffer = dram = None
+    buffer = dram = total = None
     memories = memory_prices(target)
     # Prices of memories are of the target's node: under a table of another one they say nothing.
     if memories is not None and table.node_nm == target.node_nm:
         buffer = memories.buffer_read * (events.buffer_read_bits / 8)
         buffer += memories.buffer_write * (events.buffer_write_bits / 8)
         dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
-    return Split(array, register_energy(events, table), price_work(table, works_of(events.vector)), buffer, dram)
+        total = add_up((array, vector, buffer, dram))
+    return Split(array, register_energy(events, table), vector, buffer, dram, total)
 
 
 def register_energy(events: Events, table: Table) -> Energy | None:

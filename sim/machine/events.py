@@ -17,11 +17,11 @@ from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work, type_of
-from sim.integer.fixed import EXP_BITS, INVERSE_BITS
+from sim.integer.fixed import EXP_BITS, INVERSE_BITS, NORMAL_BITS, TABLE_BITS
 
 Arithmetic = Counter[tuple[str, str]]  # (op, type) -> how often
 FACTOR_BITS = 16  # of a fixed-point factor, at least
-CENTRED_BITS = 22
+CENTRED_BITS = 22  # of what a norm centres, at least
 UNSIGNED_INVERSE = str(Int(INVERSE_BITS, signed=False))
 
 
@@ -165,7 +165,7 @@ def relu(site: Site) -> Arithmetic:
 
 def table(site: Site) -> Arithmetic:
     n, wide = site.outputs, str(site.kind(site.node.outputs[0]))
-    if site.kind(site.node.inputs[0]).bits <= 8:
+    if site.kind(site.node.inputs[0]).bits <= TABLE_BITS:
         return Counter({("lookup", wide): n})
     return Counter({("lookup", wide): 2 * n, ("mul", wide): n, ("add", wide): n})
 
@@ -187,7 +187,7 @@ def softmax(site: Site) -> Arithmetic:
     i = site.node.inputs[0]
     n, elements = site.shape(i)[-1], site.outputs
     rows, operand = elements // n, site.exact(i)
-    wide = site.kind(site.node.outputs[0]).bits > 8
+    wide = site.kind(site.node.outputs[0]).bits > TABLE_BITS
     entry = str(Int(EXP_BITS, signed=False))
     total = str(Int(EXP_BITS + (n - 1).bit_length(), signed=False))
     found: Arithmetic = Counter()
@@ -207,7 +207,8 @@ def layer_norm(site: Site) -> Arithmetic:
     rows, total = elements // n, site.summed(n)
     centred = Int(max(CENTRED_BITS, operand.bits + 1))
     squares = str(Int(min(64, 2 * centred.bits + (n - 1).bit_length())))
-    norm = str(Int(max(centred.bits, 17 + -(-(n - 1).bit_length() // 2))))
+    # A normalised value is sqrt(n - 1) at most: its fraction, a sign, and half the bits of n before the point.
+    norm = str(Int(max(centred.bits, NORMAL_BITS + 1 + -(-(n - 1).bit_length() // 2))))
     found: Arithmetic = Counter()
     found["add", str(total)] += rows * n  # n - 1 of the sum, one to round the mean
     found["mul", str(Int(max(INVERSE_BITS, total.bits)))] += rows

@@ -6,59 +6,79 @@ Tracks: array, vector unit, DMA, and the bytes that the buffer holds. Times are 
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
+from costmodel.records import OPTIONAL, encode
 from sim.machine.execution import Executed, Execution
 
 TRACKS = {"array": 1, "vector unit": 2, "DMA": 3}
 
 
+@dataclass(frozen=True)
+class TraceEvent:
+    """One entry of a Chrome trace, under the names of that format."""
+
+    ph: str  # phase: M names a track, X is a slice, C a counter
+    pid: int
+    tid: Annotated[int | None, OPTIONAL]
+    name: str
+    ts: Annotated[float | None, OPTIONAL]  # µs
+    dur: Annotated[float | None, OPTIONAL]
+    args: dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Span:
+    """What one unit does in one go."""
+
+    unit: str
+    start_cycle: int
+    cycles: int
+    what: str
+    module: str
+
+
 def chrome_trace(execution: Execution, clock_mhz: int, title: str) -> str:
     """The trace as JSON text."""
-    events: list[dict[str, Any]] = [{"ph": "M", "pid": 1, "name": "process_name", "args": {"name": title}}]
-    for name, number in TRACKS.items():
-        events.append({"ph": "M", "pid": 1, "tid": number, "name": "thread_name", "args": {"name": name}})
+    events = [TraceEvent("M", 1, None, "process_name", None, None, {"name": title})]
+    events += [TraceEvent("M", 1, n, "thread_name", None, None, {"name": name}) for name, n in TRACKS.items()]
     for done in execution.steps:
-        for track, start, cycles, what in spans_of(done):
-            if cycles:
-                events.append(slice_event(done, track, start / clock_mhz, cycles / clock_mhz, what))
-        at = done.step.start_cycle / clock_mhz
+        events += [slice_event(done, span, clock_mhz) for span in spans_of(done)]
         held = {"tiles": done.buffer_bytes, "kept": done.step.kept_bytes}
-        events.append({"ph": "C", "pid": 1, "name": "buffer bytes", "ts": at, "args": held})
-    return json.dumps({"traceEvents": events, "displayTimeUnit": "ns"}, indent=None) + "\n"
+        at = done.step.start_cycle / clock_mhz
+        events.append(TraceEvent("C", 1, None, "buffer bytes", at, None, {**held}))
+    return json.dumps({"traceEvents": encode(events), "displayTimeUnit": "ns"}) + "\n"
 
 
-def spans_of(done: Executed) -> list[tuple[str, int, int, str]]:
-    """Track, first cycle, cycles, and what it does: the ends stand alone, the rest side by side."""
-    start = done.step.start_cycle
+def spans_of(done: Executed) -> list[Span]:
+    """What array, vector unit and DMA do in a step: the ends one after the other, the others side by side."""
+    start, op, module = done.step.start_cycle, done.step.op, done.step.module
     work = start + done.load_cycles
     end = start + done.cycles
-    return [
-        ("DMA", start, done.load_cycles, "first load"),
-        ("array", work, done.array_cycles + done.tail_cycles * bool(done.array_cycles), done.step.op),
-        ("vector unit", work, done.vector_cycles, done.step.op),
-        ("DMA", work, min(done.dma_cycles, end - done.store_cycles - work), "loads and stores"),
-        ("DMA", end - done.store_cycles, done.store_cycles, "last store"),
-    ]
+    busy = done.array_cycles + done.tail_cycles * bool(done.array_cycles)
+    spans = (
+        Span("DMA", start, done.load_cycles, "first load", module),
+        Span("array", work, busy, op, module),
+        Span("vector unit", work, done.vector_cycles, op, module),
+        Span("DMA", work, min(done.dma_cycles, end - done.store_cycles - work), "loads and stores", module),
+        Span("DMA", end - done.store_cycles, done.store_cycles, "last store", module),
+    )
+    return [span for span in spans if span.cycles]
 
 
-def slice_event(done: Executed, track: str, start_us: float, duration_us: float, what: str) -> dict[str, Any]:
+def slice_event(done: Executed, span: Span, clock_mhz: int) -> TraceEvent:
     events = done.events
-    return {
-        "ph": "X",
-        "pid": 1,
-        "tid": TRACKS[track],
-        "name": what if track == "DMA" else f"{what} {done.step.module}".strip(),
-        "ts": start_us,
-        "dur": duration_us,
-        "args": {
-            "module": done.step.module,
-            "tile": done.step.tile,
-            "cycles": done.cycles,
-            "array_cycles": done.array_cycles,
-            "vector_cycles": done.vector_cycles,
-            "dma_cycles": done.dma_cycles,
-            "dram_bytes": (events.dram_read_bits + events.dram_write_bits) // 8,
-            "buffer_bytes": done.buffer_bytes,
-        },
+    args: dict[str, str | int] = {
+        "module": done.step.module,
+        "tile": done.step.tile,
+        "cycles": done.cycles,
+        "array_cycles": done.array_cycles,
+        "vector_cycles": done.vector_cycles,
+        "dma_cycles": done.dma_cycles,
+        "dram_bytes": (events.dram_read_bits + events.dram_write_bits) // 8,
+        "buffer_bytes": done.buffer_bytes,
     }
+    name = span.what if span.unit == "DMA" else f"{span.what} {span.module}".strip()
+    start, long = span.start_cycle / clock_mhz, span.cycles / clock_mhz
+    return TraceEvent("X", 1, TRACKS[span.unit], name, start, long, args)

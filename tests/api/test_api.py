@@ -200,6 +200,8 @@ RESULTS = {
     "formula": lambda: cm.formula(TINY),
     "report": lambda: cm.report(TINY, seq=8, target="xc7z020"),
     "simulate": lambda: cm.simulate(TINY, random=1, seq=8),
+    "every table": lambda: cm.simulate(TINY, random=1, seq=8, compare=True, details=True),
+    "stored_results": lambda: cm.stored_results(),
     "sweep": lambda: cm.sweep(SPACE),
     "table": lambda: cm.table([{"a": 1, "b": 2.5}], "two numbers"),
     "audit": lambda: cm.audit(TINY, seq=8),
@@ -240,7 +242,7 @@ def test_every_result_can_be_looked_at(name: str) -> None:
     parser = Cells()
     parser.feed(result._repr_html_())
     assert not parser.open
-    shown = [cell for grid in result.grids for row in grid.rows[:40] for cell in row if cell]
+    shown = [cell for grid in result.document.grids for row in grid.rows[:40] for cell in row if cell]
     assert set(shown) <= set(parser.cells)
     console = Console(width=300, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(result)
@@ -278,8 +280,8 @@ MISTAKES = {
     "attentions is a list": lambda: cm.report(TINY, "dot"),
     "go with task": lambda: cm.report(TINY, limit=3),
     "checkpoints that ship": lambda: cm.report(TINY, task="sst2"),
-    "one of text and random": lambda: cm.simulate(TINY),
-    "overflow = 'never'": lambda: cm.simulate(TINY, random=1, overflow="never"),
+    "one of `text`, `file`, `random`": lambda: cm.simulate(TINY),
+    "`overflow=never` is not one of": lambda: cm.simulate(TINY, random=1, overflow="never"),
     "are floats": lambda: cm.simulate(TINY, random=1, widths="bf16"),
     "unknown 'beauty'": lambda: cm.sweep(SPACE | {"objectives": ["beauty"]}),
     "space is not a table": lambda: cm.sweep([1]),

@@ -15,8 +15,9 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 from models.attention.cores import install
 from models.attention.mechanisms import parse_mechanism
 from models.errors import ModelError
+from models.tasks.batches import batches
 from models.tasks.data import TASKS, Example
-from models.tasks.scoring import agreement, batches, judge, predict, predictions_tsv
+from models.tasks.scoring import agreement, judge, predict, predictions_tsv
 from models.zoo.checkpoint import save_checkpoint
 from models.zoo.students import FOLDER, stored_results
 from tests.paths import SHARED
@@ -150,16 +151,16 @@ def test_examples_are_cut(cli, folder: Path, tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "{folder}/student --task sst2 --max-tokens 4": "Invalid value: --max-tokens 4 is not at least 5",
-    "{folder}/student": "which task? give --task sst2, cola",
-    "{folder}/student --task sst": "unknown task 'sst'; known: sst2",
+    "{folder}/student --task sst2 --max-tokens 4": "--max-tokens 4 is not at least 5",
+    "{folder}/student": "which task? give --task: sst2, cola",
+    "{folder}/student --task sst": "unknown --task sst; known: sst2",
     "{folder}/student --task sst2 --file {folder}/no.tsv": "{folder}/no.tsv",
     "{folder}/student --task sst2 --file {folder}/broken.tsv": "{folder}/broken.tsv",
     "{folder}/student --task sst2 --data-dir {folder}": "{folder}/SST-2",
     "{folder}/student --task mnli --file {folder}/labelled.tsv": "{folder}/labelled.tsv",
-    "{folder}/student --task sst2 --widths fp32": "widths fp32 are floats: they are measured anyway",
-    "{folder}/student --task sst2 --limit 0": "Invalid value: --limit 0 is not at least 1",
-    "{folder}/student --task sst2 --predictions {folder}": "Invalid value: --output {folder} is a directory",
+    "{folder}/student --task sst2 --widths fp32": "--widths fp32 are floats: float32 is measured anyway",
+    "{folder}/student --task sst2 --limit 0": "--limit 0 is not at least 1",
+    "{folder}/student --task sst2 --predictions {folder}": "Invalid value: --predictions {folder} is a directory",
     "distilbert-tiny --task sst2 --file {folder}/labelled.tsv": "distilbert-tiny has no tokenizer",
 }
 
@@ -169,6 +170,46 @@ def test_a_mistake_is_one_line(cli, folder: Path, command: str) -> None:
     ran = cli("evaluate", *command.format(folder=folder).split())
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1), ran.err
     assert ran.err.startswith("costmodel: error: " + MISTAKES[command].format(folder=folder)), ran.err
+
+
+def test_a_function_can_what_the_command_can(cli, folder: Path, tmp_path: Path) -> None:
+    """The same record, ranges and predictions; the record can be read back."""
+    import costmodel as cm
+    from costmodel.compare.evaluation import Evaluation
+    from costmodel.records import from_json
+
+    file, files = folder / "labelled.tsv", [tmp_path / name for name in ("a.tsv", "b.tsv", "a.json", "b.json")]
+    args = ("--task", "sst2", "--file", str(file), "--limit", "20", "--method", "max", "--max-tokens", "7")
+    written = ("--predictions", str(files[0]), "--save-calibration", str(files[2]), "--format", "json")
+    ran = cli("evaluate", str(folder / "student"), *args, *written)
+    assert ran.code == 0, ran.err
+    found = cm.evaluate(
+        str(folder / "student"), "sst2", file, limit=20, method="max", max_tokens=7,
+        predictions=files[1], save_calibration=files[3],
+    )  # fmt: skip
+    said = json.loads(ran.out)
+    for record in (said, found.to_dict()):
+        for result in record["results"].values():
+            assert result.pop("cpu_seconds") >= 0
+    assert found.to_dict().keys() == said.keys()
+    assert {k: v for k, v in said.items() if k != "results"} == {
+        k: v for k, v in found.to_dict().items() if k != "results"
+    }
+    assert {n: r["metrics"] for n, r in said["results"].items()} == {
+        n: dict(r.metrics) for n, r in found.record.results.items()
+    }
+    assert files[0].read_text() == files[1].read_text() == found.predictions
+    assert files[2].read_text() == files[3].read_text()
+    assert from_json(Evaluation, found.to_dict(), "evaluation") == found.record
+    assert found.accuracy("w8a8") == found.to_rows()[1]["value"]
+
+
+def test_the_default_fits_one_screen(cli, folder: Path) -> None:
+    args = ("--task", "sst2", "--file", str(folder / "labelled.tsv"), "--limit", "9", "--widths", "w4a8")
+    lines = cli("evaluate", str(folder / "student"), *args, "--widths", "w8a8").out.splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 100 + len(str(folder))  # paths cannot be broken
+    assert "accuracy" in " ".join(lines[:3])
 
 
 # What ships
@@ -183,11 +224,11 @@ def test_a_student_that_ships_gives_the_stored_accuracy_to_the_sentence(name: st
     from costmodel.api.evaluations import measure
     from costmodel.api.session import Session
 
-    stored = next(r for r in stored_results() if r["model"] == f"models/students/{name}")
-    record, _ = measure(Session(str(FOLDER / name), None), stored["task"], None, data_dir, ("w8a8",), None)
-    found, expected = record["results"]["w8a8"], stored["results"]["w8a8"]
-    assert record["examples"] == stored["examples"]
-    assert found["metrics"] == expected["metrics"]
+    stored = next(r for r in stored_results() if r.model == f"models/students/{name}")
+    record, _ = measure(Session(str(FOLDER / name), None), stored.task, None, data_dir, ("w8a8",), None)
+    found, expected = record.results["w8a8"], stored.results["w8a8"]
+    assert record.examples == stored.examples
+    assert found.metrics == expected.metrics
 
 
 # The report's last column
@@ -209,21 +250,21 @@ def test_a_report_shows_stored_accuracy_beside_cost(cli) -> None:
 
 def test_several_seeds_are_reported_by_their_means(cli, tmp_path: Path) -> None:
     """Of a task of which no checkpoint ships: every figure again, from the file, by numpy."""
-    members = [r for r in stored_results() if r["task"] == "stsb" and r["attention"].startswith("inhibitor")]
+    members = [r for r in stored_results() if r.task == "stsb" and r.attention.startswith("inhibitor")]
     page = tmp_path / "page.html"
     args = ("report", "minilm-distilbert", "--task", "stsb", "--stored", "--attention", "inhibitor")
     record = json.loads(cli(*args, "--widths", "w8a8", "--format", "json").out)
     (found,) = record["accuracy"]
-    assert record["columns"][0]["attention"] == found["attention"] == members[0]["attention"]
+    assert record["columns"][0]["attention"] == found["attention"] == members[0].attention
     assert found["source"] == f"stsb dev, GLUE, mean over {len(members)} seeds"
     for arithmetic, result in found["results"].items():
-        each = [m["results"][arithmetic] for m in members]
-        assert result["metrics"]["spearman"] == pytest.approx(np.mean([r["metrics"]["spearman"] for r in each]))
-        assert result["interval"] == pytest.approx(np.mean([r["interval"] for r in each], 0).tolist())
+        each = [m.results[arithmetic] for m in members]
+        assert result["metrics"]["spearman"] == pytest.approx(np.mean([r.metrics["spearman"] for r in each]))
+        assert result["interval"] == pytest.approx(np.mean([r.interval for r in each], 0).tolist())
     ran = cli(*args, "--html", str(page))
     assert ran.code == 0, ran.err
     assert "an interval is the mean of theirs" in ran.out
-    assert all(m["model"] in page.read_text() for m in members)
+    assert all(m.model in page.read_text() for m in members)
 
 
 @shipped

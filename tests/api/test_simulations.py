@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from models.attention.cores import install
 from models.attention.mechanisms import parse_mechanism
-from models.errors import ModelError
+from models.errors import CostModelError, ModelError
 from models.zoo.distilbert import minilm_directory
 from tests.paths import SHARED
 
@@ -92,10 +95,12 @@ def test_json_has_all_that_the_table_shows(cli) -> None:
 
 
 def test_every_form_and_the_same_twice(cli, tmp_path: Path) -> None:
-    table = cli(*TINY)
-    assert table.code == 0
-    for part in ("hidden state of the first token", "PEs busy", "arithmetic events", "energy by layer", "seed 1"):
+    table, details = cli(*TINY), cli(*TINY, "--details")
+    assert (table.code, details.code) == (0, 0)
+    for part in ("PEs busy", "seed 1", "energy of DRAM, µJ", "first token: ("):
         assert part in table.out
+    for part in ("hidden state of the first token", "PEs busy", "arithmetic events", "energy by layer", "seed 1"):
+        assert part in details.out
     assert cli(*TINY).out == table.out
     assert "| cycles |" in cli(*TINY, "--format", "md").out
     rows = list(csv.DictReader(cli(*TINY, "--format", "csv").out.splitlines()))
@@ -178,6 +183,112 @@ def test_a_calibration_is_kept_beside_the_weights(cli, folder: Path, tmp_path: P
     assert "was measured on other weights" in other.err
 
 
+def test_the_commands_wait_for_torch() -> None:
+    """`costmodel simulate --help` took seconds: it imported torch and transformers."""
+    code = (
+        "import sys, costmodel.cli.simulations, costmodel.cli.evaluations, costmodel.cli.training, "
+        "costmodel.cli.results; print({'torch', 'transformers', 'numba', 'sim'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
+# One screen
+
+SCREENS = {
+    "alone": (),
+    "with all there is": ("--compare", "--activity", "--attention", "inhibitor"),
+    "without prices": ("--on", "xc7z020"),
+    "several rows": ("--batch", "7"),
+}
+
+
+@pytest.mark.parametrize("what", list(SCREENS))
+def test_the_default_fits_one_screen(cli, what: str) -> None:
+    """The answer first: what ran, cycles, energy with its range, whether machine and analytic cost agree."""
+    lines = cli(*TINY, *SCREENS[what]).out.splitlines()
+    assert 10 < len(lines) <= 45
+    assert max(map(len, lines)) <= 100
+    top = " ".join(lines[:8])
+    assert "in w8a8 integers on" in top
+    assert "cycles, " in top
+    if what != "without prices":
+        assert re.search(r"Energy [\d.]+ \([\d.]+ to [\d.]+\) µJ under horowitz45", top)
+    agree = "Machine and analytic cost agree in all" if "--compare" in SCREENS[what] else "compare does that"
+    assert agree in top
+    assert "details prints" in " ".join(lines)
+
+
+def test_a_value_that_holds_no_signal_is_said_in_words(cli) -> None:
+    """The inhibitor clips what it subtracts: there the error is as large as the value, and no fault."""
+    args = ("--random", "1", "--seq", "16", "--compare", "--attention", "inhibitor")
+    table = cli("simulate", "distilbert-tiny", *args, "--details").out
+    assert "error as large as the value, 3.1" in table
+    assert "SQNR near 0 dB" in table
+
+
+# The user's own model
+
+
+def test_a_module_is_what_its_directory_is(tmp_path: Path) -> None:
+    """A torch module, its function and its directory give the same bits and cycles."""
+    import costmodel as cm
+    from tests.user_models import distilbert
+
+    module = distilbert()[0]
+    module.save_pretrained(tmp_path / "saved")
+    args = {"attention": "inhibitor", "random": 2, "seq": 7, "batch": 2, "compare": True}
+    found = [cm.simulate(m, **args) for m in (str(tmp_path / "saved"), module, "tests.user_models:distilbert")]
+    records = [run.to_dict() | {"model": ""} for run in found]
+    assert records[0] == records[1] == records[2]
+    assert found[1].record.model == "DistilBertForSequenceClassification"
+    assert found[0].record.differences_from_analytic == ()
+    assert not hasattr(module.config, "attention_mechanism"), "the user's own module stays as it is"
+    assert cm.simulate(module, random=2, seq=7).record.attention == "dot"
+
+
+def test_other_modules_are_refused_in_one_line() -> None:
+    import costmodel as cm
+    from tests.user_models import distilbert
+
+    with pytest.raises(CostModelError, match="Linear is a Linear; the simulator runs"):
+        cm.simulate(torch.nn.Linear(2, 2), random=1)
+    with pytest.raises(CostModelError, match="has no weights: its parameters are on the meta device"):
+        cm.simulate(distilbert()[0].to("meta"), random=1)
+
+
+def test_a_function_can_what_the_command_can(cli, tmp_path: Path, folder: Path) -> None:
+    import costmodel as cm
+
+    files = [tmp_path / name for name in ("a.json", "b.json", "a.trace", "b.trace")]
+    args = ("--input", str(folder / "ids.json"), "--method", "max", "--table", "nangate45", "--activity")
+    written = ("--save-calibration", str(files[0]), "--trace", str(files[2]), "--format", "json")
+    said = cli("simulate", str(folder / "student"), *args, *written)
+    run = cm.simulate(
+        str(folder / "student"),
+        file=folder / "ids.json",
+        method="max",
+        tables=["nangate45"],
+        activity=True,
+        save_calibration=files[1],
+        trace_file=files[3],
+    )
+    assert run.to_text("json") == said.out
+    assert files[0].read_text() == files[1].read_text()
+    assert files[2].read_text() == files[3].read_text()
+    again = cm.simulate(str(folder / "student"), file=str(folder / "ids.json"), calibration=files[1])
+    assert again.record.output == run.record.output
+
+
+def test_the_record_can_be_read_back(cli) -> None:
+    import costmodel as cm
+    from costmodel.records import from_json
+    from sim.machine.records import SimulationRecord
+
+    run = cm.simulate("distilbert-tiny", random=1, seq=8, compare=True)
+    assert from_json(SimulationRecord, json.loads(run.to_text("json")), "run") == run.record
+
+
 # Sentences
 
 
@@ -235,15 +346,15 @@ def test_minilm_in_integers_is_near_minilm() -> None:
 # Mistakes
 
 SIMULATE_MISTAKES = {
-    "distilbert-tiny": "Invalid value: give one of --text, --input, --random",
-    "distilbert-tiny --random 1 --text x": "Invalid value: give one of --text, --input, --random",
-    "distilbert-tiny --random -1": "--random -1 is negative",
+    "distilbert-tiny": "give one of --text, --input, --random",
+    "distilbert-tiny --random 1 --text x": "give one of --text, --input, --random",
+    "distilbert-tiny --random -1": "--random -1 is not at least 0",
     "distilbert-tiny --random 1 --seq 65": "--seq 65 is beyond the 64 positions of distilbert-tiny",
-    "distilbert-tiny --random 1 --seq 0": "Invalid value: --seq 0 is not at least 1",
-    "distilbert-tiny --random 1 --batch 0": "Invalid value: --batch 0 is not at least 1",
+    "distilbert-tiny --random 1 --seq 0": "--seq 0 is not at least 1",
+    "distilbert-tiny --random 1 --batch 0": "--batch 0 is not at least 1",
     "distilbert-tiny --random 1 --seq 64 --batch 1025": "1025 rows of 64 tokens are too many for one run",
-    "distilbert-tiny --text word": "distilbert-tiny has no tokenizer; give token ids",
-    "distilbert-tiny --random 1 --widths bf16": "widths bf16 are floats; the simulator runs integers",
+    "distilbert-tiny --text word": "distilbert-tiny has no tokenizer; give token ids with --input IDS.json",
+    "distilbert-tiny --random 1 --widths bf16": "--widths bf16 are floats; the simulator runs integers",
     "distilbert-tiny --random 1 --widths w8": "unknown widths 'w8'",
     "distilbert-tiny --random 1 --on edge": "unknown target 'edge'",
     "distilbert-tiny --random 1 --on edge-asic:buffer_kib=1,array=64x64": "no tile of a product",
@@ -251,10 +362,10 @@ SIMULATE_MISTAKES = {
     "distilbert-tiny --random 1 --table none": "unknown table 'none'",
     "distilbert-tiny --random 1 --calibration {folder}/no.json": "cannot read {folder}/no.json: No such file",
     "distilbert-tiny --random 1 --calibration {folder}/torn.json": "{folder}/torn.json is no calibration",
-    "distilbert-tiny --random 1 --calibration a --calibrate-on b": "Invalid value: give --calibration or --cal",
+    "distilbert-tiny --random 1 --calibration a --calibrate-on b": "give --calibration or --calibrate-on,",
     "distilbert-tiny --random 1 --calibrate-on {folder}/blank.txt": "{folder}/blank.txt holds no sentence",
-    "distilbert-tiny --random 1 --trace {folder}": "Invalid value: --output {folder} is a directory",
-    "distilbert-tiny --random 1 --trace {folder}/no/t.json": "Invalid value: --output {folder}/no/t.json: there",
+    "distilbert-tiny --random 1 --trace {folder}": "Invalid value: --trace {folder} is a directory",
+    "distilbert-tiny --random 1 --trace {folder}/no/t.json": "Invalid value: --trace {folder}/no/t.json: there",
     "distilbert-tiny --input {folder}/no.txt": "cannot read {folder}/no.txt: No such file",
     "distilbert-tiny --input {folder}/latin.txt": "{folder}/latin.txt is no text in UTF-8",
     "{folder}/student --input {folder}/foreign.json": "id 50 in row 0, place 1 is out of the vocabulary of 50",
@@ -266,7 +377,9 @@ SIMULATE_MISTAKES = {
     "{folder}/nan --random 1 --seq 8": "the weight classifier.weight holds NaN or infinity",
     "{folder}/lacking --random 1 --seq 8": "{folder}/lacking lacks 1 weights, among them classifier.bias",
     "bert-base --random 1 --seq 8": "bert-base is a bert; the simulator runs DistilBERT",
-    "tests.user_models:tiny --random 1": "tests.user_models:tiny decides its own sizes",
+    "tests.user_models:linear --random 1": "tests.user_models:linear is a Linear; the simulator runs",
+    "tests.user_models:distilbert --text word": "tests.user_models:distilbert has no tokenizer; give token",
+    "tests.user_models:none --random 1": "cannot call tests.user_models:none",
     "distilbertt --random 1": "unknown model 'distilbertt'",
 }
 

@@ -9,33 +9,33 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from costmodel.files import write_whole
+from models.training.state import RunRecord, read_record
 from tests.bench.accuracy import checkpoints_of, training_of
 
 LEVERS = Path(__file__).parent / "LEVERS.md"
 
 
-def primary(record: dict[str, Any]) -> float:
+def primary(record: RunRecord) -> float:
     """The best weights' first metric, in %."""
-    return 100 * float(next(iter(record["results"]["best"].values())))
+    return 100 * next(iter(record.results["best"].values()))
 
 
 def rows_of(runs: Path) -> list[tuple[str, ...]]:
     """Name, metric, distance from its teacher, steps, CPU minutes and command of each run, by name."""
     known = checkpoints_of(runs)
-    records = {path.parent: json.loads(path.read_text()) for path in sorted(runs.glob("*/run.json"))}
+    records = {path.parent: read_record(path.parent) for path in sorted(runs.glob("*/run.json"))}
     rows = []
     for run, record in records.items():
-        if not record["finished"]:
+        if not record.finished:
             continue
-        identity = record["identity"]
-        metric = next(iter(record["results"]["best"]))
-        teacher = runs / known[identity["teacher"]].split("/")[1] if identity["teacher"] else None
+        taught_by: Any = record.identity["teacher"]
+        metric = next(iter(record.results["best"]))
+        teacher = runs / known[taught_by].split("/")[1] if taught_by else None
         gap = "" if teacher is None else f"{primary(record) - primary(records[teacher]):+.1f}"
         training = training_of(run, known)
         rows.append(
@@ -43,7 +43,7 @@ def rows_of(runs: Path) -> list[tuple[str, ...]]:
                 run.name,
                 f"{metric} {primary(record):.1f}",
                 gap,
-                str(record["steps"]),
+                str(record.steps),
                 f"{60 * training['cpu_hours'][-1]:.1f}",
                 f"`{training['commands'][-1]}`",
             )

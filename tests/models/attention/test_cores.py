@@ -335,8 +335,8 @@ def test_compile(name: str) -> None:
 
 MEMORY_SCRIPT = """
 import torch
-from models.attention import attend
-from models.mechanisms import Mechanism
+from models.attention.cores import attend
+from models.attention.mechanisms import Mechanism
 # Not `ru_maxrss`, which a child inherits from its parent.
 peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
 q, k, v = (torch.randn(1, 12, 512, 64) for _ in range(3))

@@ -148,7 +148,7 @@ def test_texts_are_those_of_every_task(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_texts_need_files(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="needs --data-dir"):
+    with pytest.raises(ModelError, match="needs `data_dir`"):
         data.load_texts("train", None)
     with pytest.raises(ModelError, match=r"holds no train\.tsv of a GLUE task"):
         data.load_texts("train", tmp_path)
@@ -347,7 +347,7 @@ def test_without_any_source(name: str, no_hub: None, monkeypatch: pytest.MonkeyP
         ("text,label,source\na,1,imdb\na,1\n", r"csv:3: 2 columns, not 3"),
         ("text,label,source\na,1,imdb,x\n", r"csv:2: 4 columns, not 3"),
         ("text,label,source\na,7,imdb\n", r"csv:2: label '7' is not one of negative, positive or its number"),
-        ("text,label,source\na,1,other\n", r"movie_reviews\.csv: no example stands here"),
+        ("text,label,source\na,1,other\n", r"movie_reviews\.csv: there is no example"),
     ],
 )
 def test_malformed_package(
@@ -435,13 +435,13 @@ def test_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch, fake_package: Path) -> None:
     fake_hub(monkeypatch, {})
     assert load_split(TASKS["imdb"], "dev").source == "movie-reviews"
-    message = "rte: the hub gave no nyu-mll/glue/rte: Couldn't reach the Hub; or give --data-dir with GLUE's RTE"
+    message = "rte: the hub gave no nyu-mll/glue/rte: Couldn't reach the Hub; or give `data_dir` with GLUE's RTE"
     with pytest.raises(ModelError, match=message):
         load(TASKS["rte"], "dev")
 
 
 def test_no_source_of_glue(no_hub: None) -> None:
-    with pytest.raises(ModelError, match="cola: the hub needs: pip install datasets; or give --data-dir"):
+    with pytest.raises(ModelError, match="cola: the hub needs: pip install datasets; or give `data_dir`"):
         load(COLA, "dev")
 
 
@@ -469,8 +469,8 @@ def test_a_users_file_of_other_tasks(tmp_path: Path) -> None:
 
 
 MALFORMED: list[tuple[str, str | None, bytes, str]] = [
-    ("two columns short", "rte", b"sentence\tsentence2\tlabel\nA\tB\t0\nA\n", ":3: 1 columns, not 3; one tab"),
-    ("one column more", "sst2", b"sentence\tlabel\nA\t1\tx\n", ":2: 3 columns, not 2; one tab"),
+    ("two columns short", "rte", b"sentence\tsentence2\tlabel\nA\tB\t0\nA\n", ":3: 1 columns, not 3; two columns"),
+    ("one column more", "sst2", b"sentence\tlabel\nA\t1\tx\n", ":2: 3 columns, not 2; two columns"),
     ("a blank line", "sst2", b"sentence\tlabel\nA\t1\n\nB\t1\n", ":3: 1 columns, not 2"),
     (
         "an unknown name",
@@ -508,7 +508,7 @@ MALFORMED: list[tuple[str, str | None, bytes, str]] = [
         b"sentence\tsentence2\tlabel\nA\tB\t1\n",
         ":1: the header is 'sentence, sentence2, label'",
     ),
-    ("a header alone", "sst2", b"sentence\tlabel\n", ":1: no example stands here; a header alone"),
+    ("a header alone", "sst2", b"sentence\tlabel\n", ":1: there is no example; a header alone"),
     ("nothing", "sst2", b"", ":1: the header is '', not 'sentence, label'"),
     ("Latin-1", "sst2", b"sentence\tlabel\nA\t1\ncaf\xe9\t1\n", ":3: not UTF-8; save the file in that encoding"),
 ]
@@ -537,18 +537,18 @@ def test_malformed_glue(tmp_path: Path) -> None:
     ):
         load(MRPC, "dev", tmp_path)
     with pytest.raises(
-        ModelError, match=r"SST-2/dev\.tsv cannot be read: No such file or directory; check --data"
+        ModelError, match=r"SST-2/dev\.tsv cannot be read: No such file or directory; check `data_dir`"
     ):
         load(SST2, "dev", tmp_path)
     with pytest.raises(ModelError, match="sst2 has no split 'test'; take train or dev"):
         load(SST2, "test", tmp_path)
-    with pytest.raises(ModelError, match="imdb is no task of GLUE; leave out --data-dir"):
+    with pytest.raises(ModelError, match="imdb is no task of GLUE; leave out `data_dir="):
         load(TASKS["imdb"], "dev", tmp_path)
 
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, models.metrics, models.recipe;"
+        "import sys, models.tasks.metrics, models.training.recipe;"
         "print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

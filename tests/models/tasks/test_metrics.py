@@ -126,7 +126,7 @@ def test_bootstrap() -> None:
     assert bootstrap(SST2, [1, 0], [1, 0]) == (1.0, 1.0)
     # The primary metric: F1 without class 1 is 0, accuracy would be 1.
     assert bootstrap(MRPC, [0, 0], [0, 0], samples=3) == (0.0, 0.0)
-    with pytest.raises(ModelError, match="--samples is at least 1, not 0"):
+    with pytest.raises(ModelError, match="`samples=0` is not at least 1"):
         bootstrap(SST2, p, y, samples=0)
 
 

@@ -29,6 +29,7 @@ from models.training.distill import train
 from models.training.initial import SMALLEST_GAMMA, build
 from models.training.losses import align_loss, encode
 from models.training.recipe import TrainConfig, preset
+from models.training.state import read_record
 from models.zoo.checkpoint import load_checkpoint, save_checkpoint
 from models.zoo.distilbert import load_minilm
 from tests.paths import ROOT
@@ -326,7 +327,7 @@ def test_a_run_survives_sigkill(student: TrainConfig, data: Path, tmp_path: Path
     train(config, whole, data)
     code = (
         "import sys\nfrom pathlib import Path\nfrom models.training.distill import train\n"
-        "from models.recipe import TrainConfig\n"
+        "from models.training.recipe import TrainConfig\n"
         f"train({config!r}, Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -371,10 +372,10 @@ def test_what_cannot_be_trained_is_refused(student: TrainConfig, start: Path, da
         (replace(alone, task="texts"), "aligns another attention"),
         (replace(alone, train_steps=0), "no steps"),
         (replace(alone, qat="int8"), "w8a8"),
-        (replace(alone, batch=0), "batch is at least 1"),
+        (replace(alone, batch=0), "`batch=0` is not at least 1"),
         (replace(alone, rate=float("nan")), "finite number"),
         (replace(alone, align_rate=-1e-3), "at least 0"),
-        (replace(alone, precision="float8"), "unknown precision"),
+        (replace(alone, precision="float8"), "`precision=float8` is not one of"),
         (replace(alone, average=1.0), "below 1"),
         (replace(alone, rate=1e30, warmup=0.0), "lower rate"),
         (replace(alone, teacher=str(tmp_path / "none")), "no checkpoint"),
@@ -382,8 +383,43 @@ def test_what_cannot_be_trained_is_refused(student: TrainConfig, start: Path, da
         with pytest.raises(ModelError, match=said) as error:
             train(config, tmp_path / said.replace(" ", "-"), data)
         assert "\n" not in str(error.value)
-    with pytest.raises(ModelError, match="unknown task"):
+    with pytest.raises(ModelError, match="unknown `task=sst3`"):
         preset("sst3")
+
+
+def test_a_function_can_what_the_command_can(start: Path, data: Path, tmp_path: Path) -> None:
+    """The same weights, record and lines from the command and from `costmodel.train`."""
+    import costmodel as cm
+
+    arguments = ["sst2", "--start", str(start), "--out", str(tmp_path / "a"), "--data-dir", str(data)]
+    arguments += ["--steps", "4", "--batch", "8", "--qat", "w8a8", "--qat-steps", "2", "--rate", "0.001", "--int8"]
+    said = CliRunner().invoke(command, [*arguments, "--format", "json"], catch_exceptions=False)
+    found = cm.train(
+        "sst2", tmp_path / "b", start=start, data_dir=data, steps=4, batch=8, qat="w8a8", qat_steps=2, rate=0.001,
+        int8=True, progress=False,
+    )  # fmt: skip
+    record = json.loads(said.stdout)
+    times = {"seconds": 0, "cpu_seconds": 0}
+    assert json.loads(said.stdout.replace(f"{tmp_path}/a", f"{tmp_path}/b")) | times == found.to_dict() | times
+    assert list(record["results"]) == ["best", "w8a8", "int8"]
+    assert (record["steps"], found.best) == (6, tmp_path / "b" / "best")
+    assert [row["form"] for row in found.to_rows()] == ["best", "w8a8", "int8"]
+    assert str(found).splitlines()[1].startswith(f"{tmp_path}/b/best on w8a8: dev accuracy 0.")
+    assert "6 steps" in repr(found)
+    for name in ("a", "b"):
+        assert read_record(tmp_path / name).results == record["results"]
+
+
+def test_a_damaged_record_is_one_line(start: Path, data: Path, tmp_path: Path) -> None:
+    config = TrainConfig("sst2", start=(str(start),), train_steps=2, batch=8)
+    train(config, tmp_path / "run", data)
+    path = tmp_path / "run" / "run.json"
+    whole = path.read_text()
+    for damaged in (whole[:50], "[]", "{}", whole.replace('"finished": true', '"finished": "yes"')):
+        path.write_text(damaged)
+        with pytest.raises(ModelError, match=r"run\.json cannot be read; remove") as error:
+            train(config, tmp_path / "run", data)
+        assert "\n" not in str(error.value)
 
 
 def test_the_command(start: Path, data: Path, tmp_path: Path) -> None:

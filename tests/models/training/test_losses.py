@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.training.batches import Batch, order
+from models.tasks.batches import shuffled_batches
+from models.training.batches import Batch
 from models.training.initial import fit_cores
 from models.training.losses import (
     align_loss,
@@ -25,11 +26,13 @@ from tests.training_models import STUDENT, batch_of, tiny
 
 def test_every_row_once_an_epoch_in_batches_of_like_lengths() -> None:
     lengths = np.random.default_rng(0).integers(3, 60, 1003).tolist()
-    batches = order(lengths, 16, seed=1, epoch=0)
+    batches = shuffled_batches(lengths, 16, seed=1, epoch=0)
     assert sorted(i for b in batches for i in b) == list(range(1003))
     waste = sum(max(lengths[i] for i in b) * len(b) for b in batches) / sum(lengths)
     assert waste < 1.1
-    assert batches == order(lengths, 16, seed=1, epoch=0) != order(lengths, 16, seed=1, epoch=1)
+    assert (
+        batches == shuffled_batches(lengths, 16, seed=1, epoch=0) != shuffled_batches(lengths, 16, seed=1, epoch=1)
+    )
 
 
 @pytest.mark.parametrize("attention", [STUDENT, "inhibitor:center_over=all"])
