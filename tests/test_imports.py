@@ -126,7 +126,7 @@ def test_sizes(module: str) -> None:
 
 # Functions of more than MOST_FUNCTION_LINES, each with the reason why it is one piece.
 LONG = {
-    "costmodel.explore.pool.hand_out": "one loop over chunks in flight; every way in which a worker can be lost is in it",
+    "costmodel.explore.pool.hand_out": "one loop over chunks in flight, with every way in which a worker is lost",
     "costmodel.mapping.many.describe": "one row of the compiled table, field by field",
     "costmodel.mapping.many_steps.step_cost": "numba: a call for each part of a step would cost more than the part",
     "costmodel.mapping.many_tiles.search": "numba: three nested loops that share what they break off by",
