@@ -1,8 +1,8 @@
 """Records as JSON: the one place that writes them, reads them, and says what is in them.
 
 A record is a frozen dataclass. Its fields are the keys of its JSON object, in their order. The mark OPTIONAL
-leaves a field out where it is None, and INLINE puts the keys of a record among those of the record that holds it, as
-in `subject: Annotated[Subject, INLINE]`. `schema_of` makes a JSON schema of a class from its type hints, and
+leaves a field out where it is None, and INLINE puts the keys of a record among those of the record that holds it,
+as in `subject: Annotated[Subject, INLINE]`. `schema_of` makes a JSON schema of a class from its type hints, and
 `decode` holds JSON to the same hints, so that what is written, read and published cannot differ.
 """
 

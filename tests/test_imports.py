@@ -128,7 +128,7 @@ def test_sizes(module: str) -> None:
 LONG = {
     "costmodel.explore.pool.hand_out": "one loop over chunks in flight, with every way in which a worker is lost",
     "costmodel.mapping.many.describe": "one row of the compiled table, field by field",
-    "costmodel.mapping.many_steps.step_cost": "numba: a call for each part of a step would cost more than the part",
+    "costmodel.mapping.many_steps.step_cost": "numba: a call for each part would cost more than the part",
     "costmodel.mapping.many_tiles.search": "numba: three nested loops that share what they break off by",
     "costmodel.show.machine_figures.roofline_figure": "one drawing: its data, axes and table are read together",
     "costmodel.show.sweep_figures.front_figure": "one drawing: its data, axes and table are read together",
