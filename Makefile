@@ -98,6 +98,7 @@ $(DOCS_STAMP): $(STAMP) setup.py constraints.txt
 
 docs: $(DOCS_STAMP) ## build the site from docs/, the notebooks and the API into site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
 
 clean: ## remove the environment and what tools left
 	rm -rf $(VENV) site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What people read: README.md and docs/*.md, whose generated parts `python -m tests.readme` writes; tests hold them.
+"""What people read: README.md and docs/*.md. `python -m tests.readme [NAME ...]` writes their generated parts.
 
 A mark on a line of its own says what stands between it and the next `<!-- end -->`:
 

@@ -1,4 +1,4 @@
-"""The published schemas of records: `python -m tests.schemas` writes docs/schema/*.json; tests hold outputs to them.
+"""The published schemas of records: `python -m tests.schemas` writes docs/schema/*.json.
 
 A record that is published has one line in PUBLISHED: its class, and examples whose JSON must follow the schema.
 """
