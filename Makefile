@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+DOCS_STAMP := $(VENV)/installed-docs
 export COSTMODEL_CACHE ?= $(CURDIR)/$(VENV)/cache
 export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check fuzz bench students small imdb accuracy env notebooks readme clean
+.PHONY: help report test check fuzz bench students small imdb accuracy env notebooks readme docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -85,8 +86,19 @@ accuracy: $(STAMP) ## measure what ships and what RUNS holds on whole dev splits
 notebooks: $(STAMP) ## run the notebooks and keep their outputs
 	$(BIN)/python -m tests.notebooks
 
-readme: $(STAMP) ## write the outputs that README.md shows
+readme: $(STAMP) ## write what is generated: outputs and lists in README.md and docs/, schemas, the picture of a page
+	$(BIN)/python -m tests.schemas
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.picture
+
+# What only the site needs.
+$(DOCS_STAMP): $(STAMP) setup.py constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP) ## build the site from docs/, the notebooks and the API into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

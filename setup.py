@@ -32,8 +32,9 @@ setup(
         "notebook": ["ipykernel>=6", "ipywidgets>=8", "nbclient>=0.10", "nbformat>=5.10"],
         "dev": [
             *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.9", "mypy>=1.14"),
-            *("playwright>=1.50", "psutil>=6"),
+            *("playwright>=1.50", "psutil>=6", "jsonschema>=4.20"),
         ],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0", "mkdocs-jupyter>=0.26"],
         "bench": ["calflops>=0.3.2", "accelerate>=1.0"],
     },
     entry_points={"console_scripts": ["costmodel=costmodel.cli:main"]},

@@ -1,61 +1,54 @@
-"""README.md is true: its outputs are what the commands print, its commands and code run."""
+"""README.md fits what people read first: short, with a picture of the page as it is now."""
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from models.zoo.presets import PRESETS
-from tests.readme import README, filled
+from tests.picture import CHROMIUM, COMMAND, MOST_BYTES, PICTURE, PNG_HEAD, make_page, shown, with_words, words_of
+from tests.readme import README
 
+MOST_LINES = 150
 TEXT = README.read_text(encoding="utf-8")
-# Those with a word in capitals need the user's own files; other tests run them with some.
-COMMANDS = [c for c in re.findall(r"^    (costmodel .*)$", TEXT, re.M) if not re.search(r" [A-Z]{3,}( |$)", c)]
 
 
-def test_outputs_are_what_the_commands_print() -> None:
-    assert filled(TEXT) == TEXT, "README.md is stale: run `make readme`"
+def test_it_is_short() -> None:
+    assert len(TEXT.splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(README.parent / "examples")
-    if " pareto " in command:  # of the store that the line before it makes
-        before = COMMANDS[COMMANDS.index(command) - 1]
-        assert cli(*shlex.split(before)[1:]).code == 0
-    ran = cli(*shlex.split(command)[1:])
-    assert ran.code == 0
-    assert not ran.err
-    if "--output" in command:
-        assert json.loads((tmp_path / "llama.json").read_text())["seq"] == 2048
+def test_it_begins_with_the_question_and_a_picture_and_names_every_page() -> None:
+    assert TEXT.index("What does a transformer cost") < TEXT.index("](docs/images/page.png)") < TEXT.index("## ")
+    assert f"    {COMMAND}\n" in TEXT
+    for page in (README.parent / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"](docs/{page.name})" in TEXT, page.name
 
 
-def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    machines, questions, block = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-    exec(compile(machines, "README.md", "exec"), {})
-    cycles = [int(n) for n in capsys.readouterr().out.strip("[]\n").split()]
-    assert cycles == sorted(cycles, reverse=True)
-    assert len(cycles) == 3
-    exec(compile(questions, "README.md", "exec"), {})
-    said = ["5598907648 152174592", "6167070", "24221725696", "['16x16', '32x32', '64x64']"]
-    assert capsys.readouterr().out.splitlines() == said
-    exec(compile(block, "README.md", "exec"), {})
-    assert "torch.Size([1, 8, 768])" in capsys.readouterr().out
+def test_the_picture_is_small_and_of_the_page_as_it_is(tmp_path: Path) -> None:
+    png = PICTURE.read_bytes()
+    assert len(png) <= MOST_BYTES
+    now = shown(make_page(tmp_path).read_text(encoding="utf-8"))
+    assert words_of(png) == now, "the picture is stale: run `make readme` where there is a Chromium"
+    assert not re.search(r"[{}<>]", now)
 
 
-def test_what_it_names_exists(cli) -> None:
-    root = README.parent
-    for path in re.findall(r"\]\(([\w/.]+)\)", TEXT):
-        assert (root / path).exists(), path
-    for target in re.findall(r"`?make (\w+)`?", TEXT):
-        assert re.search(rf"^{target}:", (root / "Makefile").read_text(), re.M), target
-    assert all(name in PRESETS for name in ("distilbert", "minilm-distilbert", "bert-base", "gpt2", "vit-base"))
-    record = json.loads(cli("report", "distilbert", "--seq", "512", "--attention", "dot", "--format", "json").out)
-    column = record["columns"][0]
-    share = 100 * column["attention_core"]["counts"]["mul"] / column["counts"]["mul"]
-    assert f"at S=512 it is {share:.1f} %" in TEXT
+def test_words_in_a_picture(tmp_path: Path) -> None:
+    png = PICTURE.read_bytes()
+    once = with_words(png, "µJ and mm²")
+    assert once.startswith(PNG_HEAD)
+    assert words_of(with_words(once, "other")) == "other"
+    assert words_of(once) == "µJ and mm²"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_a_browser_reads_the_picture(tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        page.goto(PICTURE.as_uri())
+        size = page.evaluate("[document.images[0].naturalWidth, document.images[0].naturalHeight]")
+        browser.close()
+    assert size[0] >= 1000
+    assert size[1] >= 800

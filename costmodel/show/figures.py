@@ -22,7 +22,7 @@ TRAFFIC_LABELS = {
     "buffer_write": "buffer write",
 }
 SHADES = (("whole", "the whole model"), ("core", "of it the attention core"))
-COUNTED = "Counts of the traced graph by the rules of costmodel/ops/rules.py (README, “What a count means”)."
+COUNTED = "Counts of the traced graph by the rules of costmodel/ops/rules.py (docs/counting.md)."
 
 
 def figures_of(record: dict[str, Any]) -> list[Picture]:
