@@ -10,20 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from costmodel.dtypes import Int, parse
-from costmodel.errors import DoesNotFit
+from costmodel.errors import DoesNotFit, UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core import CoreCost, CoreOperands, best_core
 from costmodel.mapping.fusion import Group, Plan, kept_values, outside_bits, plan_groups, value_bits
 from costmodel.mapping.tile import Operands, Site, Tile, TileCost, best_tile
+from costmodel.ops.counts import is_slow
+from costmodel.ops.rules import pe_of
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
-
-PE_KIND = {"matmul": "mac", "conv": "mac", "l1": "l1", "clip_sum": "clip", "soft_threshold_sum": "clip"}
-PE_KIND |= {"relu_sum": "relu"}
-# Operations that keep a lane busy for `slow_cycles`; in integers exp and the like are table lookups.
-SLOW = ("exp", "erf", "tanh", "log", "trig", "div", "sqrt")
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,15 @@ class Shape:
 
 
 def shape_of(graph: Graph, node: Node) -> Shape:
-    """The product that a node runs on an array. For sums over keys a is z [M,N], b is v [N,D]."""
+    """The product that a node runs on an array. For sums over keys a is z [M,N], b is v [N,D].
+
+    Raises:
+        UnknownOp: no kind of PE runs its terms, as of a kernel that is several products in one.
+    """
+    if not pe_of(node.op):
+        raise UnknownOp(
+            f"no kind of PE runs op {node.op!r}; say which with pe= at its rule in costmodel/ops/rules.py"
+        )
     attrs = node.attrs
     first, second = node.inputs[:2]
     if node.op == "conv":
@@ -129,8 +134,12 @@ def shape_of(graph: Graph, node: Node) -> Shape:
 
 def slots(works: tuple[Work, ...], target: Accelerator) -> int:
     """Cycles of the vector unit for some work."""
-    ops = sum(w.n * (target.slow_cycles if w.op in SLOW else 1) for w in works)
-    return -(-ops // target.lanes)
+    return -(-lane_cycles(works, target) // target.lanes)
+
+
+def lane_cycles(works: tuple[Work, ...], target: Accelerator) -> int:
+    """Cycles that some work would take on one lane."""
+    return sum(w.n * (target.slow_cycles if is_slow(w.op) else 1) for w in works)
 
 
 def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work, ...]:
@@ -275,7 +284,7 @@ class Builder:
         kept_in = sum(bits for v, bits in others.items() if v in self.kept and v not in less)
         away, stay = (between_bits, 0) if between_bits is not None else self.written_bits(g)
         outputs = shape.B * shape.product.M * shape.product.N
-        on_array = PE_KIND[node.op] in self.target.kinds
+        on_array = pe_of(node.op) in self.target.kinds
         array_work = self.typed.work[n] if on_array else ()
         vector_work = self.work_of(tuple(m for m in nodes if m != n or not on_array))
         operands = Operands(
@@ -314,7 +323,7 @@ class Builder:
     def core_step(self, g: int, group: Group) -> Step:
         n, m = group.products
         scores, values = (shape_of(self.graph, self.graph.nodes[i]) for i in (n, m))
-        on_array = [PE_KIND[self.graph.nodes[i].op] in self.target.kinds for i in (n, m)]
+        on_array = [pe_of(self.graph.nodes[i].op) in self.target.kinds for i in (n, m)]
         pairs = tuple(zip((n, m), on_array, strict=True))
         array_work = self.work_of(tuple(i for i, on in pairs if on))
         vector_work = self.work_of(tuple(i for i in group.nodes if (i, True) not in pairs))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from costmodel.dtypes import Int
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Node, Ref
-from costmodel.ops.rules import ELEMENTWISE, KIND_OF, count_op
+from costmodel.ops.rules import count_op, kind_of
 from costmodel.widths.policy import Range, Work, range_of, type_of
 from costmodel.widths.typing import (
     BIAS_BITS,
@@ -193,8 +193,8 @@ def one_sided(state: Typing, node: Node) -> None:
 
 
 def elementwise_work(node: Node, kind: Int) -> tuple[Work, ...]:
-    each = ELEMENTWISE[node.op].arithmetic()
-    return tuple(Work(op, kind, n * node.attrs["n"]) for op, n in each.items() if n)
+    counts = count_op(node.op, node.attrs).arithmetic()
+    return tuple(Work(op, kind, n) for op, n in counts.items() if n)
 
 
 def table_function(state: Typing, node: Node) -> None:
@@ -328,7 +328,7 @@ RULES: dict[str, Callable[[Typing, Node], None]] = {
 
 
 def type_node(state: Typing, node: Node) -> None:
-    if node.op in ("index", "fill") or (KIND_OF.get(node.op) == "movement" and not state.has_floats(node)):
+    if node.op in ("index", "fill") or (kind_of(node.op) == "movement" and not state.has_floats(node)):
         state.constants.update(node.outputs)
         state.emit(node)
     elif all(i in state.constants for i in node.inputs) and node.op != "gather":
