@@ -13,6 +13,7 @@ from costmodel.dtypes import Int, parse
 from costmodel.errors import DoesNotFit, UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core import CoreCost, CoreOperands, best_core
 from costmodel.mapping.fusion import Group, Plan, kept_values, outside_bits, plan_groups, value_bits
@@ -145,13 +146,9 @@ def lane_cycles(works: tuple[Work, ...], target: Accelerator) -> int:
 def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work, ...]:
     """Work of an int8 product on PEs of a kind: the terms, and their sums in accumulators."""
     terms, outputs = product.steps, product.M * product.N
-    sums = Work("add", Int(accumulator_bits), terms - outputs)
-    return {
-        "mac": (Work("mul", Int(8), terms), sums),
-        "l1": (Work("add", Int(8, signed=False), terms), Work("abs", Int(8, signed=False), terms), sums),
-        "clip": (Work("cmp", Int(8), 2 * terms), sums),
-        "relu": (Work("add", Int(9), terms), Work("cmp", Int(9), terms), sums),
-    }[kind]
+    pe = PE_KINDS[kind]
+    works = tuple(Work(op, width, n * terms) for op, width, n in pe.work(*pe.int8))
+    return (*works, Work("add", Int(accumulator_bits), terms - outputs))
 
 
 class Builder:

@@ -20,13 +20,13 @@ from costmodel.graph.tracing import trace
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
+from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles
 from costmodel.mapping.cost import PARTS, critical_path_cycles, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups, sources_of
 from costmodel.mapping.schedule import Step, schedule
 from costmodel.ops.rules import kind_of
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import pe_resources
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import add_work, parse_policy
 from models.attention.mechanisms import MECHANISMS, Mechanism
