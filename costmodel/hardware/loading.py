@@ -90,7 +90,7 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
         if not equals or key not in VARIED:
             raise BadTarget(f"target {text!r}: {item!r} is not FIELD=VALUE with a field of {', '.join(VARIED)}")
         if key in seen:
-            raise BadTarget(f"target {text!r}: {key} stands there twice; leave one out")
+            raise BadTarget(f"target {text!r}: {key} is given twice; leave one out")
         seen.add(key)
         if key == "array":
             changes[key] = parse_array(value)
@@ -115,7 +115,7 @@ def check(target: Accelerator) -> Accelerator:
     if unknown or not target.kinds:
         raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(PE_KINDS)}, not {unknown or 'none'}")
     if len(set(target.kinds)) < len(target.kinds):
-        raise BadTarget(f"target {target.name}: kinds of PE stand there twice: {', '.join(target.kinds)}")
+        raise BadTarget(f"target {target.name}: a kind of PE is given twice: {', '.join(target.kinds)}")
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:

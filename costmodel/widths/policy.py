@@ -46,7 +46,7 @@ def parse_policy(text: str) -> Policy:
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         if key in seen:
-            raise CostModelError(f"widths {text!r}: {key} stands there twice; leave one out")
+            raise CostModelError(f"widths {text!r}: {key} is given twice; leave one out")
         seen.add(key)
         if key == "acc" and (value == "exact" or (DIGITS.fullmatch(value) and 4 <= int(value) <= 64)):
             policy = replace(policy, accumulator_bits=None if value == "exact" else int(value))
