@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from costmodel.dtypes import Int
 from costmodel.errors import BadTarget
+from costmodel.ops.registry import enter
 from costmodel.technology.memories import PeResources, synthesised_pe
 
 TermWork = tuple[str, Int, int]  # a scalar operation, its type, how many of them a term takes
@@ -43,10 +44,7 @@ def add_pe(kind: PeKind) -> PeKind:
     Raises:
         ValueError: there is one of this name.
     """
-    if kind.name in PE_KINDS:
-        raise ValueError(f"there is a kind of PE {kind.name!r} already")
-    PE_KINDS[kind.name] = kind
-    return kind
+    return enter(PE_KINDS, "kind of PE", kind.name)(kind)
 
 
 INT8, UINT8 = Int(8), Int(8, signed=False)

@@ -78,19 +78,27 @@ def site_of(target: Accelerator, convention: str) -> Site:
 
 
 def schedule(
-    typed: Typed, target: Accelerator, convention: str = "array", fuse: bool = True, keep: bool = True
+    typed: Typed,
+    target: Accelerator,
+    convention: str = "array",
+    fuse: bool = True,
+    keep: bool = True,
+    objective: str = "cycles",
 ) -> Schedule:
     """Steps of a typed graph on a target; `keep=False` sends all activations through DRAM.
+
+    Args:
+        objective: what tiles of products are chosen by, see `tile.OBJECTIVES`.
 
     Raises:
         DoesNotFit: a product of which no tile fits the buffer.
     """
     plan = plan_groups(typed, fuse)
-    builder = Builder(typed, target, site_of(target, convention), plan, keep)
+    builder = Builder(typed, target, site_of(target, convention), plan, keep, objective)
     try:
         builder.build()
     except CoreDoesNotFit:
-        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False), keep)
+        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False), keep, objective)
         builder.build()
     return Schedule(target, convention, tuple(builder.steps), builder.kept)
 
@@ -154,9 +162,17 @@ def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work,
 class Builder:
     """Turns groups into steps."""
 
-    def __init__(self, typed: Typed, target: Accelerator, site: Site, plan: Plan, keep: bool = True) -> None:
+    def __init__(
+        self,
+        typed: Typed,
+        target: Accelerator,
+        site: Site,
+        plan: Plan,
+        keep: bool = True,
+        objective: str = "cycles",
+    ) -> None:
         self.typed, self.target, self.site, self.plan = typed, target, site, plan
-        self.graph = typed.graph
+        self.graph, self.objective = typed.graph, objective
         self.kept = kept_values(plan, target.kept_bytes if keep else 0)
         self.steps: list[Step] = []
 
@@ -297,7 +313,7 @@ class Builder:
             extra_bits=beside,
             vector_cycles=slots(vector_work, self.target),
         )
-        cost = best_tile(shape.product, shape.B, operands, self.site, "cycles", whole_rows)
+        cost = best_tile(shape.product, shape.B, operands, self.site, self.objective, whole_rows)
         return replace(
             self.step(group, nodes, node.op),
             cycles=cost.cycles,

@@ -16,6 +16,7 @@ from costmodel.dtypes import Int, parse
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.pe import PE_KINDS
+from costmodel.ops.registry import enter
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work, type_of
 from sim.integer.fixed import EXP_BITS, INVERSE_BITS
@@ -244,6 +245,11 @@ RULES: dict[str, Callable[[Site], Arithmetic]] = {
     "softmax": softmax,
     "layer_norm": layer_norm,
 }
+
+
+def event_rule(*names: str) -> Callable[[Callable[[Site], Arithmetic]], Callable[[Site], Arithmetic]]:
+    """Register the events of some more ops on the vector unit."""
+    return enter(RULES, "event rule of", *names)
 
 
 def vector_events(typed: Typed, node: Node) -> Arithmetic:
