@@ -16,7 +16,7 @@ from costmodel.graph import template
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, from_record, to_record
 from costmodel.graph.lowering import lower
-from models.attention.mechanisms import Mechanism, parse_mechanism
+from models.attention.mechanisms import SHIPPED, Mechanism, parse_mechanism
 from models.zoo.presets import PRESETS, resolve_seq
 
 
@@ -64,6 +64,9 @@ def counted(request: Request, attention: str | None) -> Counted:
 
 def preset_graph(request: Request, mechanism: Mechanism | None, seq: int) -> tuple[Graph, str]:
     """A preset's trace: the cached one of these sizes, else the cached template's, else a new one."""
+    if mechanism is not None and mechanism.name not in SHIPPED:  # the cache would not see its code change
+        graph, kind, _ = traced(request, mechanism, seq)
+        return graph, kind
     preset = PRESETS[request.model]
     base = cache.key_of("trace", request.model, str(mechanism), request.dtype, request.device, request.as_run)
     exact = f"{base}-{request.batch}-{seq}"

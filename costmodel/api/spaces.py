@@ -18,7 +18,7 @@ from costmodel.explore.space import Space, load_space, with_checkpoints, with_va
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, to_record
 from costmodel.graph.lowering import lower
-from models.attention.mechanisms import USES, Mechanism, parse_mechanism
+from models.attention.mechanisms import MECHANISMS, Mechanism, parse_mechanism
 from models.tasks.data import TASKS
 from models.zoo.presets import PRESETS, resolve_seq, size_names
 from models.zoo.students import mechanism_of, student
@@ -165,9 +165,10 @@ def attention_of(path: str, attention: str) -> Mechanism:
     except (KeyError, TypeError, AttributeError):
         raise CostModelError(f"{path} names no attention_mechanism; train one with `costmodel train`") from None
     asked = parse_mechanism(attention)
-    options = [o for o in USES[saved.name] if o not in ("gamma", "delta", "eta", "implementation")]
+    known = MECHANISMS[saved.name]
+    options = [o for o in known.uses if o not in (*known.learned, "implementation")]
     trained = Mechanism(saved.name, **{option: getattr(saved, option) for option in options})
-    given = Mechanism(asked.name, **{o: getattr(asked, o) for o in options if o in USES[asked.name]})
+    given = Mechanism(asked.name, **{o: getattr(asked, o) for o in options if o in MECHANISMS[asked.name].uses})
     if saved.name != asked.name or (":" in attention and given != trained):
         raise CostModelError(f"{path} was trained with attention {trained}, not {given}; name another checkpoint")
     return trained

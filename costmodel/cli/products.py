@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from costmodel.cli.common import check_output, output_options, show
-from costmodel.hardware.accelerator import KINDS
 from costmodel.hardware.loading import check, load_target
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product, parse_array
 from costmodel.mapping.one_product import gemm_record, on_target
 from costmodel.show import formats
@@ -23,7 +23,11 @@ from costmodel.show.product_tables import gemm_grid, target_notes
 @click.option("--array", "array_text", help="Rows x columns of PEs.  [default: 32x32, or the target's]")
 @click.option("--dataflow", type=click.Choice(DATAFLOWS), help="[default: os, or the target's]")
 @click.option(
-    "--kind", type=click.Choice(KINDS), default="mac", show_default=True, help="What a PE does with a pair."
+    "--kind",
+    type=click.Choice(tuple(PE_KINDS)),
+    default="mac",
+    show_default=True,
+    help="What a PE does with a pair.",
 )
 @click.option("--timing", type=click.Choice((*CONVENTIONS, "all")), default="array", show_default=True)
 @click.option("--on", "target_text", help="A target: its array and dataflow, moved bytes, energy; int8 operands.")

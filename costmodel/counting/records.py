@@ -11,7 +11,7 @@ from typing import Annotated
 from costmodel.counting.tally import Tally, core_counts, rows_by
 from costmodel.graph.ir import Graph
 from costmodel.ops.counts import Counts
-from costmodel.ops.rules import KIND_OF
+from costmodel.ops.rules import kind_of
 from costmodel.records import INLINE
 
 
@@ -90,7 +90,7 @@ def flops(counts: Counts) -> int:
 def macs(graph: Graph, tally: Tally) -> int:
     """Multiplications of products: each comes with the addition that accumulates it."""
     pairs = zip(graph.nodes, tally.per_node, strict=True)
-    return sum(c.mul for node, c in pairs if KIND_OF.get(node.op) == "product")
+    return sum(c.mul for node, c in pairs if kind_of(node.op) == "product")
 
 
 def operand_bytes(counts: Counts) -> OperandBytes:

@@ -21,7 +21,7 @@ from costmodel.counting.traced import Traced, combine
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node
 from costmodel.ops.counts import ARITHMETIC, FIELDS, Counts, total
-from costmodel.ops.rules import KIND_OF, PARAMETERS, count_op
+from costmodel.ops.rules import OPS, count_op, dims_of, kind_of
 from costmodel.technology.tables import Table
 
 # h is half a head's width d (rotary positions halve it), r the heads of a group: H = G r.
@@ -72,9 +72,9 @@ def symbolic_counts(graph: Graph, grouped: bool) -> Counts:
 
 
 def symbolic_node(graph: Graph, node: Node) -> Counts:
-    if KIND_OF[node.op] == "free":
+    if kind_of(node.op) == "free":
         return Counts()
-    dims = {name: symbol_of(node.attrs[name]) for name in PARAMETERS[node.op]}
+    dims = {name: symbol_of(node.attrs[name]) for name in OPS[node.op].dims}
     moved = Counts(
         read_bytes=sum(map(symbol_of, read_terms(graph, node))),
         write_bytes=sum(map(symbol_of, write_terms(graph, node))),
@@ -153,9 +153,7 @@ def traced_graph(graph: Graph, sizes: Mapping[str, int], grouped: bool) -> Graph
 
     values = tuple(replace(v, shape=tuple(dim(n) for n in v.shape)) for v in graph.values)
     nodes = tuple(
-        replace(
-            n, attrs=n.attrs | {name: dim(n.attrs[name]) for name in PARAMETERS.get(n.op, ()) if name in n.attrs}
-        )
+        replace(n, attrs=n.attrs | {name: dim(n.attrs[name]) for name in dims_of(n.op) if name in n.attrs})
         for n in graph.nodes
     )
     return replace(graph, values=values, nodes=nodes)

@@ -9,7 +9,7 @@ from costmodel.dtypes import stored_bytes
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node, storage_bytes
 from costmodel.ops.counts import Counts, total
-from costmodel.ops.rules import KIND_OF, UNKNOWN, count_op
+from costmodel.ops.rules import UNKNOWN, count_op, kind_of
 
 GROUPINGS = ("kind", "op", "module", "layer")
 CORE = "attention_core"  # name of the submodule that `models.attention` puts a mechanism in
@@ -53,7 +53,7 @@ def count_node(graph: Graph, node: Node) -> Counts:
     if node.op == UNKNOWN:
         return Counts()
     arithmetic = count_op(node.op, node.attrs)
-    if KIND_OF[node.op] == "free":
+    if kind_of(node.op) == "free":
         return arithmetic
     return arithmetic + Counts(read_bytes=read_bytes(graph, node), write_bytes=write_bytes(graph, node))
 
@@ -159,7 +159,7 @@ def layer_of(module: str) -> str:
 
 
 KEYS: dict[str, Callable[[Node], str]] = {
-    "kind": lambda node: KIND_OF.get(node.op, UNKNOWN),
+    "kind": lambda node: kind_of(node.op),
     "op": lambda node: node.op,
     "module": lambda node: node.module or "(model)",
     "layer": lambda node: layer_of(node.module),
@@ -194,7 +194,7 @@ def attention_core(graph: Graph) -> tuple[bool, ...]:
     for n, node in enumerate(graph.nodes):
         if inside[n]:
             continue
-        if KIND_OF.get(node.op) == "product" and all(graph.values[i].storage not in weights for i in node.inputs):
+        if kind_of(node.op) == "product" and all(graph.values[i].storage not in weights for i in node.inputs):
             spans.setdefault(node.module, []).append(n)
         if node.op in ("softmax", "l1"):
             marks.add(node.module)

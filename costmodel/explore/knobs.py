@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.accelerator import KINDS
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import DATAFLOWS, parse_array
 from costmodel.widths.policy import parse_policy
 
@@ -127,9 +127,9 @@ def checked_value(name: str, value: Any, where: str) -> str | int:
         raise CostModelError(f"{where}: unknown dataflow {value!r}; known: {', '.join(DATAFLOWS)}")
     if name == "kinds":
         parts = value.split("+")
-        if set(parts) - set(KINDS) or len(parts) != len(set(parts)):
-            raise CostModelError(f"{where}: {value!r} is not some of {', '.join(KINDS)} with + between them")
-        return "+".join(kind for kind in KINDS if kind in parts)
+        if set(parts) - set(PE_KINDS) or len(parts) != len(set(parts)):
+            raise CostModelError(f"{where}: {value!r} is not some of {', '.join(PE_KINDS)} with + between them")
+        return "+".join(kind for kind in PE_KINDS if kind in parts)
     if name == "target" and ":" in value:
         raise CostModelError(f"{where}: {value!r} varies a target; give what stands behind the colon as knobs")
     return value

@@ -22,9 +22,9 @@ from costmodel.explore.programs import Compiled, GraphOf, arithmetic_pj, moved_b
 from costmodel.explore.space import Space
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
 from costmodel.hardware.occupancy import available
+from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import parse_array
 from costmodel.mapping.many import CODES
-from costmodel.technology.memories import pe_resources
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]

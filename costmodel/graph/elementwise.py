@@ -15,7 +15,9 @@ from costmodel.graph.names import BINARY, MOVES, REDUCTIONS, UNARY, VIEWS
 # Elementwise
 
 
-def _lower_elementwise(op: str, names: tuple[str, ...]) -> Lowering:
+def elementwise_lowering(op: str, names: tuple[str, ...]) -> Lowering:
+    """The lowering of a call that acts on elements one by one; `names` of its operands, in order."""
+
     def function(state: Lower, node: Node) -> None:
         args = tuple(node.attrs[name] for name in names if name in node.attrs)
         state.emit(
@@ -30,9 +32,9 @@ def _lower_elementwise(op: str, names: tuple[str, ...]) -> Lowering:
 
 
 for _name, _op in UNARY.items():
-    lowers(f"aten.{_name}")(_lower_elementwise(_op, ("self",)))
+    lowers(f"aten.{_name}")(elementwise_lowering(_op, ("self",)))
 for _name, _op in BINARY.items():
-    lowers(f"aten.{_name}")(_lower_elementwise(_op, ("self", "other")))
+    lowers(f"aten.{_name}")(elementwise_lowering(_op, ("self", "other")))
 
 
 @lowers("aten.add", "aten.sub", "aten.rsub")

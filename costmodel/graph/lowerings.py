@@ -12,18 +12,15 @@ from math import prod
 from typing import Any
 
 from costmodel.graph.ir import Graph, Node, Ref, Value, refs
+from costmodel.ops.registry import enter
 
 Lowering = Callable[["Lower", Node], None]
 LOWERINGS: dict[str, Lowering] = {}
 
 
 def lowers(*names: str) -> Callable[[Lowering], Lowering]:
-    def register(function: Lowering) -> Lowering:
-        for name in names:
-            LOWERINGS[name] = function
-        return function
-
-    return register
+    """Register a function as the lowering of some calls, `aten.NAME` without overload."""
+    return enter(LOWERINGS, "lowering of", *names)
 
 
 class Lower:

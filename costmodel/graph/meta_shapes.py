@@ -13,16 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from costmodel.ops.registry import enter
+
 Inference = Callable[..., Any]
 INFER: dict[str, Inference] = {}
 
 
 def infers(*names: str) -> Callable[[Inference], Inference]:
-    def register(function: Inference) -> Inference:
-        INFER.update((name, function) for name in names)
-        return function
-
-    return register
+    """Register a function as the shape of some calls on meta."""
+    return enter(INFER, "shape of", *names)
 
 
 def infer(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -13,8 +13,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 from costmodel.errors import BadTarget
 from costmodel.hardware.timing import ArrayShape
 
-# What a PE does with a pair of operands: a b, |a - b|, clip(b, -a, a), relu(b - a); all accumulate.
-KINDS = ("mac", "l1", "clip", "relu")
 BRAM36_BYTES = 4096  # 36 Kbit, of which 32 Kbit are data without parity
 KIB = 1024
 LARGEST = 1 << 31  # of a count that a target states: products of two stay below 2^63

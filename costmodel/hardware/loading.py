@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from costmodel.errors import BadTarget, DoesNotFit, UnknownTable
-from costmodel.hardware.accelerator import KIB, KINDS, Accelerator, Part, Prices, build, whole
+from costmodel.hardware.accelerator import KIB, Accelerator, Part, Prices, build, whole
 from costmodel.hardware.occupancy import available, resources
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import DATAFLOWS, parse_array
 from costmodel.technology.loading import load_table
 from costmodel.technology.memories import dram_price, sram_price
@@ -89,7 +90,7 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
         if not equals or key not in VARIED:
             raise BadTarget(f"target {text!r}: {item!r} is not FIELD=VALUE with a field of {', '.join(VARIED)}")
         if key in seen:
-            raise BadTarget(f"target {text!r}: {key} stands there twice; leave one out")
+            raise BadTarget(f"target {text!r}: {key} is given twice; leave one out")
         seen.add(key)
         if key == "array":
             changes[key] = parse_array(value)
@@ -110,11 +111,11 @@ def check(target: Accelerator) -> Accelerator:
         raise BadTarget(
             f"target {target.name}: unknown dataflow {target.dataflow!r}; known: {', '.join(DATAFLOWS)}"
         )
-    unknown = [k for k in target.kinds if k not in KINDS]
+    unknown = [k for k in target.kinds if k not in PE_KINDS]
     if unknown or not target.kinds:
-        raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(KINDS)}, not {unknown or 'none'}")
+        raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(PE_KINDS)}, not {unknown or 'none'}")
     if len(set(target.kinds)) < len(target.kinds):
-        raise BadTarget(f"target {target.name}: kinds of PE stand there twice: {', '.join(target.kinds)}")
+        raise BadTarget(f"target {target.name}: a kind of PE is given twice: {', '.join(target.kinds)}")
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:

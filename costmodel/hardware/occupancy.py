@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from costmodel.hardware.accelerator import BRAM36_BYTES, Accelerator, Part
+from costmodel.hardware.pe import pe_resources, units_of
 from costmodel.hardware.timing import ArrayShape
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import dram_price, pe_resources, sram_area_um2, sram_price
+from costmodel.technology.memories import dram_price, sram_area_um2, sram_price
 from costmodel.technology.scaling import area_factor
 from costmodel.technology.tables import Energy, Table
 
@@ -65,10 +66,10 @@ def area_of(target: Accelerator) -> Area | None:
     table = load_table("horowitz45")
     factor = area_factor(45, target.node_nm)
     how = "units by Horowitz 45 nm" if target.node_nm == 45 else f"units scaled from 45 to {target.node_nm} nm"
-    # A PE: one wide accumulator for all kinds, a multiplier, a subtractor that also compares.
+    # A PE: one wide accumulator for all kinds, and the units of their terms.
     pe = unit_area(table, "add", "int32")
-    pe += unit_area(table, "mul", "int8") if "mac" in target.kinds else 0.0
-    pe += 2 * unit_area(table, "add", "int8") if set(target.kinds) - {"mac"} else 0.0
+    for (op, width), n in units_of(target.kinds).items():
+        pe += n * unit_area(table, op, str(width))
     lane = unit_area(table, "mul", "int32") + unit_area(table, "add", "int32")
     fit = "cacti-45hp" if target.node_nm >= 45 else "cacti-32hp"
     fit_nm = 45 if target.node_nm >= 45 else 32

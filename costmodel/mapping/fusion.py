@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 
 from costmodel.counting.tally import attention_core, read_terms
 from costmodel.graph.ir import Graph, Node
-from costmodel.ops.rules import KIND_OF
+from costmodel.ops.rules import kind_of, needs_whole_rows
 from costmodel.widths.assign import Typed
 
-ROW_OPS = ("layer_norm", "rms_norm", "softmax", "log_softmax", "mean", "sum", "variance", "extremum")
 ALWAYS = ("requantise", "copy")  # what rides on the maker of its operand even where nothing is fused
 
 
@@ -46,7 +45,7 @@ class Plan:
 
 
 def is_free(node: Node) -> bool:
-    return KIND_OF.get(node.op) == "free"
+    return kind_of(node.op) == "free"
 
 
 def sources_of(graph: Graph) -> tuple[int, ...]:
@@ -94,7 +93,7 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
             continue
         found = producers(node)
         group = None
-        if KIND_OF[node.op] == "product":
+        if kind_of(node.op) == "product":
             activations = all(graph.values[source[i]].kind == "temp" for i in node.inputs[:2])
             if open_core is not None and inside[n]:
                 group, open_core = open_core, None
@@ -115,7 +114,7 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
         if group is None:
             group = Group("vector", core=inside[n])
             groups.append(group)
-        if node.op in ROW_OPS and group.kind == "product" and group.cut is None:
+        if needs_whole_rows(node.op) and group.kind == "product" and group.cut is None:
             group.cut = len(group.nodes)
         group.nodes.append(n)
         for i in node.outputs:
@@ -128,7 +127,7 @@ def core_continues(graph: Graph, inside: tuple[bool, ...], n: int) -> bool:
     made = set(graph.nodes[n].outputs)
     for m in range(n + 1, len(graph.nodes)):
         node = graph.nodes[m]
-        if KIND_OF.get(node.op) == "product":
+        if kind_of(node.op) == "product":
             return inside[m] and not made.isdisjoint(node.inputs[:2])
         if not made.isdisjoint(node.inputs):
             made.update(node.outputs)

@@ -20,7 +20,8 @@ from costmodel.mapping.cost import price_work
 from costmodel.mapping.fusion import Group, outside_bits, plan_groups, value_bits
 from costmodel.mapping.many_steps import run_points
 from costmodel.mapping.many_tiles import CORE, FIELDS, MOST_VALUES, NEVER, PRODUCT, VECTOR
-from costmodel.mapping.schedule import PE_KIND, SLOW, Builder, shape_of, site_of
+from costmodel.mapping.schedule import Builder, lane_cycles, shape_of, site_of
+from costmodel.ops.rules import pe_of
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
@@ -120,8 +121,7 @@ def describe(builder: Builder, needs: dict[int, int], g: int, group: Group) -> A
         return needs.get(plan.source[i], NEVER)
 
     def ops_of(nodes: tuple[int, ...]) -> int:
-        works = builder.work_of(nodes)
-        return sum(w.n * (builder.target.slow_cycles if w.op in SLOW else 1) for w in works)
+        return lane_cycles(builder.work_of(nodes), builder.target)
 
     writes = [(value_bits(graph, v), need(v), 0) for v in plan.writes[g]]
     works: tuple[Work, ...] = builder.work_of(tuple(group.nodes))
@@ -130,7 +130,7 @@ def describe(builder: Builder, needs: dict[int, int], g: int, group: Group) -> A
         return {"kind": VECTOR, "ops": ops_of(tuple(group.nodes))}, reads, writes, works
     nodes = [graph.nodes[n] for n in group.products]
     shapes = [shape_of(graph, node) for node in nodes]
-    on = [PE_KIND[node.op] in builder.target.kinds for node in nodes]
+    on = [pe_of(node.op) in builder.target.kinds for node in nodes]
     placed = {n for n, here in zip(group.products, on, strict=True) if here}
     vector_nodes = tuple(n for n in group.nodes if n not in placed)
     first = shapes[0]

@@ -10,20 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from costmodel.dtypes import Int, parse
-from costmodel.errors import DoesNotFit
+from costmodel.errors import DoesNotFit, UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core import CoreCost, CoreOperands, best_core
 from costmodel.mapping.fusion import Group, Plan, kept_values, outside_bits, plan_groups, value_bits
 from costmodel.mapping.tile import Operands, Site, Tile, TileCost, best_tile
+from costmodel.ops.counts import is_slow
+from costmodel.ops.rules import pe_of
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
-
-PE_KIND = {"matmul": "mac", "conv": "mac", "l1": "l1", "clip_sum": "clip", "soft_threshold_sum": "clip"}
-PE_KIND |= {"relu_sum": "relu"}
-# Operations that keep a lane busy for `slow_cycles`; in integers exp and the like are table lookups.
-SLOW = ("exp", "erf", "tanh", "log", "trig", "div", "sqrt")
 
 
 @dataclass(frozen=True)
@@ -80,19 +78,27 @@ def site_of(target: Accelerator, convention: str) -> Site:
 
 
 def schedule(
-    typed: Typed, target: Accelerator, convention: str = "array", fuse: bool = True, keep: bool = True
+    typed: Typed,
+    target: Accelerator,
+    convention: str = "array",
+    fuse: bool = True,
+    keep: bool = True,
+    objective: str = "cycles",
 ) -> Schedule:
     """Steps of a typed graph on a target; `keep=False` sends all activations through DRAM.
+
+    Args:
+        objective: what tiles of products are chosen by, see `tile.OBJECTIVES`.
 
     Raises:
         DoesNotFit: a product of which no tile fits the buffer.
     """
     plan = plan_groups(typed, fuse)
-    builder = Builder(typed, target, site_of(target, convention), plan, keep)
+    builder = Builder(typed, target, site_of(target, convention), plan, keep, objective)
     try:
         builder.build()
     except CoreDoesNotFit:
-        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False), keep)
+        builder = Builder(typed, target, builder.site, plan_groups(typed, fuse, fuse_core=False), keep, objective)
         builder.build()
     return Schedule(target, convention, tuple(builder.steps), builder.kept)
 
@@ -112,7 +118,15 @@ class Shape:
 
 
 def shape_of(graph: Graph, node: Node) -> Shape:
-    """The product that a node runs on an array. For sums over keys a is z [M,N], b is v [N,D]."""
+    """The product that a node runs on an array. For sums over keys a is z [M,N], b is v [N,D].
+
+    Raises:
+        UnknownOp: no kind of PE runs its terms, as of a kernel that is several products in one.
+    """
+    if not pe_of(node.op):
+        raise UnknownOp(
+            f"no kind of PE runs op {node.op!r}; say which with pe= at its rule in costmodel/ops/rules.py"
+        )
     attrs = node.attrs
     first, second = node.inputs[:2]
     if node.op == "conv":
@@ -129,28 +143,36 @@ def shape_of(graph: Graph, node: Node) -> Shape:
 
 def slots(works: tuple[Work, ...], target: Accelerator) -> int:
     """Cycles of the vector unit for some work."""
-    ops = sum(w.n * (target.slow_cycles if w.op in SLOW else 1) for w in works)
-    return -(-ops // target.lanes)
+    return -(-lane_cycles(works, target) // target.lanes)
+
+
+def lane_cycles(works: tuple[Work, ...], target: Accelerator) -> int:
+    """Cycles that some work would take on one lane."""
+    return sum(w.n * (target.slow_cycles if is_slow(w.op) else 1) for w in works)
 
 
 def term_work(kind: str, product: Product, accumulator_bits: int) -> tuple[Work, ...]:
     """Work of an int8 product on PEs of a kind: the terms, and their sums in accumulators."""
     terms, outputs = product.steps, product.M * product.N
-    sums = Work("add", Int(accumulator_bits), terms - outputs)
-    return {
-        "mac": (Work("mul", Int(8), terms), sums),
-        "l1": (Work("add", Int(8, signed=False), terms), Work("abs", Int(8, signed=False), terms), sums),
-        "clip": (Work("cmp", Int(8), 2 * terms), sums),
-        "relu": (Work("add", Int(9), terms), Work("cmp", Int(9), terms), sums),
-    }[kind]
+    pe = PE_KINDS[kind]
+    works = tuple(Work(op, width, n * terms) for op, width, n in pe.work(*pe.int8))
+    return (*works, Work("add", Int(accumulator_bits), terms - outputs))
 
 
 class Builder:
     """Turns groups into steps."""
 
-    def __init__(self, typed: Typed, target: Accelerator, site: Site, plan: Plan, keep: bool = True) -> None:
+    def __init__(
+        self,
+        typed: Typed,
+        target: Accelerator,
+        site: Site,
+        plan: Plan,
+        keep: bool = True,
+        objective: str = "cycles",
+    ) -> None:
         self.typed, self.target, self.site, self.plan = typed, target, site, plan
-        self.graph = typed.graph
+        self.graph, self.objective = typed.graph, objective
         self.kept = kept_values(plan, target.kept_bytes if keep else 0)
         self.steps: list[Step] = []
 
@@ -275,7 +297,7 @@ class Builder:
         kept_in = sum(bits for v, bits in others.items() if v in self.kept and v not in less)
         away, stay = (between_bits, 0) if between_bits is not None else self.written_bits(g)
         outputs = shape.B * shape.product.M * shape.product.N
-        on_array = PE_KIND[node.op] in self.target.kinds
+        on_array = pe_of(node.op) in self.target.kinds
         array_work = self.typed.work[n] if on_array else ()
         vector_work = self.work_of(tuple(m for m in nodes if m != n or not on_array))
         operands = Operands(
@@ -291,7 +313,7 @@ class Builder:
             extra_bits=beside,
             vector_cycles=slots(vector_work, self.target),
         )
-        cost = best_tile(shape.product, shape.B, operands, self.site, "cycles", whole_rows)
+        cost = best_tile(shape.product, shape.B, operands, self.site, self.objective, whole_rows)
         return replace(
             self.step(group, nodes, node.op),
             cycles=cost.cycles,
@@ -314,7 +336,7 @@ class Builder:
     def core_step(self, g: int, group: Group) -> Step:
         n, m = group.products
         scores, values = (shape_of(self.graph, self.graph.nodes[i]) for i in (n, m))
-        on_array = [PE_KIND[self.graph.nodes[i].op] in self.target.kinds for i in (n, m)]
+        on_array = [pe_of(self.graph.nodes[i].op) in self.target.kinds for i in (n, m)]
         pairs = tuple(zip((n, m), on_array, strict=True))
         array_work = self.work_of(tuple(i for i, on in pairs if on))
         vector_work = self.work_of(tuple(i for i in group.nodes if (i, True) not in pairs))

@@ -21,16 +21,16 @@ dim the even splits into p parts, p in `PARTS`, in whole folds of the array; all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from costmodel.errors import DoesNotFit
+from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles, tail_cycles
+from costmodel.ops.registry import enter
 
 PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
 STAYS = ("out", "a", "b")
-OBJECTIVES = ("cycles", "bytes")
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,58 @@ class TileCost:
         return self.buffer_read_bits + self.buffer_write_bits
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What the search for a tile makes least."""
+
+    name: str
+    key: Callable[[TileCost], tuple[float, ...]]  # what is compared, most important first
+    parts_of_folds: bool  # tiles may be parts of the array's folds, by 16: fewer bytes, more cycles
+    # Whether a tile cannot win, by the DRAM bits that it moves, the best key so far, the least cycles that any
+    # tile takes. None: every tile is costed.
+    hopeless: Callable[[Site, int, tuple[float, ...], int], bool] | None
+
+
+Key = Callable[[TileCost], tuple[float, ...]]
+OBJECTIVES: dict[str, Objective] = {}
+
+
+def objective(
+    name: str,
+    parts_of_folds: bool = False,
+    hopeless: Callable[[Site, int, tuple[float, ...], int], bool] | None = None,
+) -> Callable[[Key], Key]:
+    """Register a key of a tile's cost as the objective of that name."""
+
+    def register(key: Key) -> Key:
+        enter(OBJECTIVES, "objective", name)(Objective(name, key, parts_of_folds, hopeless))
+        return key
+
+    return register
+
+
+@objective(
+    "cycles",
+    hopeless=lambda site, moved, best, least: (
+        site.dma_cycles(moved) > best[0] or (best[0] == least and moved > best[1])
+    ),
+)
+def fewest_cycles(cost: TileCost) -> tuple[float, ...]:
+    """Fewest hidden cycles, then DRAM bits, then shortest ends, then buffer bits."""
+    return cost.hidden_cycles, cost.dram_bits, cost.cycles, cost.buffer_bits
+
+
+@objective("bytes", parts_of_folds=True, hopeless=lambda site, moved, best, least: moved > best[0])
+def fewest_bytes(cost: TileCost) -> tuple[float, ...]:
+    """Fewest DRAM bits, then hidden cycles, then shortest ends, then buffer bits."""
+    return cost.dram_bits, cost.hidden_cycles, cost.cycles, cost.buffer_bits
+
+
 def units(array: ArrayShape, dataflow: str, objective: str) -> tuple[int, int, int]:
-    """Steps of tiles in M, N, K: whole folds of the array; for fewest bytes also parts of folds, by 16."""
+    """Steps of tiles in M, N, K: whole folds of the array, or for some objectives parts of folds, by 16."""
     R, C = array.R, array.C
     whole = {"os": (R, C, R), "ws": (R, C, R), "is": (C, R, R)}[dataflow]
-    if objective == "cycles":
+    if not OBJECTIVES[objective].parts_of_folds:
         return whole
     m, n, k = (min(16, u) for u in whole)
     return m, n, k
@@ -225,9 +272,10 @@ def buffer_traffic(product: Product, B: int, tile: Tile, operands: Operands, sit
 def best_tile(
     product: Product, B: int, operands: Operands, site: Site, objective: str = "cycles", whole_rows: bool = False
 ) -> TileCost:
-    """The tile of fewest hidden cycles, then of fewest DRAM bytes, shortest ends, fewest buffer bytes.
+    """The tile that is best by an objective: `cycles`, `bytes`, or one that was added.
 
-    `objective="bytes"` asks for fewest DRAM bytes first. A larger buffer never takes more hidden cycles.
+    `cycles` asks for fewest hidden cycles, then fewest DRAM bytes, shortest ends, fewest buffer bytes;
+    `bytes` for fewest DRAM bytes first. A larger buffer never takes more hidden cycles.
     It may choose a tile that moves less and whose ends are longer: all that it can cost is its first load
     and last store. The same holds of more bandwidth.
 
@@ -235,7 +283,11 @@ def best_tile(
 
     Raises:
         DoesNotFit: no tile of the space fits the buffer.
+        CostModelError: no such objective.
     """
+    if objective not in OBJECTIVES:
+        raise CostModelError(f"`objective={objective}` is not one of {', '.join(OBJECTIVES)}")
+    key_of, hopeless = OBJECTIVES[objective].key, OBJECTIVES[objective].hopeless
     # Numbers may remember how they were made (`traced.py`): the search needs only what they are.
     plain = Product(int(product.M), int(product.N), int(product.K))
     numbers = replace(operands, extra_bits=int(operands.extra_bits), vector_cycles=int(operands.vector_cycles))
@@ -243,7 +295,7 @@ def best_tile(
     least = numbers.vector_cycles
     if operands.on_array and site.convention != "scalesim":
         least = max(least, int(B) * steady_cycles(plain, site.array, site.dataflow, site.convention))
-    best: tuple[tuple[int, ...], TileCost] | None = None
+    best: tuple[tuple[float, ...], TileCost] | None = None
     smallest = None
     for tile in candidates(plain, site, objective):
         if whole_rows and (tile.N < plain.N or (tile.stay != "out" and tile.K < plain.K)):
@@ -252,18 +304,12 @@ def best_tile(
         smallest = size if smallest is None else min(size, smallest)
         if size > site.tile_bytes:
             continue
-        if best is not None:
+        if best is not None and hopeless is not None:
             moved = sum(traffic_bits(plain, int(B), tile, numbers))
-            first, second = best[0][:2]
-            if objective == "bytes":
-                worse = moved > first
-            else:
-                worse = site.dma_cycles(moved) > first or (first == least and moved > second)
-            if worse:
+            if hopeless(site, moved, best[0], least):
                 continue
         cost = evaluate(plain, int(B), tile, numbers, site)
-        pair = (cost.hidden_cycles, cost.dram_bits)
-        key = (*(pair if objective == "cycles" else pair[::-1]), cost.cycles, cost.buffer_bits)
+        key = key_of(cost)
         if best is None or key < best[0]:
             best = (key, cost)
     if best is None:

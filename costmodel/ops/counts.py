@@ -37,14 +37,44 @@ class Counts:
     __rmul__ = __mul__
 
     def arithmetic(self) -> dict[str, Number]:
-        """The scalar operations by name. `log` and `trig` appear only where they occur."""
+        """The scalar operations by name. Rare ones, `log` and `trig`, appear only where they occur."""
         counts = {name: getattr(self, name) for name in ARITHMETIC}
-        return {name: n for name, n in counts.items() if name not in RARE or n != 0}
+        return {name: n for name, n in counts.items() if not SCALARS[name].rare or n != 0}
 
 
 FIELDS = tuple(f.name for f in fields(Counts))
 ARITHMETIC = FIELDS[:-2]
-RARE = ("log", "trig")
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """What is known of a scalar operation beside its count."""
+
+    label: str  # what people call it
+    slow: bool = False  # keeps a lane of a vector unit busy for `slow_cycles` of the target, not for one cycle
+    rare: bool = False  # shown only where it occurs
+
+
+# In integers exp, erf and the like are lookups in a table, which no lane takes longer for.
+SCALARS = {
+    "mul": Scalar("multiplies"),
+    "add": Scalar("adds"),
+    "cmp": Scalar("comparisons"),
+    "abs": Scalar("abs"),
+    "exp": Scalar("exp", slow=True),
+    "erf": Scalar("erf", slow=True),
+    "tanh": Scalar("tanh", slow=True),
+    "div": Scalar("div", slow=True),
+    "sqrt": Scalar("sqrt", slow=True),
+    "log": Scalar("log", slow=True, rare=True),
+    "trig": Scalar("sin, cos", slow=True, rare=True),
+}
+LABELS = {name: scalar.label for name, scalar in SCALARS.items()}
+
+
+def is_slow(scalar: str) -> bool:
+    """Whether a scalar operation takes a lane for `slow_cycles`; `lookup` and the like take one cycle."""
+    return scalar in SCALARS and SCALARS[scalar].slow
 
 
 def total(counts: Iterable[Counts]) -> Counts:
@@ -52,19 +82,3 @@ def total(counts: Iterable[Counts]) -> Counts:
     columns = zip(*([getattr(c, name) for name in FIELDS] for c in counts), strict=True)
     sums = [sum(column) for column in columns]
     return Counts(*sums) if sums else Counts()
-
-
-# What people call the operations.
-LABELS = {
-    "mul": "multiplies",
-    "add": "adds",
-    "cmp": "comparisons",
-    "abs": "abs",
-    "exp": "exp",
-    "erf": "erf",
-    "tanh": "tanh",
-    "div": "div",
-    "sqrt": "sqrt",
-    "log": "log",
-    "trig": "sin, cos",
-}

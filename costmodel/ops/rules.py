@@ -1,48 +1,78 @@
-"""The closed op set: one count rule a function.
+"""The closed op set: one record an op, with its count rule and its traits.
 
 A rule is a pure function of dimensions (ints or sympy symbols) and returns what the plain reference
 loop of the op executes; `tests/witness/loops.py` holds those loops and `tests/ops/test_rules.py` runs them on a
 number type that tallies its own arithmetic. Bytes are not counted here: they follow from the
 operands, see `counting/tally.py`.
 
+A trait is what other floors must know of an op beside its counts: which kind of PE runs its terms, whether it
+needs whole rows of what it reads. It is said once, at the rule.
+
 Dims: B batch, M N K of a product, D features, P outputs of a reduction, n elements.
 
 To add an op, write its rule here, its loop in `tests/witness/loops.py` and a sample in `tests/witness/samples.py`,
-and name the aten call that becomes it in `graph/lowering.py`.
+and name the aten call that becomes it in `graph/names.py`; `docs/extending.md` has the recipe.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from costmodel.errors import UnknownOp
 from costmodel.ops.counts import Counts, Number
 
-RULES: dict[str, Callable[..., Counts]] = {}
-PARAMETERS: dict[str, tuple[str, ...]] = {}  # the dims that each rule takes
-KIND_OF: dict[str, str] = {}
+Rule = Callable[..., Counts]
 
 # What rows of a report are grouped by with `--by kind`.
 KINDS = ("product", "elementwise", "reduction", "normalisation", "movement", "free")
+# An op let through by --allow-unknown: counts nothing, and marks the whole result INCOMPLETE.
+UNKNOWN = "unknown"
 
 
-def rule(kind: str) -> Callable[[Callable[..., Counts]], Callable[..., Counts]]:
-    """Register a function as the count rule of the op of its name."""
+@dataclass(frozen=True)
+class Op:
+    """One op of the closed set."""
 
-    def register(function: Callable[..., Counts]) -> Callable[..., Counts]:
-        add_rule(function.__name__, kind, function)
+    name: str
+    kind: str  # one of KINDS
+    count: Rule
+    dims: tuple[str, ...]  # what the rule takes, by the names of the node's attrs
+    pe: str = ""  # of a product: the kind of PE that runs its terms; empty where no array runs it
+    whole_rows: bool = False  # of a reduction or normalisation: no output is known before a whole row is read
+    piecewise: str = ""  # why a reduction or normalisation can do with less than whole rows
+
+
+OPS: dict[str, Op] = {}
+
+
+def rule(kind: str, *, pe: str = "", whole_rows: bool = False, piecewise: str = "") -> Callable[[Rule], Rule]:
+    """Register a function as the count rule of the op of its name, with the traits of `Op`."""
+
+    def register(function: Rule) -> Rule:
+        dims = tuple(inspect.signature(function).parameters)
+        add_op(Op(function.__name__, kind, function, dims, pe, whole_rows, piecewise))
         return function
 
     return register
 
 
-def add_rule(name: str, kind: str, function: Callable[..., Counts]) -> None:
-    if name in RULES:
-        raise ValueError(f"op {name!r} has two rules")
-    RULES[name], KIND_OF[name] = function, kind
-    PARAMETERS[name] = tuple(inspect.signature(function).parameters)
+def add_op(op: Op) -> None:
+    """Register an op.
+
+    Raises:
+        ValueError: there is one of this name, its kind is not one of KINDS, or it is a reduction or normalisation
+            that does not say whether it needs whole rows.
+    """
+    if op.name in OPS:
+        raise ValueError(f"op {op.name!r} has two rules")
+    if op.kind not in KINDS:
+        raise ValueError(f"op {op.name!r} is of kind {op.kind!r}, not one of {', '.join(KINDS)}")
+    if op.kind in ("reduction", "normalisation") and op.whole_rows == bool(op.piecewise):
+        raise ValueError(f"op {op.name!r} needs whole_rows=True, or piecewise=REASON where parts of rows suffice")
+    OPS[op.name] = op
 
 
 def count_op(op: str, attrs: dict[str, Any]) -> Counts:
@@ -51,39 +81,63 @@ def count_op(op: str, attrs: dict[str, Any]) -> Counts:
     Raises:
         UnknownOp: the op has no rule.
     """
-    if op not in RULES:
+    if op not in OPS:
         raise UnknownOp(f"op {op!r} has no count rule; add one in costmodel/ops/rules.py")
-    return RULES[op](*[attrs[name] for name in PARAMETERS[op]])
+    found = OPS[op]
+    return found.count(*[attrs[name] for name in found.dims])
+
+
+# Traits, by the name of an op. A name that is not in the set is of kind `unknown` and has no trait.
+
+
+def kind_of(op: str) -> str:
+    """The kind of an op: one of KINDS, or `unknown`."""
+    return OPS[op].kind if op in OPS else UNKNOWN
+
+
+def dims_of(op: str) -> tuple[str, ...]:
+    """The dims that an op's rule takes."""
+    return OPS[op].dims if op in OPS else ()
+
+
+def pe_of(op: str) -> str:
+    """The kind of PE that runs an op's terms; empty for what no array runs."""
+    return OPS[op].pe if op in OPS else ""
+
+
+def needs_whole_rows(op: str) -> bool:
+    """Whether an op needs whole rows of what it reads: after a product, a tile must then hold whole rows."""
+    return op in OPS and OPS[op].whole_rows
 
 
 # Products. `bias` is 1 where a bias is added to each output, else 0.
 
 
-@rule("product")
+@rule("product", pe="mac")
 def matmul(B: Number, M: Number, N: Number, K: Number, bias: Number) -> Counts:
     """a [B,M,K] @ b [B,K,N] (+ bias [N]) -> [B,M,N]: K mul and K-1 adds an output, and the bias."""
     return Counts(mul=B * M * N * K, add=B * M * N * (K - 1 + bias))
 
 
-@rule("product")
+@rule("product", pe="mac")
 def conv(P: Number, K: Number, bias: Number) -> Counts:
     """P outputs of K taps each. Taps on zero padding are multiplied like any other."""
     return Counts(mul=P * K, add=P * (K - 1 + bias))
 
 
-@rule("product")
+@rule("product", pe="l1")
 def l1(B: Number, M: Number, N: Number, K: Number) -> Counts:
     """q [B,M,K], k [B,N,K] -> sum_K |q - k| [B,M,N]: K subtractions, K abs, K-1 adds an output."""
     return Counts(add=B * M * N * (2 * K - 1), abs=B * M * N * K)
 
 
-@rule("product")
+@rule("product", pe="relu")
 def relu_sum(B: Number, M: Number, N: Number, D: Number) -> Counts:
     """v [B,N,D], z [B,M,N] -> sum_N relu(v - z) [B,M,D]: N subtractions, N cmp, N-1 adds an output."""
     return Counts(add=B * M * D * (2 * N - 1), cmp=B * M * D * N)
 
 
-@rule("product")
+@rule("product", pe="clip")
 def clip_sum(B: Number, M: Number, N: Number, D: Number) -> Counts:
     """v [B,N,D], z [B,M,N] -> sum_N clip(v, -z, z) [B,M,D]: 2 cmp a term, N-1 adds an output.
 
@@ -92,7 +146,7 @@ def clip_sum(B: Number, M: Number, N: Number, D: Number) -> Counts:
     return Counts(add=B * M * D * (N - 1), cmp=2 * B * M * D * N)
 
 
-@rule("product")
+@rule("product", pe="clip")
 def soft_threshold_sum(B: Number, M: Number, N: Number, D: Number) -> Counts:
     """sum_N (v - clip(v, -z, z)), as the float kernel runs it: 2 cmp and a subtraction a term."""
     return Counts(add=B * M * D * (2 * N - 1), cmp=2 * B * M * D * N)
@@ -156,74 +210,81 @@ def _elementwise(name: str, each: Counts) -> Callable[..., Counts]:
     return count
 
 
+def add_elementwise(name: str, each: Counts) -> None:
+    """Register an op that acts on elements one by one, by what it takes for each."""
+    add_op(Op(name, "elementwise", _elementwise(name, each), ("n",)))
+
+
 for _name, _each in ELEMENTWISE.items():
-    add_rule(_name, "elementwise", _elementwise(_name, _each))
+    add_elementwise(_name, _each)
 
 
 # Reductions: P outputs of N terms each.
 
+WINDOW = "a window spans neighbouring positions, not the features of one"
 
-@rule("reduction")
+
+@rule("reduction", whole_rows=True)
 def sum(P: Number, N: Number) -> Counts:
     """N-1 adds an output."""
     return Counts(add=P * (N - 1))
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def mean(P: Number, N: Number) -> Counts:
     """N-1 adds and a multiplication by 1/N an output."""
     return Counts(add=P * (N - 1), mul=P)
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def extremum(P: Number, N: Number) -> Counts:
     """max, min, argmax, argmin: N-1 comparisons an output."""
     return Counts(cmp=P * (N - 1))
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def product(P: Number, N: Number) -> Counts:
     """N-1 multiplications an output."""
     return Counts(mul=P * (N - 1))
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def variance(P: Number, N: Number) -> Counts:
     """Mean, N subtractions, N squares, N-1 adds, a multiplication by the inverse of the divisor."""
     return mean(P, N) + Counts(add=P * (2 * N - 1), mul=P * (N + 1))
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def norm2(P: Number, N: Number) -> Counts:
     """Euclidean length: N squares, N-1 adds, a square root."""
     return Counts(mul=P * N, add=P * (N - 1), sqrt=P)
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def cumsum(P: Number, N: Number) -> Counts:
     """P scans of N terms: N-1 adds a scan."""
     return Counts(add=P * (N - 1))
 
 
-@rule("reduction")
+@rule("reduction", whole_rows=True)
 def topk(P: Number, N: Number, K: Number) -> Counts:
     """K passes of selection over what is left: (N-1) + (N-2) + ... comparisons."""
     return Counts(cmp=P * (K * (2 * N - K - 1)) // 2)
 
 
-@rule("reduction")
+@rule("reduction", piecewise=WINDOW)
 def max_pool(P: Number, K: Number) -> Counts:
     """P outputs of a window of K: K-1 comparisons an output."""
     return Counts(cmp=P * (K - 1))
 
 
-@rule("reduction")
+@rule("reduction", piecewise=WINDOW)
 def avg_pool(P: Number, K: Number) -> Counts:
     """P outputs of a window of K: K-1 adds and a multiplication by 1/K an output."""
     return Counts(add=P * (K - 1), mul=P)
 
 
-@rule("reduction")
+@rule("reduction", piecewise="each element goes to its place by itself")
 def scatter_add(n: Number) -> Counts:
     """n elements added into places of another tensor."""
     return Counts(add=n)
@@ -232,19 +293,19 @@ def scatter_add(n: Number) -> Counts:
 # Normalisations: P rows of N elements. `weight`, `bias` are 1 where there is one, else 0.
 
 
-@rule("normalisation")
+@rule("normalisation", whole_rows=True)
 def softmax(P: Number, N: Number) -> Counts:
     """N-1 cmp for the maximum, N subtractions, N exp, N-1 adds, N div a row. A mask is free."""
     return Counts(cmp=P * (N - 1), add=P * (2 * N - 1), exp=P * N, div=P * N)
 
 
-@rule("normalisation")
+@rule("normalisation", whole_rows=True)
 def log_softmax(P: Number, N: Number) -> Counts:
     """N-1 cmp, N subtractions, N exp, N-1 adds, a log, N subtractions a row."""
     return Counts(cmp=P * (N - 1), add=P * (3 * N - 1), exp=P * N, log=P)
 
 
-@rule("normalisation")
+@rule("normalisation", whole_rows=True)
 def layer_norm(P: Number, N: Number, weight: Number, bias: Number) -> Counts:
     """Mean, N subtractions, variance from them, eps, 1/sqrt, N scalings, weight, bias."""
     moments = mean(P, N) + Counts(add=P * N) + Counts(mul=P * (N + 1), add=P * (N - 1))
@@ -252,20 +313,20 @@ def layer_norm(P: Number, N: Number, weight: Number, bias: Number) -> Counts:
     return moments + inverse + Counts(mul=P * N * (1 + weight), add=P * N * bias)
 
 
-@rule("normalisation")
+@rule("normalisation", whole_rows=True)
 def rms_norm(P: Number, N: Number, weight: Number) -> Counts:
     """N squares, N-1 adds, a mul by 1/N, eps, 1/sqrt, N scalings, weight."""
     return Counts(mul=P * (2 * N + 1 + N * weight), add=P * N, sqrt=P, div=P)
 
 
-@rule("normalisation")
+@rule("normalisation", piecewise="mean and variance are those of training")
 def batch_norm(n: Number, C: Number, weight: Number, bias: Number) -> Counts:
     """Inference: 1/sqrt(var + eps) a channel; subtract the mean, scale, weight, bias an element."""
     each = Counts(add=n * (1 + bias), mul=n * (1 + weight))
     return Counts(add=C, sqrt=C, div=C) + each
 
 
-@rule("normalisation")
+@rule("normalisation", whole_rows=True)
 def group_norm(P: Number, N: Number, weight: Number, bias: Number) -> Counts:
     """Like `layer_norm`, over P groups of N elements."""
     return layer_norm(P, N, weight, bias)
@@ -299,9 +360,6 @@ def _nothing() -> Counts:
 
 
 for _name in MOVEMENT:
-    add_rule(_name, "movement", _nothing)
+    add_op(Op(_name, "movement", _nothing, ()))
 for _name in FREE:
-    add_rule(_name, "free", _nothing)
-
-# An op let through by --allow-unknown: counts nothing, and marks the whole result INCOMPLETE.
-UNKNOWN = "unknown"
+    add_op(Op(_name, "free", _nothing, ()))

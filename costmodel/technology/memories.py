@@ -203,23 +203,28 @@ def dram_price(name: str) -> DramKind:
     raise UnknownTable(f"unknown DRAM {name!r}; known: {', '.join(k.name for k in dram_kinds())}")
 
 
-def pe_resources(kinds: tuple[str, ...], dsp: bool) -> PeResources:
-    """Resources of a PE that does some kinds of term, with a DSP for its multiplier or without.
+def synthesised_pe(parts: frozenset[str], dsp: bool) -> PeResources:
+    """Resources of a PE that does some kinds of term, with a DSP where one can multiply or without.
 
-    `clip` is a signed, `relu` an unsigned subtraction that stops at 0: one PE that does both takes what
-    the larger of them does. What was not synthesised as one is the sum of its parts, an upper estimate.
+    What was not synthesised as one is the sum of its parts, an upper estimate.
+
+    Raises:
+        UnknownTable: nothing was synthesised that does one of the kinds.
     """
-    wanted = {"relu" if k == "clip" and len(kinds) > 1 else k for k in kinds}
-    use_dsp = dsp and "mac" in wanted
+    multiply = {kind for row in synthesised() if row.dsp and len(row.kinds) == 1 for kind in row.kinds}
+    use_dsp = dsp and not multiply.isdisjoint(parts)
     for row in synthesised():
-        if set(row.kinds) == wanted and bool(row.dsp) == use_dsp:
+        if set(row.kinds) == parts and bool(row.dsp) == use_dsp:
             return row
-    found = [pe_resources(("mac",), dsp)] if "mac" in wanted else []
-    rest = tuple(sorted(wanted - {"mac"}))
-    whole = next((row for row in synthesised() if set(row.kinds) == set(rest)), None)
-    found += [whole] if whole else [pe_resources((kind,), dsp) for kind in rest]
+    if len(parts) < 2:
+        known = sorted({kind for row in synthesised() for kind in row.kinds})
+        raise UnknownTable(f"xc7.toml has no PE of {', '.join(parts) or 'no kind'}; known: {', '.join(known)}")
+    found = [synthesised_pe(frozenset((kind,)), dsp) for kind in sorted(parts & multiply)]
+    rest = parts - multiply
+    whole = next((row for row in synthesised() if set(row.kinds) == rest), None)
+    found += [whole] if whole else [synthesised_pe(frozenset((kind,)), dsp) for kind in sorted(rest)]
     return PeResources(
-        kinds=kinds,
+        kinds=tuple(sorted(parts)),
         dsp=sum(row.dsp for row in found),
         lut=sum(row.lut for row in found),
         ff=sum(row.ff for row in found),

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from costmodel.dtypes import Float
 from costmodel.graph.ir import Graph, Node
 from costmodel.ops.counts import ARITHMETIC
-from costmodel.ops.rules import KIND_OF, count_op
+from costmodel.ops.rules import count_op, kind_of
 from costmodel.widths.policy import Overflow, Policy, Range, Work, add_work
 from costmodel.widths.rules import type_node
 from costmodel.widths.typing import Typing
@@ -83,7 +83,7 @@ def float_work(node: Node, policy: Policy) -> tuple[Work, ...]:
     counts = count_op(node.op, node.attrs)
     narrow = policy.activation
     wide = narrow if narrow.bits >= 32 else Float(32)
-    product = KIND_OF[node.op] == "product"
+    product = kind_of(node.op) == "product"
     summed = node.attrs["B"] * node.attrs["M"] * node.attrs["N"] * node.attrs["K"] if node.op == "l1" else 0
     work = []
     for op in ARITHMETIC:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from costmodel.dtypes import Float, Int
 from costmodel.errors import CostModelError
-from costmodel.ops.rules import KIND_OF
+from costmodel.ops.rules import OPS
 
 DIGITS = re.compile("[0-9]{1,9}")  # of ASCII: str.isdigit takes more than int does
 FLOATS = {"fp32": Float(32), "fp16": Float(16), "bf16": Float(16, brain=True), "fp64": Float(64)}
@@ -46,11 +46,11 @@ def parse_policy(text: str) -> Policy:
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         if key in seen:
-            raise CostModelError(f"widths {text!r}: {key} stands there twice; leave one out")
+            raise CostModelError(f"widths {text!r}: {key} is given twice; leave one out")
         seen.add(key)
         if key == "acc" and (value == "exact" or (DIGITS.fullmatch(value) and 4 <= int(value) <= 64)):
             policy = replace(policy, accumulator_bits=None if value == "exact" else int(value))
-        elif equals and key in KIND_OF:
+        elif equals and key in OPS:
             pairs.append((key, base_policy(value, text)))
         else:
             raise CostModelError(

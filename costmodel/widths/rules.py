@@ -1,6 +1,6 @@
 """One rule an op: integer types of its results, where a requantise stands, its work by width.
 
-What the types are is in `assign.py`. To teach it an op, write a function and name it in `RULES`.
+What the types are is in `assign.py`. To teach it an op, write a function under `@width_rule(OP)`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from costmodel.dtypes import Int
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Node, Ref
-from costmodel.ops.rules import ELEMENTWISE, KIND_OF, count_op
+from costmodel.ops.registry import enter
+from costmodel.ops.rules import count_op, kind_of
 from costmodel.widths.policy import Range, Work, range_of, type_of
 from costmodel.widths.typing import (
     BIAS_BITS,
@@ -27,7 +28,16 @@ from costmodel.widths.typing import (
     times,
 )
 
+WidthRule = Callable[[Typing, Node], None]
+RULES: dict[str, WidthRule] = {}
 
+
+def width_rule(*names: str) -> Callable[[WidthRule], WidthRule]:
+    """Register a function as the width rule of some ops."""
+    return enter(RULES, "width rule of", *names)
+
+
+@width_rule("gather")
 def embedding(state: Typing, node: Node) -> None:
     table = node.inputs[0]
     policy = state.policy.of("gather")
@@ -41,6 +51,7 @@ def embedding(state: Typing, node: Node) -> None:
     state.emit(node, (), Range(held.low, held.high, 0))
 
 
+@width_rule("matmul", "conv")
 def matmul(state: Typing, node: Node) -> None:
     a, b, *bias = node.inputs
     kind = state.policy.of(node.op).weight
@@ -62,6 +73,7 @@ def matmul(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, tuple(pair)), work, summed)
 
 
+@width_rule("l1")
 def distance(state: Typing, node: Node) -> None:
     q, k = node.inputs
     scale = state.own_scale(node.outputs[0])  # one for both, so that they can be subtracted
@@ -79,6 +91,7 @@ def distance(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, pair), work, summed)
 
 
+@width_rule("clip_sum", "relu_sum", "soft_threshold_sum")
 def value_sum(state: Typing, node: Node) -> None:
     """clip_sum, relu_sum, soft_threshold_sum of v and z: z on the scale of v."""
     v = state.narrow(node, node.inputs[0])
@@ -104,6 +117,7 @@ def value_sum(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, (v, z)), work, summed)
 
 
+@width_rule("sum")
 def sum_over(state: Typing, node: Node) -> None:
     """A sum over keys is a product with ones: of narrow operands."""
     x = state.narrow(node, node.inputs[0])
@@ -113,6 +127,7 @@ def sum_over(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, (x,)), (Work("add", kind, count_op(node.op, node.attrs).add),), summed)
 
 
+@width_rule("mean")
 def mean_over(state: Typing, node: Node) -> None:
     """The exact sum, times 1/N, rounded to the scale of the operand."""
     held, N, counts = state.operand(node.inputs[0]), node.attrs["N"], count_op(node.op, node.attrs)
@@ -122,6 +137,7 @@ def mean_over(state: Typing, node: Node) -> None:
     state.emit(node, work, held)
 
 
+@width_rule("add", "sub")
 def add_or_sub(state: Typing, node: Node) -> None:
     if len(node.inputs) == 1:  # with a number, or with itself
         held = state.operand(node.inputs[0])
@@ -156,6 +172,7 @@ def add_or_sub(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, (first, second)), (Work("add", width, n),), held)
 
 
+@width_rule("mul", "div", "square")
 def factor(state: Typing, node: Node) -> None:
     """A multiplication by a factor is folded; one of two activations is a product of narrow operands."""
     moving = [i for i in node.inputs if i not in state.constants]
@@ -180,6 +197,7 @@ def factor(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, pair), (Work("mul", width, count_op(node.op, node.attrs).mul),), held)
 
 
+@width_rule("neg", "abs")
 def sign_change(state: Typing, node: Node) -> None:
     held = state.operand(node.inputs[0])
     bound = max(held.high, -held.low)
@@ -187,16 +205,18 @@ def sign_change(state: Typing, node: Node) -> None:
     state.emit(node, elementwise_work(node, held.type), Range(low, high, held.scale))
 
 
+@width_rule("relu")
 def one_sided(state: Typing, node: Node) -> None:
     held = state.operand(node.inputs[0])
     state.emit(node, elementwise_work(node, held.type), Range(max(0, held.low), max(0, held.high), held.scale))
 
 
 def elementwise_work(node: Node, kind: Int) -> tuple[Work, ...]:
-    each = ELEMENTWISE[node.op].arithmetic()
-    return tuple(Work(op, kind, n * node.attrs["n"]) for op, n in each.items() if n)
+    counts = count_op(node.op, node.attrs).arithmetic()
+    return tuple(Work(op, kind, n) for op, n in counts.items() if n)
 
 
+@width_rule(*TABLES)
 def table_function(state: Typing, node: Node) -> None:
     x = state.narrow(node, node.inputs[0])
     kind = state.policy.of(node.op).activation
@@ -208,6 +228,7 @@ def table_function(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, (x,)), work, range_of(wide, state.own_scale(node.outputs[0])), wide)
 
 
+@width_rule("softmax")
 def softmax(state: Typing, node: Node) -> None:
     x = state.narrow(node, node.inputs[0])
     held, P, N = state.operand(x), node.attrs["P"], node.attrs["N"]
@@ -230,6 +251,7 @@ def softmax(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, (x,)), work, Range(0, full.high, full.scale), kind)
 
 
+@width_rule("layer_norm", "rms_norm")
 def layer_norm(state: Typing, node: Node) -> None:
     """Exact sums; (x - mean) times a reciprocal root, times weight, plus bias: `sim.fixed.layer_norm`.
 
@@ -268,6 +290,7 @@ def layer_norm(state: Typing, node: Node) -> None:
     state.emit(node, work, range_of(wide, state.own_scale(node.outputs[0])), wide)
 
 
+@width_rule(*KEEP)
 def keep(state: Typing, node: Node) -> None:
     held = state.operand(node.inputs[0])
     work = (Work("cmp", held.type, count_op(node.op, node.attrs).cmp),) if node.op == "extremum" else ()
@@ -277,6 +300,7 @@ def keep(state: Typing, node: Node) -> None:
             state.set(i, held)
 
 
+@width_rule("concat", "select")
 def joined(state: Typing, node: Node) -> None:
     """Concatenation and selection: all operands on one scale."""
     moving = [i for i in node.inputs if i not in state.constants]
@@ -292,6 +316,7 @@ def joined(state: Typing, node: Node) -> None:
     state.emit(state.rewire(node, pair), (), state.operand(swap[moving[0]]))
 
 
+@width_rule("view")
 def view(state: Typing, node: Node) -> None:
     """A view, or several, as of a split."""
     held = state.operand(node.inputs[0])
@@ -300,35 +325,8 @@ def view(state: Typing, node: Node) -> None:
         state.set(i, held)
 
 
-RULES: dict[str, Callable[[Typing, Node], None]] = {
-    "gather": embedding,
-    "matmul": matmul,
-    "conv": matmul,
-    "l1": distance,
-    "clip_sum": value_sum,
-    "relu_sum": value_sum,
-    "soft_threshold_sum": value_sum,
-    "sum": sum_over,
-    "mean": mean_over,
-    "add": add_or_sub,
-    "sub": add_or_sub,
-    "mul": factor,
-    "div": factor,
-    "square": factor,
-    "neg": sign_change,
-    "abs": sign_change,
-    "relu": one_sided,
-    "softmax": softmax,
-    "layer_norm": layer_norm,
-    "rms_norm": layer_norm,
-    "concat": joined,
-    "select": joined,
-    "view": view,
-}
-
-
 def type_node(state: Typing, node: Node) -> None:
-    if node.op in ("index", "fill") or (KIND_OF.get(node.op) == "movement" and not state.has_floats(node)):
+    if node.op in ("index", "fill") or (kind_of(node.op) == "movement" and not state.has_floats(node)):
         state.constants.update(node.outputs)
         state.emit(node)
     elif all(i in state.constants for i in node.inputs) and node.op != "gather":
@@ -336,10 +334,6 @@ def type_node(state: Typing, node: Node) -> None:
         state.emit(node if node.op == "view" else free_node(node))
     elif node.op in RULES:
         RULES[node.op](state, node)
-    elif node.op in TABLES:
-        table_function(state, node)
-    elif node.op in KEEP:
-        keep(state, node)
     else:
         where = f" in {node.module}" if node.module else ""
         raise UnknownOp(

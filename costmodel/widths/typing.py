@@ -20,7 +20,7 @@ TABLES = (
     "hardswish", "leaky_relu", "cube", "sqrt", "rsqrt", "reciprocal", "sin", "cos", "pow",
 )
 # fmt: on
-KEEP = ("copy", "permute_copy", "scatter", "pad", "mask", "view", "extremum")  # range and scale as they are
+KEEP = ("copy", "permute_copy", "scatter", "pad", "mask", "extremum")  # range and scale as they are
 
 
 class Typing:

@@ -7,14 +7,6 @@ from typing import Any
 
 from models.errors import ModelError
 
-MECHANISMS = {
-    "dot": "softmax(q k / sqrt d) v",
-    "inhibitor-2023": "sum (v - z)+, z = (|q - k|_1 / sqrt d - shift)+ (arXiv 2310.02041, unsigned)",
-    "inhibitor-2023-signed": "sum (v+ - z)+ + (v- + z)-, z as in inhibitor-2023 (arXiv 2310.02041)",
-    "inhibitor": "eta sum (v+ - z)+ + (v- + z)-, z = (gamma |q - k|_1 / sqrt d, centred)+ (arXiv 2503.15983)",
-    "l1-softmax": "softmax(-|q - k|_1 / sqrt d) v",
-    "relu": "relu(q k / sqrt d) / n v",
-}
 CHOICES: dict[str, tuple[Any, ...]] = {
     "center_over": ("valid", "all"),
     "normalise": ("none", "sqrt", "n"),
@@ -54,15 +46,52 @@ class Mechanism:
         return f"{self.name}:{shown}" if shown else self.name
 
 
-# The options that change what each mechanism does; `implementation` is for those with a distance.
-USES: dict[str, tuple[str, ...]] = {
-    "dot": (),
-    "inhibitor-2023": ("shift", "normalise", "implementation"),
-    "inhibitor-2023-signed": ("shift", "normalise", "implementation"),
-    "inhibitor": ("gamma", "delta", "eta", "per_head", "center_over", "normalise", "implementation"),
-    "l1-softmax": ("implementation",),
-    "relu": (),
-}
+@dataclass(frozen=True)
+class Known:
+    """What is known of a mechanism without torch; its formula is in `formulas.py`."""
+
+    text: str  # the formula, and where it is from
+    uses: tuple[str, ...] = ()  # options that change what it does; `implementation` is for those with a distance
+    learned: tuple[str, ...] = ()  # of these the initial values of what it learns
+
+
+MECHANISMS: dict[str, Known] = {}
+
+
+def add_mechanism(name: str, text: str, *, uses: tuple[str, ...] = (), learned: tuple[str, ...] = ()) -> None:
+    """Register a mechanism by name.
+
+    Raises:
+        ValueError: there is one of this name, or `Mechanism` has no such option.
+    """
+    if name in MECHANISMS:
+        raise ValueError(f"there is an attention {name!r} already")
+    unknown = sorted({*uses, *learned} - {f.name for f in fields(Mechanism)})
+    if unknown:
+        raise ValueError(f"attention {name!r} uses {unknown[0]}, which is no option of Mechanism")
+    MECHANISMS[name] = Known(text, uses, learned)
+
+
+add_mechanism("dot", "softmax(q k / sqrt d) v")
+add_mechanism(
+    "inhibitor-2023",
+    "sum (v - z)+, z = (|q - k|_1 / sqrt d - shift)+ (arXiv 2310.02041, unsigned)",
+    uses=("shift", "normalise", "implementation"),
+)
+add_mechanism(
+    "inhibitor-2023-signed",
+    "sum (v+ - z)+ + (v- + z)-, z as in inhibitor-2023 (arXiv 2310.02041)",
+    uses=("shift", "normalise", "implementation"),
+)
+add_mechanism(
+    "inhibitor",
+    "eta sum (v+ - z)+ + (v- + z)-, z = (gamma |q - k|_1 / sqrt d, centred)+ (arXiv 2503.15983)",
+    uses=("gamma", "delta", "eta", "per_head", "center_over", "normalise", "implementation"),
+    learned=("gamma", "delta", "eta"),
+)
+add_mechanism("l1-softmax", "softmax(-|q - k|_1 / sqrt d) v", uses=("implementation",))
+add_mechanism("relu", "relu(q k / sqrt d) / n v")
+SHIPPED = frozenset(MECHANISMS)  # what changes only with this package: the cache of traces keeps these
 
 
 def parse_mechanism(text: str) -> Mechanism:
@@ -80,8 +109,8 @@ def parse_mechanism(text: str) -> Mechanism:
         if option in seen:
             raise ModelError(f"attention {text!r}: {option} is given twice; leave one out")
         seen.add(option)
-        if option not in USES[name]:
-            known = ", ".join(USES[name]) or "none"
+        if option not in MECHANISMS[name].uses:
+            known = ", ".join(MECHANISMS[name].uses) or "none"
             raise ModelError(f"attention {name!r} has no option {option!r}; known: {known}")
         mechanism = replace(mechanism, **{option: convert(option, value, types[option])})
     return mechanism

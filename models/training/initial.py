@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from transformers import DistilBertConfig, DistilBertForSequenceClassification, DistilBertModel
 
-from models.attention.cores import CORE, distances, install
+from models.attention.cores import CORE, install
+from models.attention.formulas import distances
 from models.attention.mechanisms import Mechanism, parse_mechanism
 from models.errors import ModelError
 from models.tasks.data import TASKS, TEXTS

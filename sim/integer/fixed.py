@@ -17,6 +17,7 @@ from math import exp, frexp, isqrt
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
+from costmodel.hardware.pe import PE_KINDS
 
 MODES = ("wrap", "saturate", "exact")
 ROUNDINGS = ("half_even", "half_up", "half_away", "floor", "truncate")
@@ -106,15 +107,6 @@ def requantise(x: int, multiplier: int, shift: int, kind: Int, rounding: str) ->
     return saturate(round_shift(x * multiplier, shift, rounding), kind)
 
 
-# What a PE of each kind adds for a pair of operands. Of `clip` and `relu` a is z, and b is v.
-TERMS: dict[str, Callable[[int, int], int]] = {
-    "mac": lambda a, b: a * b,
-    "l1": lambda a, b: abs(a - b),
-    "clip": lambda a, b: max(-a, min(b, a)),
-    "relu": lambda a, b: max(b - a, 0),
-}
-
-
 def sum_terms(
     pe: str,
     a: Sequence[int],
@@ -129,7 +121,7 @@ def sum_terms(
     With a fold, each `fold` terms are first summed from 0, as a column of that many PEs does whose
     operands are stationary; the sums of folds are added in the buffer.
     """
-    terms = [TERMS[pe](x, y) for x, y in zip(a, b, strict=True)]
+    terms = [PE_KINDS[pe].term(x, y) for x, y in zip(a, b, strict=True)]
     total = fit(start, accumulator, mode)
     for first in range(0, len(terms), fold or 1):
         part = fit(terms[first], accumulator, mode) if fold else terms[first]

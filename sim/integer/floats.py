@@ -13,6 +13,7 @@ import numpy as np
 
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Graph, Node, Ref
+from costmodel.ops.registry import enter
 from sim.integer import functions, products
 from sim.integer.views import Array, check_keep, key_power, key_rows, mover
 
@@ -181,3 +182,8 @@ RULES: dict[str, Callable[[Pass, Node], Array]] = {
     "gelu": unary(functions.gelu),
     "copy": unary(np.ascontiguousarray),
 }
+
+
+def float_rule(*names: str) -> Callable[[Callable[[Pass, Node], Array]], Callable[[Pass, Node], Array]]:
+    """Register the float rule of some more ops."""
+    return enter(RULES, "float rule of", *names)

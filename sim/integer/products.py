@@ -6,15 +6,18 @@ or 2^53 (float64). Where a sum might wrap or saturate, the order-exact loop runs
 adds.
 """
 
+import functools
+
 import numba
 import numpy as np
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
+from costmodel.hardware.pe import PE_KINDS
 from sim.integer.fixed import limits
 
 njit = numba.njit(cache=True, nogil=True)
-KINDS = {"mac": 0, "l1": 1, "clip": 2, "relu": 3}
+KINDS = {"mac": 0, "l1": 1, "clip": 2, "relu": 3}  # with loops of their own; others run what `loops_of` compiles
 MODES = {"wrap": 0, "saturate": 1}
 FLOAT32_EXACT, FLOAT64_EXACT, INT32_EXACT = 1 << 24, 1 << 53, 1 << 31
 SHORT = 1 << 15
@@ -30,9 +33,7 @@ def magnitude(x):
 
 def bound_of(a, b, kind):
     """The largest magnitude that a sum over the last dim of a, in any order, can have: interval analysis."""
-    high_a, high_b = magnitude(a), magnitude(b)
-    each = {"mac": high_a * high_b, "l1": high_a + high_b, "clip": min(high_a, high_b), "relu": high_a + high_b}
-    return each[kind] * a.shape[-1]
+    return PE_KINDS[kind].bound(magnitude(a), magnitude(b)) * a.shape[-1]
 
 
 def product(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
@@ -44,12 +45,12 @@ def product(a, b, kind, accumulator: Int, mode: str, start=None, fold=None):
     Raises:
         CostModelError: mode `exact` and a sum that might not fit, or an unknown kind or mode.
     """
-    if kind not in KINDS:
-        raise CostModelError(f"unknown kind of PE {kind!r}; known: {', '.join(KINDS)}")
+    if kind not in PE_KINDS:
+        raise CostModelError(f"unknown kind of PE {kind!r}; known: {', '.join(PE_KINDS)}")
     a, b = np.asarray(a), np.asarray(b)
     bound = bound_of(a, b, kind)
     first = 0 if start is None else magnitude(np.asarray(start))
-    safe = fits(bound + first, accumulator, start is not None or kind in ("mac", "clip"))
+    safe = fits(bound + first, accumulator, start is not None or PE_KINDS[kind].signed)
     if safe or mode == "exact":
         out = unordered(a, b, kind, bound)
         if start is not None:
@@ -92,7 +93,7 @@ def unordered(a, b, kind, bound):
             return np.matmul(a.astype(np.int64), b.astype(np.int64))
         exact = np.float32 if bound <= FLOAT32_EXACT else np.float64
         return np.matmul(a.astype(exact, copy=False), b.astype(exact, copy=False)).astype(out)
-    if bound >= INT32_EXACT or max(magnitude(a), magnitude(b)) >= SHORT:
+    if kind not in KINDS or bound >= INT32_EXACT or max(magnitude(a), magnitude(b)) >= SHORT:
         return batched(a, b, kind, 0, 0, 0)
     left, right, shape = flattened(a, b, np.int16)
     sums = np.empty((left.shape[0], left.shape[1], right.shape[2]), np.int32)
@@ -162,7 +163,11 @@ def batched(a, b, kind, low, high, mode, start=None, fold=None):
     out = np.zeros((left.shape[0], *shape[-2:]), np.int64)
     if start is not None:
         out.reshape(shape)[...] = start
-    sums(left, right.transpose(0, 2, 1).copy(), KINDS[kind], low, high, mode, fold or 0, out)
+    right = right.transpose(0, 2, 1).copy()
+    if kind in KINDS:
+        sums(left, right, KINDS[kind], low, high, mode, fold or 0, out)
+    else:
+        loops_of(kind)(left, right, low, high, mode, fold or 0, out)
     return out.reshape(shape)
 
 
@@ -203,6 +208,31 @@ def sums(a, b, kind, low, high, mode, fold, out):
                 out[s, i, j] = total
 
 
+@functools.cache
+def loops_of(kind):
+    """`sums` of a kind that was added: compiled from the term of its record, integers or floats."""
+    term = numba.njit(PE_KINDS[kind].term)
+
+    @numba.njit(nogil=True)
+    def run(a, b, low, high, mode, fold, out):
+        for s in range(a.shape[0]):
+            for i in range(a.shape[1]):
+                for j in range(b.shape[1]):
+                    total, part = fitted(out[s, i, j], low, high, mode), 0
+                    for k in range(a.shape[2]):
+                        each = term(a[s, i, k], b[s, j, k])
+                        if fold == 0:
+                            total = fitted(total + each, low, high, mode)
+                            continue
+                        part = fitted(part + each, low, high, mode)
+                        if (k + 1) % fold == 0 or k + 1 == a.shape[2]:
+                            total = fitted(total + part, low, high, mode)
+                            part = 0
+                    out[s, i, j] = total
+
+    return run
+
+
 # The same sums in float64, and GELU: what integers are compared with
 
 
@@ -210,7 +240,10 @@ def float_sums(a, b, kind):
     """a [..,M,K], b [..,K,N] -> [..,M,N] in float64, term by term."""
     left, right, shape = flattened(a, b, np.float64)
     out = np.zeros((left.shape[0], *shape[-2:]), np.float64)
-    float_loops(left, right, KINDS[kind], out)
+    if kind in KINDS:
+        float_loops(left, right, KINDS[kind], out)
+    else:
+        loops_of(kind)(left, right.transpose(0, 2, 1).copy(), 0, 0, 0, 0, out)
     return out.reshape(shape)
 
 

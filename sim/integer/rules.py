@@ -1,6 +1,6 @@
 """One rule an op: from a node of a typed graph to a function on integer arrays.
 
-To teach the simulator an op, write a function and name it in `RULES`.
+To teach the simulator an op, write a function under `@integer_rule(OP)`; `docs/extending.md` has the recipe.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError, UnknownOp
 from costmodel.graph.ir import Node
+from costmodel.ops.registry import enter
 from costmodel.widths.typing import BIAS_BITS, CENTRED_BITS, NORM_BITS, factor_bits
 from sim.integer import functions, products
 from sim.integer.fixed import NORMAL_BITS, Norm, exp_table, multiplier_of, table_of
@@ -23,6 +24,13 @@ from sim.integer.views import Array, mover, numbers_of
 from sim.integer.weights import top_of
 
 Run = Callable[[Batch], Array]
+Rule = Callable[[Compiler, Node], Any]
+RULES: dict[str, Rule] = {}
+
+
+def integer_rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register a function as the integer rule of some ops: it sets the result's scale and returns what runs."""
+    return enter(RULES, "integer rule of", *names)
 
 
 def constant_integers(state: Compiler, node: Node, reals: Array | float, scale: Scale, bound: int) -> Array:
@@ -44,6 +52,7 @@ def constant_integers(state: Compiler, node: Node, reals: Array | float, scale: 
 # Movement
 
 
+@integer_rule("view")
 def view(state: Compiler, node: Node) -> Run:
     i, o = node.inputs[0], node.outputs[0]
     move = mover(state.graph.values[i], state.graph.values[o])
@@ -53,12 +62,14 @@ def view(state: Compiler, node: Node) -> Run:
     return lambda batch: move(batch.values[i])
 
 
+@integer_rule("copy")
 def copy(state: Compiler, node: Node) -> Run:
     i = node.inputs[0]
     state.set(node.outputs[0], state.scale(i))
     return lambda batch: np.ascontiguousarray(batch.values[i])
 
 
+@integer_rule("gather")
 def gather(state: Compiler, node: Node) -> Run:
     """Rows of a table. Tables share one scale, which reaches what calibration saw of them; the rest saturates."""
     table, rows = node.inputs
@@ -78,6 +89,7 @@ def gather(state: Compiler, node: Node) -> Run:
 # Products
 
 
+@integer_rule("matmul")
 def matmul(state: Compiler, node: Node) -> Sums:
     a, b, *bias = node.inputs
     accumulator = state.accumulator(node)
@@ -105,6 +117,7 @@ def matmul(state: Compiler, node: Node) -> Sums:
     )
 
 
+@integer_rule("l1")
 def distance(state: Compiler, node: Node) -> Sums:
     q, k = node.inputs
     state.set(node.outputs[0], state.scale(q))
@@ -122,6 +135,11 @@ def value_sum(kind: str) -> Callable[[Compiler, Node], Sums]:
     return rule
 
 
+integer_rule("clip_sum")(value_sum("clip"))
+integer_rule("relu_sum")(value_sum("relu"))
+
+
+@integer_rule("sum")
 def key_sum(state: Compiler, node: Node) -> Run:
     """The sum of values over keys: a product with ones, on the vector unit."""
     v = node.inputs[0]
@@ -141,6 +159,7 @@ def key_sum(state: Compiler, node: Node) -> Run:
 # Element by element
 
 
+@integer_rule("requantise")
 def requantise(state: Compiler, node: Node) -> Run:
     """Onto the scale that the typed graph names: a known one, or one that calibration gives."""
     i, o = node.inputs[0], node.outputs[0]
@@ -193,6 +212,7 @@ def laid_out(ratio: Array, shape: tuple[int, ...]) -> tuple[Array, str]:
     return np.broadcast_to(leading, shape[:varying]).reshape(-1), "rows"
 
 
+@integer_rule("scale")
 def scale_factor(state: Compiler, node: Node) -> Run:
     """A factor: only the scale changes."""
     moving = next(i for i in node.inputs if not state.is_constant(i))
@@ -210,6 +230,7 @@ def scale_factor(state: Compiler, node: Node) -> Run:
     return lambda batch: batch.values[moving]
 
 
+@integer_rule("add", "sub")
 def add_or_sub(state: Compiler, node: Node) -> Run:
     kind, sign = stored(state.kind(node.outputs[0])), -1 if node.op == "sub" else 1
     moving = [i for i in node.inputs if not state.is_constant(i)]
@@ -229,6 +250,7 @@ def add_or_sub(state: Compiler, node: Node) -> Run:
     return lambda batch: np.asarray(function(batch.values[i], integers, dtype=kind, casting="unsafe"))
 
 
+@integer_rule("relu")
 def relu(state: Compiler, node: Node) -> Run:
     i = node.inputs[0]
     scale = state.scale(i)
@@ -239,6 +261,7 @@ def relu(state: Compiler, node: Node) -> Run:
     return lambda batch: np.maximum(batch.values[i], 0).astype(kind, copy=False)
 
 
+@integer_rule("gelu")
 def gelu(state: Compiler, node: Node) -> Run:
     i, o = node.inputs[0], node.outputs[0]
     state.scales[o] = scale = state.calibrated(o)
@@ -250,6 +273,7 @@ def gelu(state: Compiler, node: Node) -> Run:
 # Rows
 
 
+@integer_rule("mean")
 def mean(state: Compiler, node: Node) -> Run:
     """Over keys: the exact sum times 1/n."""
     i, N = node.inputs[0], node.attrs["N"]
@@ -272,6 +296,7 @@ def mean(state: Compiler, node: Node) -> Run:
     return run
 
 
+@integer_rule("softmax")
 def softmax(state: Compiler, node: Node) -> Run:
     i, o = node.inputs[0], node.outputs[0]
     kind = state.kind(o)
@@ -287,6 +312,7 @@ def softmax(state: Compiler, node: Node) -> Run:
     return run
 
 
+@integer_rule("layer_norm")
 def layer_norm(state: Compiler, node: Node) -> Run:
     """Weight and bias on one scale, so large that both have 16 bits and the result a power of two of it."""
     i, o = node.inputs[0], node.outputs[0]
@@ -317,24 +343,3 @@ def layer_norm(state: Compiler, node: Node) -> Run:
     )
     constants, rounding = functions.norm_constants(norm), state.rounding
     return lambda batch: np.asarray(functions.layer_norm(batch.values[i], norm, kind, rounding, constants))
-
-
-RULES: dict[str, Callable[[Compiler, Node], Any]] = {
-    "view": view,
-    "copy": copy,
-    "gather": gather,
-    "matmul": matmul,
-    "l1": distance,
-    "clip_sum": value_sum("clip"),
-    "relu_sum": value_sum("relu"),
-    "sum": key_sum,
-    "requantise": requantise,
-    "scale": scale_factor,
-    "add": add_or_sub,
-    "sub": add_or_sub,
-    "relu": relu,
-    "gelu": gelu,
-    "mean": mean,
-    "softmax": softmax,
-    "layer_norm": layer_norm,
-}

@@ -11,6 +11,7 @@ import numpy as np
 
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node, Ref, Value
+from costmodel.ops.rules import kind_of
 
 Array = np.ndarray[Any, Any]
 Move = Callable[[Array], Array]
@@ -93,7 +94,7 @@ def is_weight(graph: Graph, i: int) -> bool:
     return graph.values[graph.values[i].storage].kind in ("param", "buffer")
 
 
-PER_KEY = ("scale", "requantise", "softmax", "relu", "mul", "div", "add", "sub", "view", "copy", "mask")
+PER_KEY = ("scale", "softmax", "view", "copy", "mask")  # beside what acts element by element
 
 
 def key_rows(graph: Graph) -> frozenset[int]:
@@ -107,7 +108,7 @@ def key_rows(graph: Graph) -> frozenset[int]:
     for node in graph.nodes:
         moving = [i for i in node.inputs if not is_weight(graph, i)]
         scores = node.op == "l1" or (node.op == "matmul" and len(moving) == 2 and moving[0] not in found)
-        if scores or (node.op in PER_KEY and as_long(node)):
+        if scores or ((node.op in PER_KEY or kind_of(node.op) == "elementwise") and as_long(node)):
             found.update(node.outputs)
     return frozenset(found)
 

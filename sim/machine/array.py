@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from costmodel.dtypes import Int
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import ArrayShape, Product, folds_of
-from sim.integer.fixed import TERMS, fit
+from sim.integer.fixed import fit
 
 Matrix = list[list[int]]
 Register = int | None
@@ -81,8 +82,8 @@ def run(
     product = Product(len(a), len(b[0]), len(b))
     folds_of(product, array, dataflow)
     if dataflow == "os":
-        return run_os(a, b, product, array, TERMS[kind], held_in, Ports(bits))
-    term = TERMS[kind]
+        return run_os(a, b, product, array, PE_KINDS[kind].term, held_in, Ports(bits))
+    term = PE_KINDS[kind].term
     if dataflow == "ws":
         return run_stationary(a, b, product, array, term, held_in, Ports(bits))
     # Input stationary is weight stationary of the transposed product, operands exchanged.

@@ -15,6 +15,8 @@ from math import prod
 from costmodel.dtypes import Int, parse
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Graph, Node
+from costmodel.hardware.pe import PE_KINDS
+from costmodel.ops.registry import enter
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work, type_of
 from sim.integer.fixed import EXP_BITS, INVERSE_BITS, NORMAL_BITS, TABLE_BITS
@@ -91,6 +93,9 @@ def term_events(
         term = str(type_of(low, high))
         found["add", term] += terms
         found["abs", term] += terms
+    elif pe not in ("clip", "relu"):  # a kind that was added: what its record says
+        for op, kind, n in PE_KINDS[pe].work(a, b):
+            found[op, str(kind)] += n * terms
     else:  # a is z, which takes a sign to be compared with v
         width = str(Int(max(b.bits, a.bits + 1)))
         found["cmp", width] += terms * (2 if pe == "clip" else 1)
@@ -241,6 +246,11 @@ RULES: dict[str, Callable[[Site], Arithmetic]] = {
     "softmax": softmax,
     "layer_norm": layer_norm,
 }
+
+
+def event_rule(*names: str) -> Callable[[Callable[[Site], Arithmetic]], Callable[[Site], Arithmetic]]:
+    """Register the events of some more ops on the vector unit."""
+    return enter(RULES, "event rule of", *names)
 
 
 def vector_events(typed: Typed, node: Node) -> Arithmetic:

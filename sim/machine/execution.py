@@ -16,8 +16,10 @@ from math import prod
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core import CoreCost
-from costmodel.mapping.schedule import PE_KIND, SLOW, Schedule, Step, shape_of
+from costmodel.mapping.schedule import Schedule, Step, shape_of
 from costmodel.mapping.tile import TileCost
+from costmodel.ops.counts import is_slow
+from costmodel.ops.rules import pe_of
 from sim.integer.program import Program
 from sim.integer.run import start_batch
 from sim.integer.views import Array
@@ -99,7 +101,7 @@ def run_step(state: State, step: Step) -> Executed:
     state.now += 1
     events, ends = Events(), Ends()
     array_cycles = buffer_bytes = 0
-    products = [n for n in step.nodes if state.graph.nodes[n].op in PE_KIND]
+    products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
     between = None if len(products) == 1 or not products else operand_between(state, products)
     for n in step.nodes:
         if n not in products:
@@ -164,7 +166,7 @@ def dma_cycles(state: State, bits: int) -> int:
 
 
 def cycles_of_vector(state: State, arithmetic: Arithmetic) -> int:
-    busy = sum(n * (state.target.slow_cycles if op in SLOW else 1) for (op, _), n in arithmetic.items())
+    busy = sum(n * (state.target.slow_cycles if is_slow(op) else 1) for (op, _), n in arithmetic.items())
     return -(-busy // state.target.lanes)
 
 

@@ -8,7 +8,8 @@ from costmodel.dtypes import parse
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import sources_of
-from costmodel.mapping.schedule import PE_KIND, Schedule
+from costmodel.mapping.schedule import Schedule
+from costmodel.ops.rules import pe_of
 from sim.integer.program import Batch, Instruction, Program
 from sim.integer.run import store, sum_up
 from sim.integer.views import Array
@@ -82,7 +83,7 @@ class State:
         return 8 * -(-self.graph.values[i].distinct_numel * self.bits(i) // 8)
 
     def is_product(self, n: int) -> bool:
-        return self.graph.nodes[n].op in PE_KIND
+        return pe_of(self.graph.nodes[n].op) != ""
 
     def is_index(self, value: int) -> bool:
         return value in self.maker and self.graph.nodes[self.maker[value]].op == "index"

@@ -9,6 +9,7 @@ import numpy as np
 
 from costmodel.dtypes import Int
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import Product
 from costmodel.mapping.tile import Tile
 from sim.integer import products
@@ -103,7 +104,7 @@ def tiles_of(
     if sums.start is not None:
         accumulators[...] = sums.start
     fast = None
-    safe = products.fits(bound + first, sums.accumulator, sums.kind in ("mac", "clip") or sums.start is not None)
+    safe = products.fits(bound + first, sums.accumulator, PE_KINDS[sums.kind].signed or sums.start is not None)
     if sums.kind == "mac" and bound <= products.FLOAT32_EXACT and safe:
         floats = b.astype(np.float32) if sums.matrix is None else sums.matrix.floats.reshape(b.shape)
         fast = (a.astype(np.float32), floats)

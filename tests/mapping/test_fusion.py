@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from costmodel.counting.tally import compulsory_bytes
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
+from costmodel.hardware.loading import load_target
 from costmodel.mapping.fusion import Plan, is_free, kept_values, outside_bits, plan_groups, value_bits
-from costmodel.ops.rules import KIND_OF
+from costmodel.mapping.schedule import schedule
+from costmodel.ops.rules import kind_of
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from models.attention.mechanisms import MECHANISMS, Mechanism
@@ -58,7 +61,7 @@ def test_every_node_once_and_nothing_before_it_is_made(model: str, name: str, fu
             inside |= {found.source[i] for i in graph.nodes[n].outputs}
         made |= inside
         assert len(group.products) == {"core": 2, "product": 1, "vector": 0}[group.kind]
-        assert group.products == [n for n in group.nodes if KIND_OF[graph.nodes[n].op] == "product"]
+        assert group.products == [n for n in group.nodes if kind_of(graph.nodes[n].op) == "product"]
         assert set(found.reads[g]).isdisjoint(inside)
         assert set(found.writes[g]) <= inside
     for value, g in found.born.items():
@@ -219,3 +222,43 @@ def test_lookups_never_read_more_than_the_table() -> None:
     found = own(Twice(), "w8a8", torch.zeros(10, 8, dtype=torch.long), torch.ones(10, 8, dtype=torch.long))
     (table,) = (v for v in found.reads[0] if found.graph.values[v].kind == "param")
     assert outside_bits(found, 0, ())[table] == 8 * 100 * 32
+
+
+ROW_WISE = {
+    "layer_norm": torch.nn.LayerNorm(512),
+    "group_norm": torch.nn.GroupNorm(1, 512),
+    "cumsum": lambda x: torch.cumsum(x, -1),
+    "topk": lambda x: torch.topk(x, 4, -1).values,
+    "norm2": lambda x: torch.linalg.vector_norm(x, dim=-1),
+    "product": lambda x: torch.prod(x, -1),
+}
+
+
+class Behind(torch.nn.Module):
+    """A product of 512 columns, and an op that reads its rows."""
+
+    def __init__(self, op: Any) -> None:
+        super().__init__()
+        self.product, self.op = torch.nn.Linear(64, 512), op
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.op(self.product(x))
+
+
+@pytest.mark.parametrize("op", list(ROW_WISE))
+def test_an_op_that_needs_whole_rows_cuts_its_product(op: str) -> None:
+    """It may ride only on tiles of whole rows: else it takes a step of its own."""
+    found = own(Behind(ROW_WISE[op]), "bf16", torch.zeros(8, 64))
+    (group,) = found.groups
+    assert [found.graph.nodes[n].op for n in group.nodes] == ["matmul", op]
+    assert group.cut == 1
+
+
+def test_a_group_norm_over_a_row_costs_what_a_layer_norm_costs() -> None:
+    target = load_target("edge-asic")
+
+    def cycles(op: str) -> int:
+        graph = canonicalise(lower(trace(Behind(ROW_WISE[op]).to("meta"), (torch.zeros(128, 64, device="meta"),))))
+        return schedule(assign_widths(graph, parse_policy("bf16")), target).cycles
+
+    assert cycles("group_norm") == cycles("layer_norm")

@@ -20,13 +20,13 @@ from costmodel.graph.tracing import trace
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
+from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles
 from costmodel.mapping.cost import PARTS, critical_path_cycles, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups, sources_of
 from costmodel.mapping.schedule import Step, schedule
-from costmodel.ops.rules import KIND_OF
+from costmodel.ops.rules import kind_of
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import pe_resources
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import add_work, parse_policy
 from models.attention.mechanisms import MECHANISMS, Mechanism
@@ -104,7 +104,7 @@ def outside(model: Typed, step: Step, operands: tuple[int, ...] = ()) -> tuple[d
     others = {
         source[i]
         for n, node in enumerate(graph.nodes)
-        if n not in step.nodes and KIND_OF[node.op] != "free"
+        if n not in step.nodes and kind_of(node.op) != "free"
         for i in node.inputs
     }
     returned = {source[i] for i in graph.outputs}
@@ -122,7 +122,7 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
     for step in planned.steps:
         if step.kind == "core":
             continue
-        products = [n for n in step.nodes if KIND_OF[graph.nodes[n].op] == "product"]
+        products = [n for n in step.nodes if kind_of(graph.nodes[n].op) == "product"]
         source, array_reads, array_writes, streamed = sources_of(graph), 0, 0, 0
         operands: tuple[int, ...] = ()
         if products:

@@ -9,13 +9,24 @@ import pytest
 import sympy
 
 from costmodel.errors import UnknownOp
-from costmodel.ops.counts import ARITHMETIC, Counts, total
-from costmodel.ops.rules import ELEMENTWISE, KIND_OF, KINDS, PARAMETERS, RULES, count_op
+from costmodel.ops.counts import ARITHMETIC, SCALARS, Counts, is_slow, total
+from costmodel.ops.rules import (
+    ELEMENTWISE,
+    KINDS,
+    OPS,
+    Op,
+    add_op,
+    count_op,
+    dims_of,
+    kind_of,
+    needs_whole_rows,
+    pe_of,
+)
 from tests.witness.loops import RUN, WITHOUT_LOOP
 from tests.witness.samples import samples
 from tests.witness.tally import Tally
 
-COUNTING = [op for op in RULES if KIND_OF[op] not in ("movement", "free")]
+COUNTING = [op.name for op in OPS.values() if op.kind not in ("movement", "free")]
 pytestmark = pytest.mark.quick
 
 
@@ -46,10 +57,10 @@ def test_rule_equals_tally(op: str) -> None:
 
 
 def test_every_op_has_a_kind_a_loop_or_a_reason() -> None:
-    assert set(KIND_OF.values()) <= set(KINDS)
-    missing = [op for op in RULES if op not in RUN and op not in WITHOUT_LOOP]
+    assert {op.kind for op in OPS.values()} == set(KINDS)
+    missing = [op for op in OPS if op not in RUN and op not in WITHOUT_LOOP]
     assert not missing, f"ops without a reference loop in tests/witness/loops.py: {missing}"
-    stale = [op for op in (*RUN, *WITHOUT_LOOP) if op not in RULES]
+    stale = [op for op in (*RUN, *WITHOUT_LOOP) if op not in OPS]
     assert not stale, f"loops of no op: {stale}"
 
 
@@ -57,15 +68,15 @@ def test_every_lowering_names_a_known_op() -> None:
     from costmodel.graph import names
 
     named = {*names.UNARY.values(), *names.BINARY.values(), *names.MOVES.values(), *names.REDUCTIONS.values()}
-    assert named <= set(RULES)
-    assert set(ELEMENTWISE) <= set(RULES)
+    assert named <= set(OPS)
+    assert set(ELEMENTWISE) <= set(OPS)
 
 
 @pytest.mark.parametrize("op", COUNTING)
 def test_rule_runs_on_symbols(op: str) -> None:
     """The rule on sympy symbols, then with numbers put in, equals the rule on numbers."""
     _shapes, attrs = samples(op)[-1]
-    symbols = {name: sympy.Symbol(name, integer=True, positive=True) for name in PARAMETERS[op]}
+    symbols = {name: sympy.Symbol(name, integer=True, positive=True) for name in dims_of(op)}
     formula = count_op(op, symbols)
     for name in ARITHMETIC:
         value = sympy.sympify(getattr(formula, name)).subs({symbols[k]: attrs[k] for k in symbols})
@@ -73,8 +84,28 @@ def test_rule_runs_on_symbols(op: str) -> None:
 
 
 def test_unknown_op_names_the_file_to_edit() -> None:
-    with pytest.raises(UnknownOp, match=r"op 'wavelet' has no count rule; add one in costmodel/ops\.py"):
+    with pytest.raises(UnknownOp, match=r"op 'wavelet' has no count rule; add one in costmodel/ops/rules\.py"):
         count_op("wavelet", {})
+
+
+def test_an_op_says_once_what_it_is() -> None:
+    """A second rule, an unknown kind, and a reduction that does not say what it reads are refused."""
+    with pytest.raises(ValueError, match="op 'softmax' has two rules"):
+        add_op(OPS["softmax"])
+    with pytest.raises(ValueError, match="of kind 'wave', not one of product"):
+        add_op(Op("wavelet", "wave", lambda: Counts(), ()))
+    for rows, reason in ((False, ""), (True, "a window")):
+        with pytest.raises(ValueError, match="needs whole_rows=True, or piecewise=REASON"):
+            add_op(Op("wavelet", "reduction", lambda: Counts(), (), whole_rows=rows, piecewise=reason))
+    assert "wavelet" not in OPS
+
+
+def test_traits_of_what_is_not_in_the_set() -> None:
+    assert (kind_of("unknown"), pe_of("unknown"), dims_of("unknown")) == ("unknown", "", ())
+    assert not needs_whole_rows("unknown")
+    assert [name for name in ARITHMETIC if is_slow(name)] == ["exp", "erf", "tanh", "div", "sqrt", "log", "trig"]
+    assert not is_slow("lookup")
+    assert set(SCALARS) == set(ARITHMETIC)
 
 
 def test_counts_add_and_scale() -> None:

@@ -14,12 +14,12 @@ from costmodel.errors import UnknownTable
 from costmodel.technology.memories import (
     dram_kinds,
     dram_price,
-    pe_resources,
     sram_area_um2,
     sram_names,
     sram_price,
     sram_rows,
     synthesised,
+    synthesised_pe,
     wires,
 )
 from tests.collected import collection, needs_collection
@@ -110,15 +110,9 @@ def test_a_larger_sram_costs_more(name: str, capacity: int) -> None:
         assert larger[0] > area[0]
 
 
-def test_resources_of_pes() -> None:
-    """Figures of the synthesis; what was not synthesised as one is the sum of its parts, and says so."""
-    assert [pe_resources((k,), False).lut for k in ("mac", "l1", "relu", "clip")] == [168, 40, 40, 39]
-    assert (pe_resources(("mac",), True).lut, pe_resources(("mac",), True).dsp) == (24, 1)
-    assert pe_resources(("l1", "relu"), False).lut == pe_resources(("l1", "clip", "relu"), True).lut == 41
-    assert pe_resources(("mac", "l1", "clip", "relu"), True).lut == 74
-    summed = pe_resources(("mac", "l1", "clip", "relu"), False)
-    assert (summed.lut, summed.dsp) == (168 + 41, 0)
-    assert "sum of parts" in summed.includes
+def test_a_pe_that_was_not_synthesised_is_refused() -> None:
+    with pytest.raises(UnknownTable, match=r"xc7\.toml has no PE of gold; known: clip, l1, mac, relu"):
+        synthesised_pe(frozenset(("mac", "gold")), False)
 
 
 @pytest.mark.parametrize(

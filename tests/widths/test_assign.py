@@ -15,7 +15,7 @@ from costmodel.graph.ir import Graph
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.ops.counts import ARITHMETIC
-from costmodel.ops.rules import KIND_OF, count_op
+from costmodel.ops.rules import count_op, kind_of
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import add_work, parse_policy, range_of, type_of
 from models.attention.mechanisms import MECHANISMS, Mechanism
@@ -80,7 +80,7 @@ def test_products_keep_their_counts(name: str, widths: str) -> None:
     """Whatever the widths, a product takes the operations of its rule."""
     graph = typed(name, widths)
     for node, work in zip(graph.graph.nodes, graph.work, strict=True):
-        if KIND_OF[node.op] == "product" or node.op in ("sum", "relu", "add", "sub", "requantise"):
+        if kind_of(node.op) == "product" or node.op in ("sum", "relu", "add", "sub", "requantise"):
             sums: dict[str, int] = {}
             for (op, _), n in add_work(work).items():
                 sums[op] = sums.get(op, 0) + n
@@ -109,7 +109,7 @@ def test_operands_are_narrow(name: str) -> None:
     """No product reads more bits than the policy gives, and every wide value is requantised before."""
     graph = typed(name, "w4a8")
     for node in graph.graph.nodes:
-        if KIND_OF[node.op] == "product":
+        if kind_of(node.op) == "product":
             operands = [graph.graph.values[i] for i in node.inputs[:2]]
             assert all(parse(v.dtype).bits <= 8 for v in operands)
             if operands[1].kind == "param":
@@ -194,5 +194,5 @@ def test_other_architectures_are_typed_or_refused_by_name(model: str) -> None:
         return
     found = assign_widths(graph, parse_policy("w8a8"))
     for node in found.graph.nodes:
-        if KIND_OF[node.op] == "product":
+        if kind_of(node.op) == "product":
             assert all(found.ranges[i] is not None for i in (*node.inputs[:2], *node.outputs))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from costmodel.ops.registry import enter
 from models.attention.mechanisms import Mechanism
 
 
@@ -32,6 +34,15 @@ def softmax(scores: list[float]) -> list[float]:
     return [r / sum(raised) for r in raised]
 
 
+RowLoop = Callable[[Mechanism, Tensor, Tensor, Tensor, list[int]], list[float]]
+ROWS: dict[str, RowLoop] = {}
+
+
+def row_loop(*names: str) -> Callable[[RowLoop], RowLoop]:
+    """Register a loop over the keys that exist, for more mechanisms than `attend_row` knows."""
+    return enter(ROWS, "row loop of", *names)
+
+
 def attend_row(m: Mechanism, q: Tensor, k: Tensor, v: Tensor, keep: list[bool]) -> list[float]:
     """One query q [d] against k [N,d], v [N,D]; `keep` says which keys exist."""
     root = math.sqrt(len(q))
@@ -39,6 +50,8 @@ def attend_row(m: Mechanism, q: Tensor, k: Tensor, v: Tensor, keep: list[bool]) 
     width = v.shape[1]
     if not keys:
         return [0.0] * width
+    if m.name in ROWS:
+        return ROWS[m.name](m, q, k, v, keys)
     value = [[float(v[j, c]) for c in range(width)] for j in range(len(k))]
     if m.name in ("dot", "l1-softmax", "relu"):
         if m.name == "l1-softmax":

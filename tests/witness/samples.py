@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+from costmodel.ops.rules import ELEMENTWISE
 
 Sample = tuple[list[tuple[int, ...] | None], dict[str, Any]]  # None is a missing operand
 SMALL = (1, 2, 3)
@@ -80,30 +83,29 @@ def pools() -> Iterator[Sample]:
 BINARY = ("add", "sub", "mul", "div", "remainder", "minimum", "maximum", "compare", "pow")
 
 
+SAMPLES: dict[str, Callable[[], Iterator[Sample]]] = {
+    "matmul": products,
+    "conv": convolutions,
+    "l1": distances,
+    "relu_sum": key_sums,
+    "clip_sum": key_sums,
+    "soft_threshold_sum": key_sums,
+    "fused_attention": attentions,
+    "softmax": rows,
+    "log_softmax": rows,
+    "layer_norm": lambda: norms(True),
+    "group_norm": lambda: norms(True),
+    "rms_norm": lambda: norms(False),
+    "batch_norm": batch_norms,
+    "topk": topks,
+    "max_pool": pools,
+    "avg_pool": pools,
+    **dict.fromkeys(("sum", "mean", "extremum", "product", "variance", "norm2", "cumsum"), reductions),
+    "scatter_add": lambda: iter([([(4,), None, (n,)], {"n": n}) for n in (1, 2, 4)]),
+    **{op: partial(elementwise, 2 if op in BINARY else 1) for op in ELEMENTWISE},
+}
+
+
 def samples(op: str) -> list[Sample]:
-    """All samples of an op that has a loop and counts something."""
-    groups = {
-        "matmul": products,
-        "conv": convolutions,
-        "l1": distances,
-        "relu_sum": key_sums,
-        "clip_sum": key_sums,
-        "soft_threshold_sum": key_sums,
-        "fused_attention": attentions,
-        "softmax": rows,
-        "log_softmax": rows,
-        "layer_norm": lambda: norms(True),
-        "group_norm": lambda: norms(True),
-        "rms_norm": lambda: norms(False),
-        "batch_norm": batch_norms,
-        "topk": topks,
-        "max_pool": pools,
-        "avg_pool": pools,
-    }
-    if op in groups:
-        return list(groups[op]())
-    if op in ("sum", "mean", "extremum", "product", "variance", "norm2", "cumsum"):
-        return list(reductions())
-    if op == "scatter_add":
-        return [([(4,), None, (n,)], {"n": n}) for n in (1, 2, 4)]
-    return list(elementwise(2 if op in BINARY else 1))
+    """All samples of an op that counts something."""
+    return list(SAMPLES[op]())

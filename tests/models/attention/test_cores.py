@@ -24,8 +24,9 @@ from transformers import (
     T5EncoderModel,
 )
 
-from models.attention.cores import CORE, AttentionCore, attend, attention_modules, install
-from models.attention.mechanisms import MECHANISMS, USES, Mechanism, parse_mechanism
+from models.attention.cores import CORE, AttentionCore, attention_modules, install
+from models.attention.formulas import attend
+from models.attention.mechanisms import MECHANISMS, Mechanism, parse_mechanism
 from models.errors import ModelError
 from models.zoo.loading import load_model
 from tests.witness import naive
@@ -34,7 +35,7 @@ IMPLEMENTATIONS = [
     Mechanism(name, implementation=implementation)
     for name in MECHANISMS
     for implementation in ("fast", "broadcast", "cdist")
-    if implementation == "fast" or "implementation" in USES[name]
+    if implementation == "fast" or "implementation" in MECHANISMS[name].uses
 ]
 VARIANTS = [
     *IMPLEMENTATIONS,
@@ -96,7 +97,7 @@ def test_gradients(mechanism: Mechanism, mask: str) -> None:
 
     def run(q: Tensor, k: Tensor, v: Tensor, *learned: Tensor) -> Tensor:
         named = dict(zip(("gamma", "delta", "eta"), learned, strict=False))
-        return attend(mechanism, q, k, v, keep, **named)
+        return attend(mechanism, q, k, v, keep, learned=named)
 
     args = (q, k, v, *learned) if mechanism.name == "inhibitor" else (q, k, v)
     assert torch.autograd.gradcheck(run, args)
@@ -335,7 +336,7 @@ def test_compile(name: str) -> None:
 
 MEMORY_SCRIPT = """
 import torch
-from models.attention.cores import attend
+from models.attention.formulas import attend
 from models.attention.mechanisms import Mechanism
 # Not `ru_maxrss`, which a child inherits from its parent.
 peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024

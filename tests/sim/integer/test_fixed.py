@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node, Value
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.ops.rules import count_op
 from costmodel.widths.assign import assign_widths, width_counts
 from costmodel.widths.policy import parse_policy
 from sim.integer import fixed, functions, products
-from sim.integer.fixed import ROUNDINGS, TERMS, limits, multiplier_of, round_shift, sum_terms
+from sim.integer.fixed import ROUNDINGS, limits, multiplier_of, round_shift, sum_terms
 
 INT8, MANY = Int(8), 10_000
 BYTE = st.integers(-128, 127)
@@ -126,7 +127,7 @@ def test_requantise_every_16_bit_number() -> None:
 # Sums of terms
 
 
-@pytest.mark.parametrize("kind", list(TERMS))
+@pytest.mark.parametrize("kind", list(PE_KINDS))
 def test_terms_of_all_pairs_of_bytes(kind: str) -> None:
     """All 65 536 pairs, by the kernel, by the specification and by the stepped array's own term."""
     values = np.arange(-128, 128)
@@ -139,7 +140,7 @@ def test_terms_of_all_pairs_of_bytes(kind: str) -> None:
 
 @settings(max_examples=MANY, deadline=None)
 @given(
-    st.sampled_from(list(TERMS)),
+    st.sampled_from(list(PE_KINDS)),
     st.lists(st.tuples(BYTE, BYTE), min_size=1, max_size=12),
     st.integers(6, 20),
     st.sampled_from(["wrap", "saturate"]),
@@ -156,7 +157,7 @@ def test_narrow_accumulators(kind: str, pairs: list[tuple[int, int]], bits: int,
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(list(TERMS)),
+    st.sampled_from(list(PE_KINDS)),
     st.integers(1, 3),
     st.integers(1, 5),
     st.integers(1, 40),
@@ -222,7 +223,7 @@ def test_large_products_stay_exact() -> None:
 
 @settings(max_examples=MANY, deadline=None)
 @given(
-    st.sampled_from(list(TERMS)),
+    st.sampled_from(list(PE_KINDS)),
     st.lists(st.tuples(BYTE, BYTE), min_size=1, max_size=12),
     st.integers(6, 20),
     st.sampled_from(["wrap", "saturate"]),

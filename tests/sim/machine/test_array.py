@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from costmodel.dtypes import Int
 from costmodel.errors import CostModelError
+from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product, accesses, cycles, steady_cycles
 from sim.integer import products
-from sim.integer.fixed import TERMS
 from sim.machine.array import Stepped, run
 from sim.machine.walk import toggles, walk
 
@@ -50,7 +50,7 @@ def check_walk(
 
 
 @pytest.mark.parametrize("mode", ["wrap", "saturate"])
-@pytest.mark.parametrize("kind", list(TERMS))
+@pytest.mark.parametrize("kind", list(PE_KINDS))
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_every_array_up_to_8x8(dataflow: str, kind: str, mode: str) -> None:
     rng = np.random.default_rng(1)
@@ -66,7 +66,7 @@ def test_every_array_up_to_8x8(dataflow: str, kind: str, mode: str) -> None:
     product=st.builds(Product, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
     shape=st.builds(ArrayShape, st.integers(1, 8), st.integers(1, 8)),
     dataflow=st.sampled_from(DATAFLOWS),
-    kind=st.sampled_from(list(TERMS)),
+    kind=st.sampled_from(list(PE_KINDS)),
     bits=st.integers(8, 26),
     mode=st.sampled_from(["wrap", "saturate"]),
     seed=st.integers(0, 10_000),
