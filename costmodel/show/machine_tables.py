@@ -157,7 +157,7 @@ def machine_notes(
     for name, w, m in zip(names, widths, machines, strict=True):
         if m.on_vector_unit:
             units = ", ".join(m.on_vector_unit)
-            lines.append(f"{name}: no PE of {first.target} does {units}; the vector unit does.")
+            lines.append(f"{name}: the vector unit does {units}, because no PE of {first.target} can.")
         lines += overflow_lines(name, w)
     flags = sorted({f for m in machines for f in m.interpolated})
     if flags:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from costmodel.compare.machine import MachineRecord
 from costmodel.compare.ratios import share
@@ -19,6 +20,8 @@ from costmodel.technology.tables import Energy
 
 LONGEST_NAME = 16  # of a mechanism in the head of a column
 MOST_LINES = 3  # of one kind of note
+MOST_POINTS = 4  # of break-even, two a mechanism
+LONGEST_MODEL = 40
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"))  # in pJ
 
 
@@ -44,32 +47,46 @@ def screen_names(columns: Sequence[ReportColumn]) -> list[str]:
 
 
 def main_grid(record: ReportRecord, names: Sequence[str]) -> Grid:
-    """One line a figure that matters; in short numbers where there are many mechanisms."""
-    title = main_title(record)
-    for number in (shown, lambda n: compact(n)):
-        grid = Grid(title, ("", *names), tuple(main_rows(record, number)))
+    """One line a figure that matters; the more mechanisms there are, the shorter the numbers."""
+    title, head = main_title(record), ("", *names)
+    for style in STYLES:
+        grid = Grid(title, head, tuple(main_rows(record, style)))
         if width_of(grid) <= SCREEN:
             break
     return grid
 
 
+@dataclass(frozen=True)
+class Style:
+    """How numbers are written."""
+
+    number: Callable[[int], str]
+    apart: bool  # the ends of a range on lines of their own
+
+
+STYLES = (Style(shown, False), Style(compact, False), Style(compact, True))
+
+
 def width_of(grid: Grid) -> int:
     """Characters of a line of the table on a terminal."""
     widths = [max(len(row[i]) for row in (grid.head, *grid.rows)) for i in range(len(grid.head))]
-    return sum(widths) + 2 * (len(widths) - 1)
+    return sum(widths) + 3 * (len(widths) - 1) + 2  # between columns, and at the edges
 
 
 def main_title(record: ReportRecord) -> str:
     first = record.columns[0]
     subject, machine = first.count.subject, first.machine
     kind = first.widths.policy if first.widths else subject.dtype
-    title = f"{subject.model}, {sizes_of(subject.batch, subject.seq)}{kind}"
+    model = subject.model if len(subject.model) <= LONGEST_MODEL else f"...{subject.model[-LONGEST_MODEL:]}"
+    title = f"{model}, {sizes_of(subject.batch, subject.seq)}{kind}"
     if machine:
         title += f" on {machine.target} ({machine.array} PEs, {machine.dataflow}, timing {machine.timing})"
     return title + ("" if record.complete else "  INCOMPLETE")
 
 
-def main_rows(record: ReportRecord, number: Callable[[int], str]) -> list[tuple[str, ...]]:
+def main_rows(record: ReportRecord, style: Style) -> list[tuple[str, ...]]:
+    """Counts, then what a machine takes or the energy under each table, then accuracy."""
+    number = style.number
     columns, machines = record.columns, machines_of(record.columns)
     counts = [c.count for c in columns]
     core = [share(c.attention_core.counts["mul"], c.counts["mul"]) for c in counts]
@@ -79,27 +96,28 @@ def main_rows(record: ReportRecord, number: Callable[[int], str]) -> list[tuple[
         ("additions", *(number(c.counts["add"]) for c in counts)),
     ]
     if machines:
-        rows += machine_lines(machines, number)
+        rows += machine_lines(machines, style)
     else:
         rows.append(("exponentials", *(number(c.counts["exp"]) for c in counts)))
         for table in columns[0].energy_pj:
             energies = [arithmetic_of(c)[table] for c in columns]
-            rows += energy_lines(f"arithmetic under {table}", energies)
-    return rows + accuracy_lines(record)
+            rows += energy_lines(f"arithmetic under {table.rpartition('/')[2]}", energies, style)
+    return rows + accuracy_lines(record, style)
 
 
-def machine_lines(machines: Sequence[MachineRecord], number: Callable[[int], str]) -> list[tuple[str, ...]]:
+def machine_lines(machines: Sequence[MachineRecord], style: Style) -> list[tuple[str, ...]]:
     """What the machine takes; energy only where it is published."""
+    number = style.number
     return [
         ("cycles", *(number(m.cycles) for m in machines)),
         ("  in the attention core", *(share(m.core_cycles, m.cycles) for m in machines)),
         ("milliseconds", *(f"{1e3 * m.seconds:.4g}" for m in machines)),
-        *energy_lines("energy", [m.energy_pj.total for m in machines]),
+        *energy_lines("energy", [m.energy_pj.total for m in machines], style),
         ("bytes from and to DRAM", *(number(m.bytes.dram) for m in machines)),
     ]
 
 
-def energy_lines(label: str, energies: Sequence[Energy | None]) -> list[tuple[str, ...]]:
+def energy_lines(label: str, energies: Sequence[Energy | None], style: Style) -> list[tuple[str, ...]]:
     """Nominal energies, and below them their ranges, in the unit that suits them."""
     known = [e for e in energies if e is not None]
     if not known:
@@ -114,12 +132,21 @@ def energy_lines(label: str, energies: Sequence[Energy | None]) -> list[tuple[st
     nominal = ("no row" if e is None else number(e.nominal_pj) for e in energies)
     lines = [(f"{label}, {unit}", *nominal)]
     if any(e.low_pj != e.high_pj for e in known):
-        ranges = ("" if e is None else f"{number(e.low_pj)} to {number(e.high_pj)}" for e in energies)
-        lines.append(("  low to high", *ranges))
+        ends = [None if e is None else (number(e.low_pj), number(e.high_pj)) for e in energies]
+        lines += range_lines("low to high", ends, style)
     return lines
 
 
-def accuracy_lines(record: ReportRecord) -> list[tuple[str, ...]]:
+def range_lines(label: str, ends: Sequence[tuple[str, str] | None], style: Style) -> list[tuple[str, ...]]:
+    """Both ends of each range on one line, or on two."""
+    if not style.apart:
+        return [(f"  {label}", *("" if e is None else f"{e[0]} to {e[1]}" for e in ends))]
+    return [
+        (f"  {label}, {end}", *("" if e is None else e[i] for e in ends)) for i, end in enumerate(("from", "to"))
+    ]
+
+
+def accuracy_lines(record: ReportRecord, style: Style) -> list[tuple[str, ...]]:
     """The primary metric in each arithmetic, in %."""
     found = record.accuracy
     if not found:
@@ -129,8 +156,8 @@ def accuracy_lines(record: ReportRecord) -> list[tuple[str, ...]]:
         metric = next(iter(first.metrics))
         each = [e.results.get(kind) for e in found]
         values = ("-" if r is None else f"{100 * r.metrics[metric]:.1f}" for r in each)
-        spans = ("" if r is None else f"{100 * r.interval[0]:.1f} to {100 * r.interval[1]:.1f}" for r in each)
-        rows += [(f"{metric} in {kind}, %", *values), ("  95 % interval", *spans)]
+        ends = [None if r is None else (f"{100 * r.interval[0]:.1f}", f"{100 * r.interval[1]:.1f}") for r in each]
+        rows += [(f"{metric} in {kind}, %", *values), *range_lines("95 % interval", ends, style)]
     return rows
 
 
@@ -143,7 +170,7 @@ def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
     lines = [f"{n} is {c.attention}." for n, c in zip(names, columns, strict=True) if n != c.attention]
     evens = record.break_even_seq or {}
     renamed = {n: evens[c.attention] for n, c in zip(names, columns, strict=True) if c.attention in evens}
-    lines += break_even_notes(renamed, names[0])
+    lines += capped(break_even_notes(renamed, names[0]), "break-even points", MOST_POINTS)
     lines += capped(warnings_of(record, names), "warnings")
     lines.append(basis_line(record))
     lines += accuracy_notes(record.accuracy) if record.accuracy else []
@@ -154,10 +181,10 @@ def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
     return [*lines, where_to_look(record)]
 
 
-def capped(lines: Sequence[str], what: str) -> list[str]:
+def capped(lines: Sequence[str], what: str, most: int = MOST_LINES) -> list[str]:
     """The first few lines, and how many more there are."""
-    more = len(lines) - MOST_LINES
-    return [*lines[:MOST_LINES], *([f"{more} more {what}: see details."] if more > 0 else [])]
+    more = len(lines) - most
+    return [*lines[:most], *([f"{more} more {what}: see details."] if more > 0 else [])]
 
 
 def warnings_of(record: ReportRecord, names: Sequence[str]) -> list[str]:
@@ -166,7 +193,7 @@ def warnings_of(record: ReportRecord, names: Sequence[str]) -> list[str]:
     for name, c in zip(names, record.columns, strict=True):
         if c.machine and c.machine.on_vector_unit:
             units = ", ".join(c.machine.on_vector_unit)
-            lines.append(f"{name}: no PE of {c.machine.target} does {units}; the vector unit does.")
+            lines.append(f"{name}: the vector unit does {units}, because no PE of {c.machine.target} can.")
         if c.machine is None:
             found = c.widths.energy_pj if c.widths else c.energy_pj
             missing = (e.missing for t, e in found.items() if arithmetic_of(c)[t] is None)

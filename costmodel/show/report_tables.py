@@ -241,7 +241,8 @@ def machine_rows(column: ReportColumn, add: Add) -> None:
     if machine.area_mm2:
         add("area", "mm2", machine.area_mm2.total, None)
     for name, resource in machine.resources.items():
-        add(name, "used", resource.used, None, None, resource.usable)
+        add(f"{name} used", "units", resource.used, None)
+        add(f"{name} usable", "units", resource.usable, None)
 
 
 def add_energy(add: Add, figure: str, whole: Energy | None, core: Energy | None) -> None:

@@ -12,6 +12,8 @@ from costmodel.show.grid import shown, sizes_of
 from costmodel.show.machine_tables import PART_LABELS, microjoules
 from costmodel.technology.tables import Energy
 
+MOST_SURE = 2  # mechanisms of which the range of the verdict is told
+
 
 def short_names(columns: Sequence[ReportColumn]) -> list[str]:
     """Mechanisms without their options, where that tells them apart."""
@@ -37,9 +39,9 @@ def saved_line(record: ReportRecord, names: Sequence[str]) -> str:
     where += f" on {first.machine.target}" if first.machine else ""
     head = f"{subject.model} ({sizes_of(subject.batch, subject.seq)}{where})"
     if not others:
-        return f"{head} takes with {names[0]} {alone(first)}."
-    changes = [f"with {name} {change(first, c)}" for name, c in zip(names[1:], others, strict=True)]
-    return f"{head} takes {'; '.join(changes)}, compared with {names[0]}."
+        return f"{head} takes {alone(first)} with {names[0]}."
+    changes = [f"{change(first, c)} with {name}" for name, c in zip(names[1:], others, strict=True)]
+    return f"Compared with {names[0]}, {head} takes {'; '.join(changes)}."
 
 
 def alone(column: ReportColumn) -> str:
@@ -133,8 +135,10 @@ def largest_change(before: MachineRecord, after: MachineRecord, name: str) -> st
 
 
 def sure_line(record: ReportRecord, names: Sequence[str]) -> str:
-    """Over how many tables, and the ranges of their prices, that holds."""
-    lines = [sure_of(record, i, names) for i in range(1, len(record.columns))]
+    """Over how many tables, and the ranges of their prices, that holds; of the first few mechanisms."""
+    lines = [sure_of(record, i, names) for i in range(1, min(len(record.columns), MOST_SURE + 1))]
+    more = len(record.columns) - 1 - MOST_SURE
+    lines += [f"Details has the verdict on {more} more."] if more > 0 else []
     return " ".join(line for line in lines if line)
 
 
@@ -147,14 +151,17 @@ def sure_of(record: ReportRecord, i: int, names: Sequence[str]) -> str:
     ratios = [r.nominal for r in core]
     more = [v.table for v in found if v.core_arithmetic and v.core_arithmetic.nominal > 1]
     tables = "1 cost table" if len(core) == 1 else f"{len(core)} cost tables"
-    text = f"The arithmetic of the core of {names[i]} takes {span(ratios)} times the energy over {tables}"
+    first = record.columns[0]
+    # Without a machine verdicts are of the model's own number type, whatever the widths.
+    kind = f"In {first.count.subject.dtype} the" if first.widths and not first.machine else "The"
+    text = f"{kind} arithmetic of the core of {names[i]} takes {span(ratios)} times the energy over {tables}"
     if more and len(more) < len(core):
         text += f" (more than {names[0]} under {', '.join(more)})"
     whole = [v.model_with_memory for v in found if v.model_with_memory]
     if whole:
         ends = [end for r in whole for end in (r.low, r.high)]
         memory = "on the machine" if record.machine_verdict else operands_text(record)
-        text += f"; the model {memory} takes {span(ends)} times, wherever in their ranges prices lie"
+        text += f"; the model {memory} takes {span(ends)} times, at any prices within their ranges"
     return text + "."
 
 
