@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 HOMES = {
     "audit": "audits",
     "count": "counts",
+    "diff": "differences",
     "evaluate": "evaluations",
     "formula": "formulas",
     "price": "prices",

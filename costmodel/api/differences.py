@@ -1,27 +1,89 @@
-"""Cost breakdowns to compare: from a file of a report, from a store, or from a model named now."""
+"""`diff`: two cost breakdowns, part by part; each from a result, a file, a store, or a model named now."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from costmodel.api.graphs import Request, counted
-from costmodel.compare.breakdown import Breakdown, breakdown
-from costmodel.compare.machine import machine_record
+from costmodel.api.graphs import Request
+from costmodel.api.reports import is_own
+from costmodel.api.results import DifferenceResult, Price, Report
+from costmodel.api.subjects import check_choice, check_whole, counted_of
+from costmodel.compare.breakdown import Breakdown, breakdown, difference
+from costmodel.compare.machine import MachineRecord, machine_record
+from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.counting.records import Subject, count_record
 from costmodel.counting.tally import count
-from costmodel.errors import CostModelError
+from costmodel.errors import BadRecord, CostModelError
 from costmodel.hardware.loading import load_target
+from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
-from costmodel.records import encode
+from costmodel.records import from_json
+from costmodel.show.breakdown_tables import difference_document
 from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy
 
 SQLITE = b"SQLite format 3\0"
+Point = Report | ReportColumn | Price | str | Path
 
 
-def load(text: str) -> Breakdown | None:
+def diff(a: Point, b: Point) -> DifferenceResult:
+    """Why B costs less than A, or more: energy, cycles, bytes, area and operations, part by part.
+
+    Args:
+        a, b: each a `Report` of one mechanism, a column of a report, a `Price`; a file of a report as JSON (FILE,
+            or FILE#ATTENTION where it holds several); a point of a sweep (STORE#INDEX); or the words of a report.
+
+    Rows are one part of a section each, with what A and B take, and the totals.
+
+    >>> import costmodel as cm
+    >>> both = cm.report("distilbert-tiny", seq=16, target="edge-asic")
+    >>> cm.diff(*both.columns).record.sections[0].title
+    'energy by part'
+    >>> words = "distilbert-tiny --seq 16 --on edge-asic"
+    >>> cm.diff(words, both.columns[0]).record.sections[0].total.difference
+    0.0
+    """
+    record = difference(breakdown_of(a, "`a`"), breakdown_of(b, "`b`"))
+    return DifferenceResult(record, difference_document(record))
+
+
+def breakdown_of(point: Point, parameter: str) -> Breakdown:
+    """The breakdown of whatever names a point.
+
+    Raises:
+        CostModelError: it names none.
+    """
+    if isinstance(point, Report):
+        if len(point.columns) != 1:
+            names = ", ".join(c.attention for c in point.columns)
+            raise CostModelError(
+                f"{parameter} is a report of several mechanisms, {names}: give one of its `columns`"
+            )
+        return breakdown_of(point.columns[0], parameter)
+    if isinstance(point, ReportColumn):
+        return breakdown(name_of(point.count.subject, point.machine), point.count, point.machine)
+    if isinstance(point, Price):
+        machine = point.record.machine
+        return breakdown(name_of(point.count.subject, machine), point.count, machine)
+    if isinstance(point, str | Path):
+        text = str(point)
+        return from_file(text) or from_words(text)
+    raise CostModelError(f"{parameter} is a {type(point).__name__}: give a report, a price, a file or words")
+
+
+def name_of(subject: Subject, machine: MachineRecord | None) -> str:
+    size = f", B={subject.batch}, S={subject.seq}" if subject.seq else ""
+    return f"{subject.model}, attention {subject.attention}{size}" + (f", on {machine.target}" if machine else "")
+
+
+# From a file
+
+
+def from_file(text: str) -> Breakdown | None:
     """A breakdown from a file of a report or a store; None where the text names no file.
 
     Raises:
@@ -36,9 +98,7 @@ def load(text: str) -> Breakdown | None:
     if not is_file:
         looks_like_path = mark or name.endswith((".json", ".db", ".sqlite"))
         if looks_like_path and " " not in name:
-            raise CostModelError(
-                f"there is no file {name}; `costmodel report ... --format json --output` writes one"
-            )
+            raise CostModelError(f"there is no file {name}; `costmodel report` as JSON writes one")
         return None
     try:
         with path.open("rb") as file:
@@ -51,34 +111,21 @@ def load(text: str) -> Breakdown | None:
 def from_report(path: Path, choice: str) -> Breakdown:
     """A column of a report's file: the only one, or the one with that attention or place."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = from_json(ReportRecord, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except BadRecord as error:
+        raise CostModelError(f"no report: {error}") from None
     except (ValueError, RecursionError):
-        raise CostModelError(f"{path} is no JSON file; write it by `costmodel report --format json`") from None
-    columns = record.get("columns") if isinstance(record, dict) else None
-    if not isinstance(columns, list) or not all(isinstance(c, dict) and "attention" in c for c in columns):
-        raise CostModelError(f"{path} is no report; write it by `costmodel report --format json`")
-    names = [str(c["attention"]) for c in columns]
+        raise CostModelError(f"{path} is no JSON file; `costmodel report` as JSON writes one") from None
+    names = [column.attention for column in record.columns]
     found = [i for i, name in enumerate(names) if choice in (name, name.split(":")[0], str(i))]
-    if not choice and len(columns) == 1:
+    if not choice and len(names) == 1:
         found = [0]
     if len(found) != 1:
         known = ", ".join(f"{path}#{name}" for name in names)
         problem = f"no single column {choice!r}" if choice else "several columns"
         raise CostModelError(f"{path} has {problem}; name one of {known}" if names else f"{path} has no columns")
-    return breakdown(columns[found[0]], f"{path}#{names[found[0]]}")
-
-
-def point_column(
-    request: Request, attention: str, widths: str | None, target: str | None, timing: str
-) -> dict[str, Any]:
-    """A column of a report, with counts and what the machine takes."""
-    machine = load_target(target) if target else None
-    result = counted(request, attention)
-    column = encode(count_record(result.subject, result.graph, result.tally, "kind"))
-    if machine is not None:
-        typed = assign_widths(result.graph, parse_policy(widths or "w8a8"))
-        column["machine"] = machine_record(typed, schedule(typed, machine, timing))
-    return column
+    column = record.columns[found[0]]
+    return breakdown(f"{path}#{names[found[0]]}", column.count, column.machine)
 
 
 def from_store(path: Path, choice: str) -> Breakdown:
@@ -100,8 +147,115 @@ def from_store(path: Path, choice: str) -> Breakdown:
     batch = int(knobs.get("batch", 1))
     graph = graph_of(str(knobs["model"]), attention, seq, batch, sizes)
     subject = Subject(str(knobs["model"]), attention, batch, seq, "float32")
-    column = encode(count_record(subject, graph, count(graph), "kind"))
     typed = assign_widths(graph, parse_policy(str(knobs.get("widths", "w8a8"))))
-    column["machine"] = machine_record(typed, schedule(typed, target_of(knobs)))
+    machine = machine_record(typed, schedule(typed, target_of(knobs)))
     varied = ", ".join(f"{k.name}={knobs[k.name]}" for k in space.all_knobs if len(k.values) > 1)
-    return breakdown(column, f"{path}#{choice}{': ' if varied else ''}{varied}")
+    name = f"{path}#{choice}{': ' if varied else ''}{varied}"
+    return breakdown(name, count_record(subject, graph, count(graph), "kind"), machine)
+
+
+# From words
+
+
+@dataclass(frozen=True)
+class Words:
+    """A point as the words of a report name it."""
+
+    request: Request
+    attention: str | None
+    widths: str | None
+    target: str | None
+    timing: str
+
+
+VALUES = {
+    **{"--attention": "attention", "--widths": "widths", "--on": "target", "--timing": "timing"},
+    **{"--seq": "seq", "--batch": "batch", "--dtype": "dtype", "--device": "device"},
+}
+WHOLE = ("seq", "batch")
+FLAGS = ("--allow-unknown",)
+# Options of a report that say nothing of a single point.
+USELESS = (
+    *("--table", "--operands-in", "--task", "--data-dir", "--limit", "--stored", "--html", "--store"),
+    *("--details", "--as-run", "--format", "--output"),
+)
+
+
+def from_words(text: str) -> Breakdown:
+    """A point by the words of a report: one attention.
+
+    Raises:
+        CostModelError: the words name no point.
+    """
+    words = read_words(text)
+    machine = load_target(words.target) if words.target is not None else None
+    try:
+        check_whole("seq", words.request.seq)
+        check_whole("batch", words.request.batch)
+        check_choice("timing", words.timing, CONVENTIONS)
+        found = counted_of(words.request, words.attention)
+    except CostModelError as error:
+        # The words are options, and so is what is said of them.
+        said = re.sub(r"`(\w+)=([^`]*)`", r"--\1 \2", str(error))
+        raise CostModelError(f"{text!r}: {said}") from None
+    priced = None
+    if machine is not None:
+        typed = assign_widths(found.graph, parse_policy("w8a8" if words.widths is None else words.widths))
+        priced = machine_record(typed, schedule(typed, machine, words.timing))
+    return breakdown(text, count_record(found.subject, found.graph, found.tally, "kind"), priced)
+
+
+def read_words(text: str) -> Words:
+    """A model and its options, as `costmodel report` takes them."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise CostModelError(f"{text!r}: {error}") from None
+    if not words:
+        raise CostModelError("an empty point; give a file, STORE#INDEX, or the words of a report in quotes")
+    found: dict[str, str] = {}
+    models: list[str] = []
+    allow_unknown = False
+    while words:
+        word = words.pop(0)
+        name, mark, value = word.partition("=")
+        if name == "--help":
+            raise CostModelError(f"{text!r} asks for help; give a model and its options")
+        if name in USELESS:
+            raise CostModelError(f"{text!r}: {name} is of no use in a point")
+        if name in FLAGS and not mark:
+            allow_unknown = True
+        elif name in VALUES:
+            if not mark and not words:
+                raise CostModelError(f"{text!r}: {name} needs a value")
+            if VALUES[name] == "attention" and "attention" in found:
+                raise CostModelError(f"{text!r} has several attentions; a point has one")
+            found[VALUES[name]] = value if mark else words.pop(0)
+        elif name.startswith("-"):
+            raise CostModelError(f"{text!r}: a report has no option {name}")
+        else:
+            models.append(word)
+    if len(models) != 1:
+        raise CostModelError(f"{text!r} names {len(models)} models; a point has one")
+    return words_of(text, models[0], found, allow_unknown)
+
+
+def words_of(text: str, model: str, found: dict[str, str], allow_unknown: bool) -> Words:
+    """The options of a point, each of its type."""
+    numbers: dict[str, int | None] = {}
+    for name in WHOLE:
+        given = found.get(name)
+        try:
+            numbers[name] = None if given is None else int(given)
+        except ValueError:
+            raise CostModelError(f"{text!r}: --{name} {given} is not a whole number") from None
+    request = Request(
+        model,
+        1 if numbers["batch"] is None else numbers["batch"],
+        numbers["seq"],
+        found.get("dtype", "float32"),
+        found.get("device", "meta"),
+        allow_unknown=allow_unknown,
+    )
+    attention = found.get("attention", None if is_own(model) else "dot")
+    return Words(request, attention, found.get("widths"), found.get("target"), found.get("timing", "array"))

@@ -146,7 +146,7 @@ def target_break_even(
     A schedule is no polynomial: whole numbers are tried, powers of two first, then between two of them
     where the cheaper one changes.
     """
-    from costmodel.compare.break_even import break_even_seq
+    from costmodel.compare.break_even import search_break_even
     from costmodel.compare.machine import cycles_and_energy
     from costmodel.counting.symbols import graph_at
     from costmodel.mapping.schedule import schedule
@@ -168,17 +168,11 @@ def target_break_even(
             raise CostModelError(f"no {of} is published for target {machine.target.name}")
         return found
 
-    @functools.cache
-    def difference(value: int) -> float:
-        return cost(against, value) - cost(attention, value)
-
-    points = break_even_seq(difference, values)
-    less = difference(values[0]) < 0
-    verdict = f"{against if less else attention} has less {of} at {symbol}={values[0]}"
-    for at in points:
-        less = not less
-        verdict += f", {against if less else attention} from {symbol}={at} on"
-    verdict += "" if points else f" and up to {values[-1]}"
+    found = search_break_even(functools.partial(cost, attention), functools.partial(cost, against), values)
+    assert found is not None, "a cost that is not known is an error here"
+    (_, less), *turns = found.cheaper(attention, against)
+    verdict = f"{less} has less {of} at {symbol}={values[0]}"
+    verdict += "".join(f", {name} from {symbol}={at} on" for at, name in turns) or f" and up to {values[-1]}"
     others = {n: v for n, v in sizes.items() if n != symbol and (n != "G" or "G" in names)}
     given = ", ".join(f"{n}={v}" for n, v in others.items())
     return {
@@ -188,7 +182,7 @@ def target_break_even(
         "target": machine.target.name,
         "widths": machine.policy.name,
         "sizes": others,
-        "break_even": points,
+        "break_even": list(found.at),
         "verdict": f"{verdict} (on {machine.target.name}, {given}).",
     }
 

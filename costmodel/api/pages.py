@@ -1,25 +1,35 @@
-"""`costmodel report --html FILE`: what the figures need beyond the record, and the file itself."""
+"""A report as a page: what its figures need beyond the record, and the file itself."""
 
 from __future__ import annotations
 
 import platform
 import shlex
-import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from costmodel.api.graphs import Counted, Request, counted
+from costmodel.api.prices import Pricing
+from costmodel.api.subjects import Model
+from costmodel.compare.pictures import (
+    CoreAndWhole,
+    Pictures,
+    Roofline,
+    RooflineColumn,
+    RooflinePoint,
+    ShareColumn,
+    Shares,
+)
+from costmodel.compare.records import ReportRecord
 from costmodel.counting.records import flops
 from costmodel.counting.tally import attention_core
 from costmodel.errors import CostModelError
 from costmodel.files import write_output
-from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.cost import price
+from costmodel.mapping.cost import PARTS, price
 from costmodel.mapping.schedule import Schedule, schedule
-from costmodel.widths.assign import Typed, assign_widths
-from costmodel.widths.policy import Policy
+from costmodel.records import Json
+from costmodel.widths.assign import assign_widths
 from models.zoo.presets import PRESETS
 
 # Lengths at which the share of attention is drawn; a preset's positions cut them off.
@@ -28,51 +38,54 @@ SHARE_LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 
 def pictures_record(
     request: Request,
-    record: dict[str, Any],
-    results: list[Counted],
-    policy: Policy | None,
+    record: ReportRecord,
+    results: Sequence[Counted],
+    pricing: Pricing,
     target: str | None,
-    machine: Accelerator | None,
-    timing: str,
     store: Path | None,
-) -> dict[str, Any]:
+) -> Pictures:
     """Roofline, shares at other lengths, front: numbers that only the figures show."""
-    names = [c["attention"] for c in record["columns"]]
-    made: dict[str, Any] = {}
-    if machine is not None and policy is not None:
-        made |= {"clock_mhz": machine.clock_mhz, "table": machine.table}
-        columns = []
-        for result in results:
-            typed = assign_widths(result.graph, policy)
-            columns.append(roofline_column(schedule(typed, machine, timing)))
-        name = str(target).partition(":")[0]
-        made["roofline"] = {
-            "target": machine.name,
-            "file": name if name.endswith(".toml") else f"costmodel/hardware/targets/{name}.toml",
-            "pairs_per_cycle": machine.array.pes,
-            "dram_bytes_per_cycle": machine.bandwidth_mb_s / machine.clock_mhz,
-            "columns": columns,
-        }
+    names = [c.attention for c in record.columns]
+    made = Pictures()
+    if pricing.target is not None and pricing.policy is not None:
+        roofline = roofline_of(results, pricing, str(target))
+        made = Pictures(clock_mhz=pricing.target.clock_mhz, table=pricing.target.table, roofline=roofline)
     lengths = lengths_of(request.model)
     if lengths and not request.as_run:
-        shares = [share_column(request, name, lengths, policy, machine, timing) for name in names]
-        made["shares"] = {"seq": lengths, "columns": shares}
+        shares = tuple(share_column(request, name, lengths, pricing) for name in names)
+        made = replace(made, shares=Shares(lengths, shares))
     if store is not None:
-        made["front"] = front_record(store, names)
+        made = replace(made, front=front_record(store, names))
     return made
 
 
-def lengths_of(model: str) -> list[int]:
-    preset = PRESETS.get(model)
+def lengths_of(model: Model) -> tuple[int, ...]:
+    preset = PRESETS.get(model) if isinstance(model, str) else None
     if preset is None or preset.fixed_seq is not None:
-        return []
-    return [s for s in SHARE_LENGTHS if s <= (preset.max_positions or SHARE_LENGTHS[-1])]
+        return ()
+    return tuple(s for s in SHARE_LENGTHS if s <= (preset.max_positions or SHARE_LENGTHS[-1]))
 
 
 # Roofline
 
 
-def roofline_column(planned: Schedule) -> dict[str, Any]:
+def roofline_of(results: Sequence[Counted], pricing: Pricing, target: str) -> Roofline:
+    """What the target can do, and each step with a product."""
+    machine, policy = pricing.target, pricing.policy
+    assert machine is not None, "a roofline is that of a target"
+    assert policy is not None, "on a target there are widths"
+    name = target.partition(":")[0]
+    planned = (schedule(assign_widths(r.graph, policy), machine, pricing.timing) for r in results)
+    return Roofline(
+        target=machine.name,
+        file=name if name.endswith(".toml") else f"costmodel/hardware/targets/{name}.toml",
+        pairs_per_cycle=machine.array.pes,
+        dram_bytes_per_cycle=machine.bandwidth_mb_s / machine.clock_mhz,
+        columns=tuple(map(roofline_column, planned)),
+    )
+
+
+def roofline_column(planned: Schedule) -> RooflineColumn:
     """Each kind of step with a product, and the whole: equal steps are one point."""
     kinds: dict[tuple[str, bool, int, int, int], list[str]] = {}
     for step in planned.steps:
@@ -82,58 +95,51 @@ def roofline_column(planned: Schedule) -> dict[str, Any]:
     points = [point(modules, *key) for key, modules in kinds.items()]
     pairs = sum(step.array_pairs for step in planned.steps)
     bits = sum(step.read_bits + step.write_bits for step in planned.steps)
-    return {"points": [*points, point(["all steps"], "model", False, pairs, bits, planned.cycles)]}
+    return RooflineColumn((*points, point(["all steps"], "model", False, pairs, bits, planned.cycles)))
 
 
-def point(modules: list[str], op: str, core: bool, pairs: int, bits: int, cycles: int) -> dict[str, Any]:
-    return {
-        "op": op,
-        "core": core,
-        "modules": modules,
-        "times": len(modules),
-        "pairs": pairs,
-        "dram_bytes": bits / 8,
-        "cycles": cycles,
-        "pairs_per_byte": 8 * pairs / bits if bits else None,
-        "pairs_per_cycle": pairs / cycles,
-    }
+def point(modules: Sequence[str], op: str, core: bool, pairs: int, bits: int, cycles: int) -> RooflinePoint:
+    return RooflinePoint(
+        op=op,
+        core=core,
+        modules=tuple(modules),
+        times=len(modules),
+        pairs=pairs,
+        dram_bytes=bits / 8,
+        cycles=cycles,
+        pairs_per_byte=8 * pairs / bits if bits else None,
+        pairs_per_cycle=pairs / cycles,
+    )
 
 
 # Shares
 
 
-def share_column(
-    request: Request,
-    name: str,
-    lengths: list[int],
-    policy: Policy | None,
-    machine: Accelerator | None,
-    timing: str,
-) -> dict[str, Any]:
-    """[core, whole] at each length: multiplications, operations and, on a target, cycles and energy."""
-    made: dict[str, list[list[float]]] = {"mul": [], "flops": []}
+def share_column(request: Request, name: str, lengths: Iterable[int], pricing: Pricing) -> ShareColumn:
+    """Core and whole at each length: multiplications, operations and, on a target, cycles and energy."""
+    mul, operations, cycles, energy = [], [], [], []
     for seq in lengths:
         found = counted(replace(request, seq=seq), name)
         inside = attention_core(found.graph)
-        per_node = list(zip(found.tally.per_node, inside, strict=True))
-        made["mul"].append([sum(c.mul for c, core in per_node if core), found.tally.counts.mul])
-        made["flops"].append([sum(flops(c) for c, core in per_node if core), flops(found.tally.counts)])
-        if machine is None or policy is None:
+        core = [c for c, is_core in zip(found.tally.per_node, inside, strict=True) if is_core]
+        mul.append(CoreAndWhole(sum(c.mul for c in core), found.tally.counts.mul))
+        operations.append(CoreAndWhole(sum(map(flops, core)), flops(found.tally.counts)))
+        if pricing.target is None or pricing.policy is None:
             continue
-        typed: Typed = assign_widths(found.graph, policy)
-        cost = price(typed, schedule(typed, machine, timing))
-        core_cycles = sum(cost.schedule.steps[i].cycles for i in cost.core_places)
-        made.setdefault("cycles", []).append([core_cycles, cost.cycles])
-        core, whole = cost.sum_of(("array", "vector", "buffer", "dram"), cost.core_places), cost.energy
-        if core is not None and whole is not None:
-            made.setdefault("energy_pj", []).append([core.nominal_pj, whole.nominal_pj])
-    return made
+        typed = assign_widths(found.graph, pricing.policy)
+        cost = price(typed, schedule(typed, pricing.target, pricing.timing))
+        places = cost.core_places
+        cycles.append(CoreAndWhole(sum(cost.schedule.steps[i].cycles for i in places), cost.cycles))
+        part, whole = cost.sum_of(PARTS, places), cost.energy
+        if part is not None and whole is not None:
+            energy.append(CoreAndWhole(part.nominal_pj, whole.nominal_pj))
+    return ShareColumn(tuple(mul), tuple(operations), tuple(cycles) or None, tuple(energy) or None)
 
 
 # Sweep
 
 
-def front_record(path: Path, names: list[str]) -> dict[str, Any]:
+def front_record(path: Path, names: Sequence[str]) -> Json:
     """The front of a store, and a sample of the other points by equal steps.
 
     Raises:
@@ -148,7 +154,7 @@ def front_record(path: Path, names: list[str]) -> dict[str, Any]:
     finally:
         store.connection.close()
     if not points.feasible.any():
-        raise CostModelError(f"--store {path}: no feasible point yet; sweep on, or loosen the constraints")
+        raise CostModelError(f"`store={path}` has no feasible point yet: sweep on, or loosen the constraints")
     made = figure_record(path, store.space, points)
     attentions = made["attentions"]
     known = {n.split(":")[0]: i for i, n in enumerate(names)} | {n: i for i, n in enumerate(names)}
@@ -160,7 +166,22 @@ def front_record(path: Path, names: list[str]) -> dict[str, Any]:
 # The file
 
 
-def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
+def page_command(model: Model, options: Mapping[str, object]) -> str:
+    """The command that makes the same page; of a model that has no name, what to call in Python."""
+    if not isinstance(model, str):
+        return f"costmodel.report(<{type(model).__name__}>, ...)"
+    words = ["costmodel", "report", model]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        words += [
+            word for each in values for word in ([f"--{name}"] if each is True else [f"--{name}", str(each)])
+        ]
+    return shlex.join(words)
+
+
+def write_page(path: Path, record: ReportRecord, notes: Iterable[str], command: str) -> None:
     """The page of a record with its pictures, written whole or not at all."""
     from costmodel.show.figures import figures_of
     from costmodel.show.machine_figures import machine_figures
@@ -168,16 +189,16 @@ def write_page(path: Path, record: dict[str, Any], notes: list[str]) -> None:
     from costmodel.show.sweep_figures import front_figure
 
     pictures = [*figures_of(record), *machine_figures(record)]
-    if "front" in record["pictures"]:
-        pictures.append(front_figure(record["pictures"]["front"]))
+    if record.pictures is not None and record.pictures.front is not None:
+        pictures.append(front_figure(record.pictures.front))
     pictures.sort(key=lambda picture: ORDER.index(picture.key))
     page = Page(
         title=title_of(record),
         lead=lead_of(record),
-        names=tuple(c["attention"] for c in record["columns"]),
+        names=tuple(c.attention for c in record.columns),
         glance=glance_grid(record),
         notes=tuple(notes),
-        command=shlex.join(["costmodel", *sys.argv[1:]]),
+        command=command,
         date=date.today().isoformat(),
         python=platform.python_version(),
     )

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
+from costmodel.api.graphs import Request
 from costmodel.api.results import Price
-from costmodel.api.subjects import Model, counted_of
-from costmodel.compare.machine import arithmetic_record, machine_record, widths_record
+from costmodel.api.subjects import Model, check_choice, counted_of
+from costmodel.compare.machine import machine_record, widths_record
+from costmodel.compare.records import PriceRecord
 from costmodel.counting.records import count_record
 from costmodel.errors import CostModelError
+from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
-from costmodel.records import encode
-from costmodel.show import machine_tables
-from costmodel.show.grid import sizes_of
+from costmodel.show.machine_tables import price_document
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import assign_widths
-from costmodel.widths.policy import parse_policy
+from costmodel.widths.policy import Policy, parse_policy
 
 TABLES = ("horowitz45", "jouppi7")
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """At which widths, and where, a report prices its mechanisms; None where that was not asked for."""
+
+    policy: Policy | None
+    target: Accelerator | None
+    timing: str
 
 
 def price(
@@ -33,10 +43,12 @@ def price(
     target: str | None = None,
     table: str | Sequence[str] | None = None,
     timing: str = "array",
+    inputs: Any = None,
 ) -> Price:
     """What one model costs at some widths: its arithmetic under tables, and on a target all of it.
 
     Args:
+        model: as of `trace`; a torch module comes with `inputs`.
         target: such as `edge-asic`, `edge-asic:array=16x16,buffer_kib=128`, or a file FILE.toml. Rows are
             then the steps of its schedule; without one they are operations by width.
         table: tables of the arithmetic, horowitz45 by default. With a target one table in place of its
@@ -49,55 +61,36 @@ def price(
     >>> cost.to_rows()[0]["op"]
     'gather+add+layer_norm+requantise'
     """
-    if timing not in CONVENTIONS:
-        raise CostModelError(f"timing = {timing!r} is not one of {', '.join(CONVENTIONS)}")
+    check_choice("timing", timing, CONVENTIONS)
     policy = parse_policy(widths)
     machine = load_target(with_table(target, table)) if target else None
-    tables = tuple([table] if isinstance(table, str) else table or (machine.table if machine else TABLES[0],))
-    for name in filter(None, tables):
+    names = [table] if isinstance(table, str) else table or [machine.table if machine else TABLES[0]]
+    tables = tuple(name for name in names if name)
+    for name in tables:
         load_table(name)
-    found = counted_of(model, attention, seq, batch)
+    found = counted_of(Request(model, batch, seq), attention, inputs)
     typed = assign_widths(found.graph, policy)
     subject = found.subject
-    record: dict[str, Any] = {
-        "model": subject.model,
-        "attention": subject.attention,
-        "batch": subject.batch,
-        "seq": subject.seq,
-        "widths": widths_record(typed),
-    }
-    record["widths"]["energy_pj"] = arithmetic_record(typed, tuple(filter(None, tables)))
-    counts = encode(count_record(subject, found.graph, found.tally, "kind"))
-    title = f"{subject.model}, {sizes_of(record['batch'], record['seq'])}"
-    if machine is None:
-        grid = machine_tables.width_grid([record])
-        rows = tuple(
-            {"op": op, "type": kind, "operations": n}
-            for op, kinds in record["widths"]["counts"].items()
-            for kind, n in kinds.items()
-        )
-        grids = (replace(grid, title=title + grid.title),)
-        return Price(record, rows, grids, tuple(machine_tables.width_notes([record])))
-    planned = schedule(typed, machine, timing)
-    record["machine"] = machine_record(typed, planned)
-    columns = [counts | record]
-    first, *others = machine_tables.machine_grids(columns)
-    notes = machine_tables.machine_notes(columns, [], machine)
-    rows = tuple(map(flat_step, record["machine"]["steps"]))
-    return Price(record, rows, (replace(first, title=title + first.title), *others), tuple(notes))
+    record = PriceRecord(
+        model=subject.model,
+        attention=subject.attention,
+        batch=subject.batch,
+        seq=subject.seq,
+        widths=widths_record(typed, tables),
+        machine=None if machine is None else machine_record(typed, schedule(typed, machine, timing)),
+    )
+    count = count_record(subject, found.graph, found.tally, "kind")
+    return Price(record, price_document(record, count, machine), count)
 
 
 def with_table(target: str, table: str | Sequence[str] | None) -> str:
+    """A target with its own table, or with one in its place.
+
+    Raises:
+        CostModelError: several tables.
+    """
     if table is None:
         return target
     if not isinstance(table, str):
-        raise CostModelError("on a target there is one table: give its name as text")
+        raise CostModelError("on a `target` there is one table: give the name of one as `table`")
     return f"{target}{',' if ':' in target else ':'}table={table}"
-
-
-def flat_step(step: dict[str, Any]) -> dict[str, Any]:
-    """A step of a schedule as one row; energy nominal."""
-    row = {key: value for key, value in step.items() if not isinstance(value, dict | list)}
-    energy = step["energy_pj"]
-    row |= {f"{level}_bytes": n for level, n in step["bytes"].items()}
-    return row | {"energy_pj": None if energy is None else energy[0]}

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from costmodel.api.graphs import Counted, Request, counted
-from costmodel.api.prices import TABLES
+from costmodel.api.prices import TABLES, Pricing
 from costmodel.api.results import Report
-from costmodel.api.subjects import of_model
-from costmodel.compare.break_even import break_even_seq
+from costmodel.api.subjects import Model, check_choice, check_whole, counted_of
+from costmodel.compare.break_even import BreakEvens, search_break_even
 from costmodel.compare.evaluation import Evaluation
-from costmodel.compare.machine import arithmetic_record, cycles_and_energy, machine_record, widths_record
+from costmodel.compare.machine import cycles_and_energy, machine_record, widths_record
+from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.compare.tables import verdict_over_tables
 from costmodel.compare.verdict import report_record
-from costmodel.counting.energy import energy_record
+from costmodel.counting.energy import table_energy
 from costmodel.counting.records import count_record
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
-from costmodel.records import encode
-from costmodel.show import grid, machine_tables, report_tables
+from costmodel.show.report_screen import report_document
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import Policy, parse_policy
 from models.zoo.presets import PRESETS
 
+ATTENTIONS = ("dot", "inhibitor")
+# Lengths between which break-even points are looked for.
+LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
+
 
 def report(
-    model: str,
-    attentions: Sequence[str] = ("dot", "inhibitor"),
+    model: Model,
+    attentions: Sequence[str] | None = None,
     seq: int | None = None,
     batch: int = 1,
     tables: Sequence[str] = TABLES,
@@ -45,169 +49,151 @@ def report(
     data_dir: str | Path | None = None,
     limit: int | None = None,
     stored: bool = False,
+    device: str = "meta",
+    dtype: str = "float32",
+    as_run: bool = False,
+    allow_unknown: bool = False,
+    html: str | Path | None = None,
+    store: str | Path | None = None,
+    details: bool = False,
+    inputs: Any = None,
 ) -> Report:
     """Mechanisms side by side: operations, bytes, energy under tables, and the share of the attention core.
 
     Args:
+        model: as of `trace`; a torch module comes with `inputs`.
+        attentions: mechanisms, `dot` and `inhibitor` by default. A model of your own (`package.module:function`,
+            a torch module, a `Trace`) has its own and takes none.
         operands_in: memory of the tables that every operand comes from and goes to.
         widths, target, timing: also cycles, bytes at each level, energy by part, area, break-even in S.
         task: accuracy, too, of the checkpoints that ship, measured now on `limit` sentences; or as `stored`.
+        html: also a page of figures, one file that works offline; `store` adds the front of a sweep to it.
+        details: print every table and note, not the first screen.
 
     Rows are one figure a mechanism: attention, figure, unit, value, and the core's part of it.
 
     >>> import costmodel as cm
     >>> result = cm.report("distilbert", seq=128)
-    >>> [c["attention_core"]["counts"]["exp"] for c in result.to_dict()["columns"]]
+    >>> [column.count.attention_core.counts["exp"] for column in result.columns]
     [1179648, 0]
-    >>> result.notes[0][:72]
+    >>> result.summary[:72]
     'At S=128 the attention core of dot holds 2.7 % of the multiplications of'
     """
-    from costmodel.api.graphs import Request, counted
-    from costmodel.show import accuracy_tables
-
-    of_model(model, seq, batch)
-    if timing not in CONVENTIONS:
-        raise CostModelError(f"timing = {timing!r} is not one of {', '.join(CONVENTIONS)}")
-    if isinstance(attentions, str) or not attentions:
-        raise CostModelError("attentions is a list of mechanisms, such as ['dot', 'inhibitor']")
+    check_choice("timing", timing, CONVENTIONS)
+    check_whole("limit", limit)
+    if store is not None and html is None:
+        raise CostModelError("`store` goes with `html`: the page shows its Pareto front")
     if task is None and (data_dir is not None or limit is not None or stored):
-        raise CostModelError("data_dir, limit and stored go with task")
-    names, tables = tuple(attentions), tuple(tables)
+        raise CostModelError("`data_dir`, `limit` and `stored` go with `task`")
     for name in tables:
         table = load_table(name)
         if operands_in is not None:
             table.memory(operands_in)
-    machine = load_target(target) if target else None
-    request = Request(model, batch, seq, "float32", "meta", False, False)
+    machine = load_target(target) if target is not None else None
+    asked = "w8a8" if widths is None and machine is not None else widths
+    pricing = Pricing(None if asked is None else parse_policy(asked), machine, timing)
+    if pricing.policy and as_run:
+        raise CostModelError("`widths` and `target` price the mathematics; they do not go with `as_run`")
+    request = Request(model, batch, seq, dtype, device, as_run, allow_unknown)
+    names = mechanisms_of(request, attentions)
     if task is not None:
         names = trained_mechanisms(request, task, names, stored)
-    results = [counted(request, name) for name in names]
-    columns = []
-    for result in results:
-        column = encode(count_record(result.subject, result.graph, result.tally, "kind"))
-        energies = {t: energy_record(result.graph, result.tally, t, operands_in) for t in tables}
-        columns.append(column | {"energy_pj": energies})
-    record = report_record(columns)
-    grids, notes = report_tables.report_grids(record), report_tables.report_notes(record)
-    if widths or machine:
-        policy = parse_policy(widths or "w8a8")
-        added = add_machine(request, record, results, policy, machine, timing, tables)
-        grids, notes = [*grids, *added[0]], [*notes, *added[1]]
+    results = [counted_of(request, name, inputs) for name in names]
+    record = costs_record(request, results, tuple(tables), operands_in, pricing)
     if task is not None:
         folder = None if data_dir is None else Path(data_dir)
-        measured = accuracies(task, names, widths or "w8a8", folder, limit, stored)
-        record["accuracy"] = encode(measured)
-        grids.append(accuracy_tables.accuracy_grid(measured))
-        notes += accuracy_tables.accuracy_notes(measured)
-    return Report(record, tuple(report_rows(record)), tuple(grids), tuple(notes))
+        kinds = tuple(c.attention for c in record.columns)
+        record = replace(record, accuracy=accuracies(task, kinds, asked or "w8a8", folder, limit, stored))
+    if html is not None:
+        from costmodel.api.pages import page_command, pictures_record, write_page
+
+        front = None if store is None else Path(store)
+        record = replace(record, pictures=pictures_record(request, record, results, pricing, target, front))
+        given = {
+            "attention": attentions,
+            "batch": None if batch == 1 else batch,
+            "seq": seq,
+            "dtype": None if dtype == "float32" else dtype,
+            "device": None if device == "meta" else device,
+            "as-run": as_run,
+            "allow-unknown": allow_unknown,
+            "table": None if tuple(tables) == TABLES else tables,
+            "operands-in": operands_in,
+            "widths": widths,
+            "on": target,
+            "timing": None if timing == "array" else timing,
+            "task": task,
+            "data-dir": data_dir,
+            "limit": limit,
+            "stored": stored,
+            "store": store,
+            "html": html,
+        }
+        notes = report_document(record, machine, details=True).notes
+        write_page(Path(html), record, notes, page_command(model, given))
+    return Report(record, report_document(record, machine, details))
 
 
-def report_rows(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a figure and mechanism."""
-    rows = []
-
-    def add(column: dict[str, Any], figure: str, unit: str, value: Any, core: Any) -> None:
-        rows.append(
-            {"attention": column["attention"], "figure": figure, "unit": unit, "value": value, "core": core}
-        )
-
-    for column in record["columns"]:
-        core = column["attention_core"]
-        for name, n in column["counts"].items():
-            add(column, name, "operations", n, core["counts"].get(name, 0))
-        for name, n in column["bytes"].items():
-            add(column, f"{name}_bytes", "bytes", n, core["bytes"].get(name))
-        for table, energy in column["energy_pj"].items():
-            for part in ("arithmetic", "memory", "total"):
-                add(column, f"{part} under {table}", "pJ", energy[part], energy.get(f"core_{part}"))
-        machine = column.get("machine")
-        if machine:
-            add(column, "cycles", "cycles", machine["cycles"], machine["core_cycles"])
-            for part, energy in machine["energy_pj"].items():
-                inside = machine["core_energy_pj"][part]
-                add(column, f"{part} on target", "pJ", energy and energy[0], inside and inside[0])
-    return rows
+# Columns
 
 
-# Lengths between which break-even points are looked for.
-LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
+def mechanisms_of(request: Request, attentions: Sequence[str] | None) -> tuple[str | None, ...]:
+    """The mechanisms to compare; None is that of the user's own model.
+
+    Raises:
+        CostModelError: no list, or a list for a model that has its own.
+    """
+    if isinstance(attentions, str) or (attentions is not None and not attentions):
+        raise CostModelError("`attentions` is a list of mechanisms, such as ['dot', 'inhibitor']")
+    if not is_own(request.model):
+        return ATTENTIONS if attentions is None else tuple(attentions)
+    if attentions is not None:
+        what = request.model if isinstance(request.model, str) else f"a {type(request.model).__name__}"
+        raise CostModelError(f"{what} has its own attention, which is the only column: leave out `attentions`")
+    return (None,)
 
 
-def add_machine(
+def is_own(model: Model) -> bool:
+    """Whether this is the user's own model, whose attention is in its code."""
+    return not isinstance(model, str) or (":" in model and model not in PRESETS)
+
+
+def costs_record(
     request: Request,
-    record: dict[str, Any],
-    results: list[Counted],
-    policy: Policy,
-    machine: Accelerator | None,
-    timing: str,
+    results: Sequence[Counted],
     tables: tuple[str, ...],
-) -> tuple[list[grid.Grid], list[str]]:
-    """Widths and, with a target, its costs; into the record, and as grids and notes."""
-    columns = record["columns"]
-    typed = [assign_widths(result.graph, policy) for result in results]
-    for column, each in zip(columns, typed, strict=True):
-        column["widths"] = widths_record(each)
-        column["widths"]["energy_pj"] = arithmetic_record(each, tables)
-    if machine is None:
-        return [machine_tables.width_grid(columns)], machine_tables.width_notes(columns)
-    planned = [schedule(each, machine, timing) for each in typed]
-    for column, each, plan in zip(columns, typed, planned, strict=True):
-        column["machine"] = machine_record(each, plan)
-    rows = verdict_over_tables(typed, planned)
-    record["machine_verdict"] = rows
-    grids = machine_tables.machine_grids(columns)
-    notes = machine_tables.machine_notes(columns, rows, machine)
-    if rows:
-        grids.append(machine_tables.verdict_grid(columns, rows))
-    names = [result.subject.attention for result in results]
-    record["break_even_seq"] = break_even(request, names, policy, machine, timing)
-    notes += machine_tables.break_even_notes(record["break_even_seq"], columns)
-    return grids, notes
+    operands_in: str | None,
+    pricing: Pricing,
+) -> ReportRecord:
+    """Counts and energies of each mechanism, at widths and on a target where that was asked for."""
+    typed = [] if pricing.policy is None else [assign_widths(r.graph, pricing.policy) for r in results]
+    target, timing = pricing.target, pricing.timing
+    planned = [] if target is None else [schedule(each, target, timing) for each in typed]
+    columns = [
+        ReportColumn(
+            count=count_record(r.subject, r.graph, r.tally, "kind"),
+            energy_pj={name: table_energy(r.graph, r.tally, name, operands_in) for name in tables},
+            widths=widths_record(typed[i], tables) if typed else None,
+            machine=machine_record(typed[i], planned[i]) if planned else None,
+        )
+        for i, r in enumerate(results)
+    ]
+    record = report_record(columns)
+    if target is None or pricing.policy is None:
+        return record
+    names = [column.attention for column in columns]
+    return replace(
+        record,
+        machine_verdict=verdict_over_tables(names, typed, planned),
+        break_even_seq=break_evens(request, names, pricing.policy, target, timing),
+    )
 
 
-# Accuracy
-
-
-def trained_mechanisms(request: Request, task: str, attentions: tuple[str, ...], stored: bool) -> tuple[str, ...]:
-    """The mechanisms of the checkpoints that were measured, with their options: they are what is counted, too."""
-    from models.attention.mechanisms import Mechanism
-    from models.tasks.data import TASKS
-    from models.zoo.students import mechanism_of, stored_result, student
-
-    if task not in TASKS:
-        raise CostModelError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
-    if request.model != "minilm-distilbert":
-        raise CostModelError(f"--task: the checkpoints that ship are of minilm-distilbert, not of {request.model}")
-    if stored:
-        return tuple(stored_result(task, name).attention for name in attentions)
-    return tuple(str(Mechanism(**mechanism_of(student(task, name)))) for name in attentions)
-
-
-def accuracies(
-    task: str, attentions: tuple[str, ...], widths: str, data_dir: Path | None, limit: int | None, stored: bool
-) -> list[Evaluation]:
-    """Of each mechanism its accuracy in floats and in bits: measured now, or as it was stored."""
-    from costmodel.api.stored import stored_evaluation
-    from models.zoo.students import student
-
-    if stored:
-        return [replace(stored_evaluation(task, name), stored=True) for name in attentions]
-    from costmodel.api.evaluations import measure
-    from costmodel.api.session import Session
-
-    found = []
-    for name in attentions:
-        session = Session(str(student(task, name)), None)
-        record, _ = measure(session, task, None, data_dir, (widths,), limit)
-        found.append(replace(record, stored=False))
-    return found
-
-
-def break_even(
-    request: Request, names: list[str], policy: Policy, machine: Accelerator, timing: str
-) -> dict[str, dict[str, Any]]:
+def break_evens(
+    request: Request, names: Sequence[str], policy: Policy, target: Accelerator, timing: str
+) -> dict[str, BreakEvens]:
     """Of each other mechanism the sequence lengths from which on it is cheaper, or no longer, than the first."""
-    preset = PRESETS.get(request.model)
+    preset = PRESETS.get(request.model) if isinstance(request.model, str) else None
     if preset is None or preset.fixed_seq is not None or len(names) < 2:
         return {}
     longest = preset.max_positions or LENGTHS[-1]
@@ -218,21 +204,62 @@ def break_even(
         if (attention, seq) not in known:
             result = counted(replace(request, seq=seq), attention)
             each: Typed = assign_widths(result.graph, policy)
-            known[attention, seq] = cycles_and_energy(each, schedule(each, machine, timing))
+            known[attention, seq] = cycles_and_energy(each, schedule(each, target, timing))
         return known[attention, seq]
 
-    found: dict[str, dict[str, Any]] = {}
+    def cost_of(attention: str, place: int) -> Callable[[int], float | None]:
+        return lambda seq: costs(attention, seq)[place]
+
+    found = {}
     for other in names[1:]:
-        found[other] = {"lengths": [lengths[0], lengths[-1]]}
-        for place, what in enumerate(("cycles", "energy_pj")):
-            if costs(other, lengths[0])[place] is None:
-                continue
-
-            def difference(seq: int, place: int = place, other: str = other) -> float:
-                return float((costs(other, seq)[place] or 0) - (costs(names[0], seq)[place] or 0))
-
-            found[other][what] = {
-                "at": break_even_seq(difference, lengths),
-                "cheaper_at_first": difference(lengths[0]) < 0,
-            }
+        cycles, energy = (
+            search_break_even(cost_of(names[0], place), cost_of(other, place), lengths) for place in (0, 1)
+        )
+        found[other] = BreakEvens((lengths[0], lengths[-1]), cycles, energy)
     return found
+
+
+# Accuracy
+
+
+def trained_mechanisms(
+    request: Request, task: str, attentions: tuple[str | None, ...], stored: bool
+) -> tuple[str, ...]:
+    """The mechanisms of the checkpoints that were measured, with their options: they are what is counted, too.
+
+    Raises:
+        CostModelError: no such task, or no checkpoint of this model.
+    """
+    from models.attention.mechanisms import Mechanism
+    from models.tasks.data import TASKS
+    from models.zoo.students import mechanism_of, stored_result, student
+
+    if task not in TASKS:
+        raise CostModelError(f"unknown `task={task}`; known: {', '.join(TASKS)}")
+    names = [name for name in attentions if name is not None]
+    if request.model != "minilm-distilbert" or not names:
+        what = request.model if isinstance(request.model, str) else f"a {type(request.model).__name__}"
+        raise CostModelError(f"`task`: the checkpoints that ship are of minilm-distilbert, not of {what}")
+    if stored:
+        return tuple(stored_result(task, name).attention for name in names)
+    return tuple(str(Mechanism(**mechanism_of(student(task, name)))) for name in names)
+
+
+def accuracies(
+    task: str, attentions: tuple[str, ...], widths: str, data_dir: Path | None, limit: int | None, stored: bool
+) -> tuple[Evaluation, ...]:
+    """Of each mechanism its accuracy in floats and in bits: measured now, or as it was stored."""
+    from costmodel.api.stored import stored_evaluation
+    from models.zoo.students import student
+
+    if stored:
+        return tuple(replace(stored_evaluation(task, name), stored=True) for name in attentions)
+    from costmodel.api.evaluations import measure
+    from costmodel.api.session import Session
+
+    found = []
+    for name in attentions:
+        session = Session(str(student(task, name)), None)
+        record, _ = measure(session, task, None, data_dir, (widths,), limit)
+        found.append(replace(record, stored=False))
+    return tuple(found)

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
+from costmodel.compare.machine import MachineRecord, PartEnergies
+from costmodel.counting.records import CountRecord
 from costmodel.counting.tally import layer_of
 from costmodel.errors import CostModelError
 from costmodel.ops.counts import LABELS
+from costmodel.records import INLINE
+from costmodel.technology.tables import Energy
 
 PARTS = {"array": "PE array", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
 AREAS = {"pe": "PE array", "vector": "vector unit", "buffer": "buffer"}
+LEVELS = {
+    "dram_read": "DRAM read",
+    "dram_write": "DRAM write",
+    "buffer_read": "buffer read",
+    "buffer_write": "buffer write",
+}
 REST = ", the rest"
 CORE = ", attention core"
 
@@ -37,44 +47,36 @@ class Breakdown:
     sections: tuple[Section, ...]
 
 
-def breakdown(column: Mapping[str, Any], name: str) -> Breakdown:
-    """Sections of a column of a report's record, as `costmodel report --format json` writes it.
-
-    Raises:
-        CostModelError: the column lacks what a report's column has.
-    """
-    try:
-        return Breakdown(name, tuple(sections(column)))
-    except (AttributeError, KeyError, TypeError, IndexError, ValueError):
-        raise CostModelError(
-            f"{name} is no column of a report; write it by `costmodel report --format json`"
-        ) from None
+def breakdown(name: str, count: CountRecord, machine: MachineRecord | None) -> Breakdown:
+    """Sections of one mechanism: operations, and on a machine what it takes there."""
+    inside = count.attention_core.counts
+    operations = split_parts({LABELS[k]: (n, inside.get(k, 0)) for k, n in count.counts.items()})
+    found = () if machine is None else tuple(machine_sections(machine))
+    return Breakdown(name, (*found, Section("operations", "", operations)))
 
 
-def sections(column: Mapping[str, Any]) -> Iterable[Section]:
-    machine = column.get("machine")
-    if machine:
-        yield from machine_sections(machine)
-    inside = column["attention_core"]["counts"]
-    counts = split_parts({LABELS[k]: (n, inside.get(k, 0)) for k, n in column["counts"].items()})
-    yield Section("operations", "", counts)
-
-
-def machine_sections(machine: Mapping[str, Any]) -> Iterable[Section]:
-    whole, core = machine["energy_pj"], machine["core_energy_pj"]
-    steps = machine["steps"]
-    if whole["total"] is not None:
-        parts = {label: (whole[part][0] / 1e6, core[part][0] / 1e6) for part, label in PARTS.items()}
+def machine_sections(machine: MachineRecord) -> Iterable[Section]:
+    whole, core = machine.energy_pj, machine.core_energy_pj
+    if whole.total is not None:
+        parts = {label: (part_uj(whole, part), part_uj(core, part)) for part, label in PARTS.items()}
         yield Section("energy by part", "µJ", split_parts(parts))
-        layers = machine["energy_by_layer_pj"].items()
-        yield Section("energy by layer", "µJ", {name: e[0] / 1e6 for name, e in layers})
-    yield Section("cycles by part", "cycles", summed((step["op"], step["cycles"]) for step in steps))
-    yield Section("cycles by layer", "cycles", summed((layer_of(s["module"]), s["cycles"]) for s in steps))
-    moved, inner = machine["bytes"], machine["core_bytes"]
-    levels = {key.replace("_", " ").replace("dram", "DRAM"): (n, inner[key]) for key, n in moved.items()}
+        yield Section("energy by layer", "µJ", {n: microjoules(e) for n, e in machine.energy_by_layer_pj.items()})
+    yield Section("cycles by part", "cycles", summed((step.op, step.cycles) for step in machine.steps))
+    layers = ((layer_of(step.module), step.cycles) for step in machine.steps)
+    yield Section("cycles by layer", "cycles", summed(layers))
+    levels = {label: (getattr(machine.bytes, k), getattr(machine.core_bytes, k)) for k, label in LEVELS.items()}
     yield Section("bytes by level", "B", split_parts(levels))
-    if machine["area_mm2"]:
-        yield Section("area by part", "mm²", {label: machine["area_mm2"][k] for k, label in AREAS.items()})
+    if machine.area_mm2:
+        areas = {label: getattr(machine.area_mm2, k) for k, label in AREAS.items()}
+        yield Section("area by part", "mm²", areas)
+
+
+def microjoules(energy: Energy | None) -> float:
+    return 0.0 if energy is None else energy.nominal_pj / 1e6
+
+
+def part_uj(energies: PartEnergies, part: str) -> float:
+    return microjoules(getattr(energies, part))
 
 
 def split_parts(parts: Mapping[str, tuple[float, float]]) -> dict[str, float]:
@@ -93,32 +95,74 @@ def summed(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
-def difference(a: Breakdown, b: Breakdown) -> dict[str, Any]:
+# Differences
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """A quantity of both points, and how much more B takes."""
+
+    a: float
+    b: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class PartDifference:
+    """One part of a section."""
+
+    part: str
+    amounts: Annotated[Amounts, INLINE]
+    share: float | None  # of the difference of the totals; None where these are equal
+
+
+@dataclass(frozen=True)
+class SectionDifference:
+    """One quantity, its parts by the size of their difference."""
+
+    title: str
+    unit: str
+    rows: tuple[PartDifference, ...]
+    total: Amounts
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two points, section by section."""
+
+    a: str
+    b: str
+    sections: tuple[SectionDifference, ...]
+    only_one_has: tuple[str, ...]  # sections
+
+
+def difference(a: Breakdown, b: Breakdown) -> Difference:
     """Per section and part: A, B, B - A, and its share of the difference of the totals; largest first.
 
-    Only sections that both have. Shares are None where the totals are equal.
+    Only sections that both have.
 
     Raises:
         CostModelError: no section is in both.
     """
     others = {s.title: s for s in b.sections}
-    found = [section_record(s, others[s.title]) for s in a.sections if s.title in others]
+    found = tuple(section_difference(s, others[s.title]) for s in a.sections if s.title in others)
     missing = sorted({s.title for s in a.sections} ^ set(others))
     if not found:
         raise CostModelError(f"{a.name} and {b.name} have nothing to compare")
-    return {"a": a.name, "b": b.name, "sections": found, "only_one_has": missing}
+    return Difference(a.name, b.name, found, tuple(missing))
 
 
-def section_record(a: Section, b: Section) -> dict[str, Any]:
-    names = list(dict.fromkeys([*a.parts, *b.parts]))
-    total = {"a": sum(a.parts.values()), "b": sum(b.parts.values())}
-    change = total["b"] - total["a"]
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        before, after = a.parts.get(name, 0), b.parts.get(name, 0)
-        if before or after:
-            moved = after - before
-            row: dict[str, Any] = {"part": name, "a": before, "b": after, "difference": moved}
-            rows.append(row | {"share": moved / change if change else None})
-    rows.sort(key=lambda row: -abs(row["difference"]))
-    return {"title": a.title, "unit": a.unit, "rows": rows, "total": total | {"difference": change}}
+def section_difference(a: Section, b: Section) -> SectionDifference:
+    total = amounts(sum(a.parts.values()), sum(b.parts.values()))
+    rows = []
+    for name in dict.fromkeys([*a.parts, *b.parts]):
+        found = amounts(a.parts.get(name, 0), b.parts.get(name, 0))
+        if found.a or found.b:
+            part = found.difference / total.difference if total.difference else None
+            rows.append(PartDifference(name, found, part))
+    rows.sort(key=lambda row: -abs(row.amounts.difference))
+    return SectionDifference(a.title, a.unit, tuple(rows), total)
+
+
+def amounts(a: float, b: float) -> Amounts:
+    return Amounts(a, b, b - a)

@@ -2,111 +2,240 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.occupancy import area_of, available, memory_prices, resources
+from costmodel.hardware.occupancy import Area, area_of, available, memory_prices, resources
 from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price, price_work
-from costmodel.mapping.schedule import Schedule
+from costmodel.mapping.schedule import Schedule, Step
+from costmodel.records import OPTIONAL, flat
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, add_up
 from costmodel.widths.assign import Typed, width_counts
 
-
-def span(energy: Energy | None) -> list[float] | None:
-    """Nominal, low, high in pJ."""
-    return None if energy is None else [energy.nominal_pj, energy.low_pj, energy.high_pj]
+# Widths
 
 
-def widths_record(typed: Typed) -> dict[str, Any]:
-    """Counts by operation and width, and sums that an accumulator might not hold."""
+@dataclass(frozen=True)
+class MayOverflow:
+    """Sums that an accumulator might not hold."""
+
+    op: str
+    exact_bits: int
+    accumulator_bits: int
+
+
+@dataclass(frozen=True)
+class ArithmeticEnergy:
+    """Energy of all arithmetic at the widths of each value, under one table."""
+
+    energy_pj: Energy | None  # None where a price lacks
+    interpolated: tuple[str, ...]  # operations whose width the table lacks
+    missing: Annotated[str | None, OPTIONAL] = None
+
+
+@dataclass(frozen=True)
+class WidthsRecord:
+    """Operations by width."""
+
+    policy: str
+    counts: dict[str, dict[str, int]]  # by operation, then by type
+    may_overflow: tuple[MayOverflow, ...]
+    energy_pj: dict[str, ArithmeticEnergy]  # by table
+
+
+def widths_record(typed: Typed, tables: Iterable[str]) -> WidthsRecord:
+    """Counts by operation and width, sums that an accumulator might not hold, energy under each table."""
     counts: dict[str, dict[str, int]] = {}
     for (op, kind), n in sorted(width_counts(typed).items()):
         counts.setdefault(op, {})[kind] = n
     overflows = {(o.op, o.exact_bits, o.accumulator_bits) for o in typed.overflows}
-    return {
-        "policy": typed.policy.name,
-        "counts": counts,
-        "may_overflow": [
-            {"op": op, "exact_bits": exact, "accumulator_bits": held} for op, exact, held in sorted(overflows)
-        ],
-    }
+    return WidthsRecord(
+        policy=typed.policy.name,
+        counts=counts,
+        may_overflow=tuple(MayOverflow(*found) for found in sorted(overflows)),
+        energy_pj={name: arithmetic_energy(typed, name) for name in tables},
+    )
 
 
-def machine_record(typed: Typed, planned: Schedule) -> dict[str, Any]:
-    """Cycles, bytes, energy, area of one model on one target, as `--format json` prints them."""
+def arithmetic_energy(typed: Typed, table_name: str) -> ArithmeticEnergy:
+    table = load_table(table_name)
+    works = [work for node in typed.work for work in node]
+    try:
+        return ArithmeticEnergy(add_up([price_work(table, works)]), interpolated(table, works))
+    except CostModelError as error:
+        return ArithmeticEnergy(None, (), str(error))
+
+
+# Machine
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Bytes at each level."""
+
+    dram_read: int
+    dram_write: int
+    buffer_read: int
+    buffer_write: int
+
+    @property
+    def dram(self) -> int:
+        return self.dram_read + self.dram_write
+
+
+@dataclass(frozen=True)
+class PartEnergies:
+    """Energy by part of the machine; None where nothing is published for the target."""
+
+    array: Energy | None
+    vector: Energy | None
+    buffer: Energy | None
+    dram: Energy | None
+    total: Energy | None
+
+
+@dataclass(frozen=True)
+class AreaRecord:
+    """Square millimetres of an ASIC."""
+
+    pe: float
+    vector: float
+    buffer: float
+    total: float
+
+
+@flat
+@dataclass(frozen=True)
+class Resource:
+    """What is used of an FPGA's resource; its JSON is [used, usable]."""
+
+    used: int
+    usable: int
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a schedule."""
+
+    op: str
+    module: str
+    start_cycle: int
+    cycles: int
+    array_cycles: int
+    vector_cycles: int
+    dma_cycles: int
+    tile: str
+    buffer_bytes: int  # that its tiles occupy
+    kept_bytes: int  # of activations that wait in the buffer meanwhile
+    bytes: Moved
+    energy_pj: Energy | None
+
+
+@dataclass(frozen=True)
+class MachineRecord:
+    """One model on one target."""
+
+    target: str
+    timing: str
+    array: str
+    dataflow: str
+    cycles: int
+    seconds: float
+    core_cycles: int  # of the attention core
+    roofline_cycles: int  # no schedule takes fewer
+    critical_path_cycles: int
+    stall_cycles: int  # in which neither array nor vector unit has work
+    utilisation: float
+    bytes: Moved
+    core_bytes: Moved
+    largest_tiles_bytes: int
+    largest_kept_bytes: int
+    energy_pj: PartEnergies
+    core_energy_pj: PartEnergies
+    energy_by_layer_pj: dict[str, Energy | None]
+    energy_by_op_pj: dict[str, Energy | None]
+    energy_delay_js: float | None
+    area_mm2: AreaRecord | None  # None for an FPGA
+    area_how: str | None
+    resources: dict[str, Resource]  # of an FPGA
+    on_vector_unit: tuple[str, ...]  # steps with products that no PE does
+    interpolated: tuple[str, ...]  # operations whose width the table lacks
+    memory_prices: tuple[str, ...]  # how they are known
+    steps: tuple[StepRecord, ...]
+
+
+def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
+    """Cycles, bytes, energy, area of one model on one target."""
     target = planned.target
     cost = price(typed, planned)
     core = cost.core_places
-    core_cycles = sum(planned.steps[i].cycles for i in core)
     area = area_of(target)
     memories = memory_prices(target)
-    used = resources(target)
-    moved = moved_bytes(planned.steps)
-    return {
-        "target": target.name,
-        "timing": planned.convention,
-        "array": f"{target.array.R}x{target.array.C}",
-        "dataflow": target.dataflow,
-        "cycles": cost.cycles,
-        "seconds": cost.seconds,
-        "core_cycles": core_cycles,
-        "roofline_cycles": cost.roofline_cycles,
-        "critical_path_cycles": critical_path_cycles(planned, typed),
-        "stall_cycles": sum(step.stall_cycles for step in planned.steps),
-        "utilisation": cost.utilisation,
-        "bytes": moved,
-        "core_bytes": moved_bytes(planned.steps[i] for i in core),
-        "largest_tiles_bytes": max(step.buffer_bytes for step in planned.steps),
-        "largest_kept_bytes": max(step.kept_bytes for step in planned.steps),
-        "energy_pj": {part: span(cost.sum_of([part])) for part in PARTS} | {"total": span(cost.energy)},
-        "core_energy_pj": {part: span(cost.sum_of([part], core)) for part in PARTS}
-        | {"total": span(cost.sum_of(PARTS, core))},
-        "energy_by_layer_pj": {name: span(energy) for name, energy in cost.by_layer().items()},
-        "energy_by_op_pj": {name: span(energy) for name, energy in cost.by_op().items()},
-        "energy_delay_js": cost.energy_delay_js,
-        "area_mm2": None
-        if area is None
-        else {"pe": area.pe_mm2, "vector": area.vector_mm2, "buffer": area.buffer_mm2, "total": area.total_mm2},
-        "area_how": None if area is None else area.how,
-        "resources": {name: [n, available(target.part)[name]] for name, n in used.items()} if target.part else {},
-        "on_vector_unit": sorted({s.op for s in planned.steps if s.pairs and not s.array_work}),
-        "interpolated": list(cost.interpolated),
-        "memory_prices": [] if memories is None else list(memories.how),
-        "steps": [step_record(cost, i) for i in range(len(planned.steps))],
-    }
+    usable = available(target.part) if target.part else {}
+    return MachineRecord(
+        target=target.name,
+        timing=planned.convention,
+        array=f"{target.array.R}x{target.array.C}",
+        dataflow=target.dataflow,
+        cycles=cost.cycles,
+        seconds=cost.seconds,
+        core_cycles=sum(planned.steps[i].cycles for i in core),
+        roofline_cycles=cost.roofline_cycles,
+        critical_path_cycles=critical_path_cycles(planned, typed),
+        stall_cycles=sum(step.stall_cycles for step in planned.steps),
+        utilisation=cost.utilisation,
+        bytes=moved(planned.steps),
+        core_bytes=moved(planned.steps[i] for i in core),
+        largest_tiles_bytes=max(step.buffer_bytes for step in planned.steps),
+        largest_kept_bytes=max(step.kept_bytes for step in planned.steps),
+        energy_pj=part_energies(cost),
+        core_energy_pj=part_energies(cost, core),
+        energy_by_layer_pj=cost.by_layer(),
+        energy_by_op_pj=cost.by_op(),
+        energy_delay_js=cost.energy_delay_js,
+        area_mm2=None if area is None else area_record(area),
+        area_how=None if area is None else area.how,
+        resources={name: Resource(n, usable[name]) for name, n in resources(target).items()},
+        on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
+        interpolated=cost.interpolated,
+        memory_prices=() if memories is None else memories.how,
+        steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
+    )
 
 
-def step_record(cost: Cost, i: int) -> dict[str, Any]:
+def moved(steps: Iterable[Step]) -> Moved:
+    return Moved(**moved_bytes(steps))
+
+
+def part_energies(cost: Cost, only: tuple[int, ...] | None = None) -> PartEnergies:
+    """Of all steps, or of those at some places."""
+    each = {part: cost.sum_of([part], only) for part in PARTS}
+    return PartEnergies(**each, total=cost.sum_of(PARTS, only))
+
+
+def area_record(area: Area) -> AreaRecord:
+    return AreaRecord(area.pe_mm2, area.vector_mm2, area.buffer_mm2, area.total_mm2)
+
+
+def step_record(cost: Cost, i: int) -> StepRecord:
     step = cost.schedule.steps[i]
-    return {
-        "op": step.op,
-        "module": step.module,
-        "start_cycle": step.start_cycle,
-        "cycles": step.cycles,
-        "array_cycles": step.array_cycles,
-        "vector_cycles": step.vector_cycles,
-        "dma_cycles": step.dma_cycles,
-        "tile": step.tile,
-        "buffer_bytes": step.buffer_bytes,
-        "kept_bytes": step.kept_bytes,
-        "bytes": moved_bytes([step]),
-        "energy_pj": span(cost.energies[i].total()),
-    }
-
-
-def arithmetic_record(typed: Typed, tables: tuple[str, ...]) -> dict[str, Any]:
-    """Energy of the arithmetic at the widths of each value, under each table; None where a price lacks."""
-    record: dict[str, Any] = {}
-    works = [work for node in typed.work for work in node]
-    for name in tables:
-        table = load_table(name)
-        try:
-            energy: Energy | None = add_up([price_work(table, works)])
-            record[name] = {"energy_pj": span(energy), "interpolated": list(interpolated(table, works))}
-        except CostModelError as error:
-            record[name] = {"energy_pj": None, "interpolated": [], "missing": str(error)}
-    return record
+    return StepRecord(
+        op=step.op,
+        module=step.module,
+        start_cycle=step.start_cycle,
+        cycles=step.cycles,
+        array_cycles=step.array_cycles,
+        vector_cycles=step.vector_cycles,
+        dma_cycles=step.dma_cycles,
+        tile=step.tile,
+        buffer_bytes=step.buffer_bytes,
+        kept_bytes=step.kept_bytes,
+        bytes=moved([step]),
+        energy_pj=cost.energies[i].total(),
+    )
 
 
 def cycles_and_energy(typed: Typed, planned: Schedule) -> tuple[float, float | None]:

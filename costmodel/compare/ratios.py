@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 
+from costmodel.technology.tables import Energy, add_up
 
-def ratio_range(before: dict[str, list[float]], after: dict[str, list[float]]) -> tuple[float, float]:
-    """Smallest and largest ratio of two sums of parts [low, nominal, high], each part at the same end in both."""
-    names = list(before | after)
 
-    def energy(parts: dict[str, list[float]], ends: dict[str, int]) -> float:
-        return sum(parts.get(name, [0, 0, 0])[end] for name, end in ends.items())
+@dataclass(frozen=True)
+class Ratio:
+    """One energy over another: below 1 the first of the two is less."""
 
-    corners = [dict(zip(names, ends, strict=True)) for ends in product((0, 2), repeat=len(names))]
+    nominal: float
+    low: float
+    high: float
+
+
+def ratio_of(after: Mapping[str, Energy], before: Mapping[str, Energy]) -> Ratio | None:
+    """Sum of the parts `after` over that of the parts `before`; None where the latter is nothing.
+
+    Parts have the name of the price that they are made of. A price that is known as a range is the same on both
+    sides, and the ratio is monotone in each: its extremes lie where every price is at one of its ends.
+    """
+    over = add_up(before.values()).nominal_pj
+    if not over:
+        return None
+    names = list(dict(before) | dict(after))
+
+    def energy(parts: Mapping[str, Energy], at_high: Mapping[str, bool]) -> float:
+        found = ((parts.get(name, Energy()), high) for name, high in at_high.items())
+        return sum(e.high_pj if high else e.low_pj for e, high in found)
+
+    corners = [dict(zip(names, ends, strict=True)) for ends in product((False, True), repeat=len(names))]
     ratios = [energy(after, ends) / energy(before, ends) for ends in corners]
-    return min(ratios), max(ratios)
+    return Ratio(add_up(after.values()).nominal_pj / over, min(ratios), max(ratios))
 
 
 def share(part: float, whole: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from costmodel.compare.ratios import ratio_range
+from costmodel.compare.ratios import Ratio, ratio_of
+from costmodel.compare.records import Verdict
 from costmodel.errors import UnknownTable
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.mapping.cost import Cost, price, price_work
@@ -17,54 +18,57 @@ from costmodel.widths.assign import Typed
 NO_VERDICT = ("accelforge",)
 
 
-# The verdict
-
-
-def verdict_over_tables(typed: list[Typed], planned: list[Schedule]) -> list[dict[str, Any]]:
-    """Energy of each other column over the first under every table: core and model, with and without memory.
+def verdict_over_tables(
+    names: Sequence[str], typed: Sequence[Typed], planned: Sequence[Schedule]
+) -> tuple[Verdict, ...]:
+    """Energy of each other mechanism over the first under every table: core and model, with and without memory.
 
     Arithmetic is priced at the widths of each value. Memory is that of the target, and joins only tables of
     the target's own node. `missing` says what a table has no price for.
     """
-    rows = []
+    return tuple(
+        verdict_under(load_table(name), names, typed, planned, i)
+        for name in table_names()
+        if name not in NO_VERDICT
+        for i in range(1, len(typed))
+    )
+
+
+def verdict_under(
+    table: Table, names: Sequence[str], typed: Sequence[Typed], planned: Sequence[Schedule], i: int
+) -> Verdict:
+    """One mechanism over the first under one table."""
     target = planned[0].target
-    for name in table_names():
-        if name in NO_VERDICT:
-            continue
-        table = load_table(name)
-        for i in range(1, len(typed)):
-            row: dict[str, Any] = {"table": name, "column": i}
-            for key, core, memory in (
-                ("core_arithmetic", True, False),
-                ("model_arithmetic", False, False),
-                ("core_with_memory", True, True),
-                ("model_with_memory", False, True),
-            ):
-                row[key] = None
-                if memory and (table.node_nm != target.node_nm or memory_prices(target) is None):
-                    continue
-                try:
-                    row[key] = ratio(table, typed, planned, i, core, memory)
-                except UnknownTable as error:
-                    row["missing"] = str(error)
-            rows.append(row)
-    return rows
+    with_memory = table.node_nm == target.node_nm and memory_prices(target) is not None
+    missing: list[str] = []
+
+    def ratio(core: bool, memory: bool) -> Ratio | None:
+        if memory and not with_memory:
+            return None
+        try:
+            before, after = (
+                energy_parts(table, planned[c], price(typed[c], planned[c], table), core, memory) for c in (0, i)
+            )
+        except UnknownTable as error:
+            missing.append(str(error))
+            return None
+        return ratio_of(after, before)
+
+    return Verdict(
+        table=table.name,
+        column=i,
+        attention=names[i],
+        over=names[0],
+        core_arithmetic=ratio(True, False),
+        model_arithmetic=ratio(False, False),
+        core_with_memory=ratio(True, True),
+        model_with_memory=ratio(False, True),
+        missing=missing[-1] if missing else None,
+    )
 
 
-def ratio(
-    table: Table, typed: list[Typed], planned: list[Schedule], i: int, core: bool, memory: bool
-) -> dict[str, float] | None:
-    """Nominal ratio and range of two energies. A price known as a range is the same on both sides."""
-    parts = [energy_parts(table, planned[c], price(typed[c], planned[c], table), core, memory) for c in (0, i)]
-    before, after = (sum(part[1] for part in found.values()) for found in parts)
-    if not before:
-        return None
-    low, high = ratio_range(*parts)
-    return {"nominal": after / before, "low": low, "high": high}
-
-
-def energy_parts(table: Table, planned: Schedule, cost: Cost, core: bool, memory: bool) -> dict[str, list[float]]:
-    """Low, nominal and high energy by where the price is from: rows, each estimate, each memory."""
+def energy_parts(table: Table, planned: Schedule, cost: Cost, core: bool, memory: bool) -> dict[str, Energy]:
+    """Energy by where the price is from: rows, each estimate, each memory."""
     places = cost.core_places if core else range(len(planned.steps))
     sums: dict[str, Energy] = {}
     works = [w for i in places for w in (*planned.steps[i].array_work, *planned.steps[i].vector_work)]
@@ -76,20 +80,25 @@ def energy_parts(table: Table, planned: Schedule, cost: Cost, core: bool, memory
             energy = cost.sum_of([part], places)
             assert energy is not None, "only targets with priced memories come here"
             sums[part] = energy
-    return {name: [e.low_pj, e.nominal_pj, e.high_pj] for name, e in sums.items()}
+    return sums
 
 
-def disagreement(rows: list[dict[str, Any]]) -> list[str]:
-    """Tables that find the other column dearer where most find it cheaper, or the other way round."""
+def disagreement(verdicts: Sequence[Verdict]) -> list[str]:
+    """What the tables say of the second column, and which of them find more where others find less."""
     lines = []
-    for key, what in (("core_arithmetic", "core"), ("model_arithmetic", "model")):
-        found = {row["table"]: row[key]["nominal"] for row in rows if row[key] and row["column"] == 1}
-        dearer = sorted(name for name, value in found.items() if value > 1)
-        cheaper = sorted(set(found) - set(dearer))
-        if found:
-            low, high = min(found.values()), max(found.values())
-            text = f"Arithmetic of the {what}: {low:.2f} to {high:.2f} times the first over {len(found)} tables"
-            if dearer and cheaper:
-                text += f"; they disagree: dearer under {', '.join(dearer)}, cheaper under {', '.join(cheaper)}"
-            lines.append(text + ".")
+    for key, what in (("core_arithmetic", "attention core"), ("model_arithmetic", "whole model")):
+        found = {v.table: getattr(v, key).nominal for v in verdicts if getattr(v, key) and v.column == 1}
+        if not found:
+            continue
+        more = sorted(name for name, value in found.items() if value > 1)
+        less = sorted(set(found) - set(more))
+        low, high = min(found.values()), max(found.values())
+        first, other = verdicts[0].over, verdicts[0].attention
+        text = (
+            f"Energy of the arithmetic of the {what}: {other} takes {low:.2f} to {high:.2f} times that of {first} "
+            f"over {len(found)} tables"
+        )
+        if more and less:
+            text += f". They disagree: more under {', '.join(more)}, less under {', '.join(less)}"
+        lines.append(text + ".")
     return lines

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from costmodel.counting.tally import Tally, attention_core
 from costmodel.dtypes import is_float
 from costmodel.errors import UnknownTable
 from costmodel.graph.ir import Graph, Node
-from costmodel.ops.counts import total
+from costmodel.ops.counts import Counts, total
+from costmodel.records import OPTIONAL
 from costmodel.technology.loading import load_table, price_arithmetic, price_traffic
-from costmodel.technology.tables import Energy, add_up
-
-# Energy
+from costmodel.technology.tables import Energy, Table, add_up
 
 
 def compute_dtype(graph: Graph, node: Node) -> str:
@@ -23,13 +23,38 @@ def compute_dtype(graph: Graph, node: Node) -> str:
     return next((d for d in widest if d in floats), operands[0] if operands else "float32")
 
 
-PARTS = ("arithmetic", "memory", "total")
+@dataclass(frozen=True)
+class TableEnergy:
+    """Energy under one table, of the whole model and of its attention core; None where the table lacks a row."""
+
+    operands_in: str  # the memory that every operand comes from and goes to
+    arithmetic: Energy | None
+    memory: Energy | None  # of the operands, one by one, without reuse: the most that memory can take
+    total: Energy | None
+    parts: dict[str, Energy]  # by where the price is from: rows, each estimate, memory
+    core_arithmetic: Energy | None
+    core_memory: Energy | None
+    core_total: Energy | None
+    core_parts: dict[str, Energy]
+    missing: Annotated[str | None, OPTIONAL] = None  # what the table lacks
 
 
-def energy_record(graph: Graph, tally: Tally, table_name: str, memory: str | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Priced:
+    """Some nodes under one table, by where the price is from."""
+
+    arithmetic: Energy | None
+    memory: Energy | None
+    parts: dict[str, Energy]
+    missing: str | None
+
+    @property
+    def total(self) -> Energy | None:
+        return None if self.arithmetic is None or self.memory is None else self.arithmetic + self.memory
+
+
+def table_energy(graph: Graph, tally: Tally, table_name: str, memory: str | None) -> TableEnergy:
     """Energy of the arithmetic and of the operand traffic under one table, and the core's part.
-
-    What a table lacks a row for is `None`, and `missing` says which row.
 
     Raises:
         UnknownTable: no such table, or no such memory in it.
@@ -38,27 +63,35 @@ def energy_record(graph: Graph, tally: Tally, table_name: str, memory: str | Non
     name = memory or table.default_memory
     inside = attention_core(graph)
     typed = [(compute_dtype(graph, node), c) for node, c in zip(graph.nodes, tally.per_node, strict=True)]
-    core = [pair for pair, is_core in zip(typed, inside, strict=True) if is_core]
-    record: dict[str, Any] = {"operands_in": table.memory(name).name if name else "no memory"}
-    if not name:
-        record["missing"] = f"table {table_name} has no row for a memory"
-    for prefix, pairs in (("", typed), ("core_", core)):
-        energies: dict[str, Energy | None] = dict.fromkeys(PARTS)
-        parts: dict[str, Energy] = {}
-        try:
-            parts = price_arithmetic(table, pairs)
-            energies["arithmetic"] = add_up(parts.values())
-        except UnknownTable as error:
-            record["missing"] = str(error)
-        if name:
-            counts = total(c for _, c in pairs)
-            energies["memory"] = parts["memory"] = price_traffic(
-                table, counts.read_bytes + counts.write_bytes, name
-            )
-        if energies["arithmetic"] is not None and energies["memory"] is not None:
-            energies["total"] = energies["arithmetic"] + energies["memory"]
-        for part, energy in energies.items():
-            record[prefix + part] = None if energy is None else energy.nominal_pj
-            record[f"{prefix}{part}_range"] = None if energy is None else [energy.low_pj, energy.high_pj]
-        record[prefix + "parts"] = {key: [e.low_pj, e.nominal_pj, e.high_pj] for key, e in parts.items()}
-    return record
+    whole = priced(table, typed, name)
+    core = priced(table, [pair for pair, is_core in zip(typed, inside, strict=True) if is_core], name)
+    no_memory = None if name else f"table {table_name} has no row for a memory"
+    return TableEnergy(
+        operands_in=table.memory(name).name if name else "no memory",
+        arithmetic=whole.arithmetic,
+        memory=whole.memory,
+        total=whole.total,
+        parts=whole.parts,
+        core_arithmetic=core.arithmetic,
+        core_memory=core.memory,
+        core_total=core.total,
+        core_parts=core.parts,
+        missing=core.missing or whole.missing or no_memory,
+    )
+
+
+def priced(table: Table, pairs: list[tuple[str, Counts]], memory: str) -> Priced:
+    """Counts, each with the type it computes in, under one table; `memory` is empty where there is none."""
+    arithmetic: Energy | None = None
+    operands: Energy | None = None
+    parts: dict[str, Energy] = {}
+    missing = None
+    try:
+        parts = price_arithmetic(table, pairs)
+        arithmetic = add_up(parts.values())
+    except UnknownTable as error:
+        missing = str(error)
+    if memory:
+        counts = total(c for _, c in pairs)
+        operands = parts["memory"] = price_traffic(table, counts.read_bytes + counts.write_bytes, memory)
+    return Priced(arithmetic, operands, parts, missing)

@@ -2,128 +2,169 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
-from costmodel.compare.ratios import share
+from costmodel.compare.break_even import BreakEvens
+from costmodel.compare.machine import MachineRecord, StepRecord, WidthsRecord
+from costmodel.compare.ratios import Ratio, share
+from costmodel.compare.records import PriceRecord, ReportColumn, Verdict
 from costmodel.compare.tables import disagreement
+from costmodel.counting.records import CountRecord
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.cost import PARTS
-from costmodel.show.grid import Grid, shown
+from costmodel.records import encode
+from costmodel.show.document import Cell, Document, Row
+from costmodel.show.grid import Grid, shown, sizes_of
+from costmodel.technology.tables import Energy
+
+PART_LABELS = {"array": "PE array", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
+LEVEL_LABELS = {
+    "dram_read": "DRAM read",
+    "dram_write": "DRAM write",
+    "buffer_read": "buffer read",
+    "buffer_write": "buffer write",
+}
+
+# Cells
+
+
+def microjoules(energy: Energy) -> str:
+    """µJ, with the range where there is one."""
+    nominal, low, high = (
+        f"{e / 1e6:,.1f}".replace(",", " ") for e in (energy.nominal_pj, energy.low_pj, energy.high_pj)
+    )
+    return nominal if low == high else f"{nominal} ({low} to {high})"
+
+
+def ratio_text(ratio: Ratio | None, digits: int = 2) -> str:
+    if ratio is None:
+        return "-"
+    nominal, low, high = (f"{x:.{digits}f}" for x in (ratio.nominal, ratio.low, ratio.high))
+    return f"{nominal} ({low} to {high})"
+
 
 # Grids
 
 
-def machine_grids(columns: list[dict[str, Any]]) -> list[Grid]:
+def machines_of(columns: Sequence[ReportColumn]) -> list[MachineRecord]:
+    return [c.machine for c in columns if c.machine is not None]
+
+
+def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineRecord]) -> list[Grid]:
     """Side by side: each figure, and the share of the attention core."""
-    first = columns[0]["machine"]
-    heads = tuple(h for c in columns for h in (c["attention"], "core"))
+    heads = ("", *(h for name in names for h in (name, "core")))
+    first = machines[0]
 
-    def line(label: str, cells: list[tuple[str, str]]) -> tuple[str, ...]:
-        return (label, *(cell for pair in cells for cell in pair))
+    def line(label: str, cell: Callable[[MachineRecord], tuple[str, str]]) -> tuple[str, ...]:
+        return (label, *(text for m in machines for text in cell(m)))
 
-    machines = [c["machine"] for c in columns]
+    def level(key: str) -> Callable[[MachineRecord], tuple[str, str]]:
+        return lambda m: (
+            shown(getattr(m.bytes, key)),
+            share(getattr(m.core_bytes, key), getattr(m.bytes, key)),
+        )
+
     rows = [
-        line("cycles", [(shown(m["cycles"]), share(m["core_cycles"], m["cycles"])) for m in machines]),
-        line("milliseconds", [(f"{1e3 * m['seconds']:.3f}", "") for m in machines]),
-        line("bound by the roofline", [(shown(m["roofline_cycles"]), "") for m in machines]),
-        line("critical path", [(shown(m["critical_path_cycles"]), "") for m in machines]),
-        line("stalled", [(shown(m["stall_cycles"]), "") for m in machines]),
-        line("PEs busy", [(f"{100 * m['utilisation']:.1f} %", "") for m in machines]),
+        line("cycles", lambda m: (shown(m.cycles), share(m.core_cycles, m.cycles))),
+        line("milliseconds", lambda m: (f"{1e3 * m.seconds:.3f}", "")),
+        line("bound by the roofline", lambda m: (shown(m.roofline_cycles), "")),
+        line("critical path", lambda m: (shown(m.critical_path_cycles), "")),
+        line("stalled", lambda m: (shown(m.stall_cycles), "")),
+        line("PEs busy", lambda m: (f"{100 * m.utilisation:.1f} %", "")),
+        *(line(f"{key.replace('_', ' ')} B", level(key)) for key in LEVEL_LABELS),
     ]
-    for key in first["bytes"]:
-        label = key.replace("_", " ") + " B"
-        rows.append(
-            line(label, [(shown(m["bytes"][key]), share(m["core_bytes"][key], m["bytes"][key])) for m in machines])
-        )
-    title = f"on {first['target']}: {first['array']} PEs, {first['dataflow']}, timing {first['timing']}"
-    grids = [Grid(f"{columns[0]['widths']['policy']} {title}", ("", *heads), tuple(rows))]
-    energy = []
-    for part in (*PARTS, "total"):
-        pairs = []
-        for m in machines:
-            whole, core = m["energy_pj"][part], m["core_energy_pj"][part]
-            pairs.append(("-", "-") if whole is None else (microjoules(whole), share(core[0], whole[0])))
-        label = {"array": "PE array", "vector": "vector unit", "dram": "DRAM"}.get(part, part)
-        energy.append(line(label, pairs))
-    products = [m["energy_delay_js"] for m in machines]
-    energy.append(line("energy x delay, J s", [("-" if p is None else f"{p:.3e}", "") for p in products]))
-    grids.append(Grid("energy in µJ: nominal (low to high)", ("", *heads), tuple(energy)))
-    grids.append(size_grid(first))
-    return grids
-
-
-def microjoules(energy: list[float]) -> str:
-    nominal, low, high = (f"{e / 1e6:,.1f}".replace(",", " ") for e in energy)
-    return nominal if low == high else f"{nominal} ({low} to {high})"
-
-
-def size_grid(machine: dict[str, Any]) -> Grid:
-    """Area of an ASIC, or resources of an FPGA."""
-    if machine["resources"]:
-        rows = tuple((name.upper(), shown(n), shown(limit)) for name, (n, limit) in machine["resources"].items())
-        return Grid("resources", ("", "used", "usable"), rows)
-    area = machine["area_mm2"] or {}
-    return Grid("area in mm²", ("", "mm²"), tuple((name, f"{mm2:.3f}") for name, mm2 in area.items()))
-
-
-def width_grid(columns: list[dict[str, Any]]) -> Grid:
-    """Counts by operation and width."""
-    keys: dict[tuple[str, str], None] = {}
-    for c in columns:
-        for op, kinds in c["widths"]["counts"].items():
-            for kind in kinds:
-                keys[op, kind] = None
-    rows = tuple(
-        (f"{op} {kind}", *(shown(c["widths"]["counts"].get(op, {}).get(kind, 0)) for c in columns))
-        for op, kind in sorted(keys)
+    title = f"{policy} on {first.target}: {first.array} PEs, {first.dataflow}, timing {first.timing}"
+    products = line(
+        "energy x delay, J s",
+        lambda m: ("-" if m.energy_delay_js is None else f"{m.energy_delay_js:.3e}", ""),
     )
-    title = f"operations by width, {columns[0]['widths']['policy']}"
-    return Grid(title, ("", *(c["attention"] for c in columns)), rows)
-
-
-def verdict_grid(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> Grid:
-    keys = ("core_arithmetic", "model_arithmetic", "core_with_memory", "model_with_memory")
-    head = ("", "table", "core, arithmetic", "model, arithmetic", "core, with memory", "model, with memory")
-    lines = []
-    for row in rows:
-        cells = (
-            "-" if row[k] is None else f"{row[k]['nominal']:.2f} ({row[k]['low']:.2f} to {row[k]['high']:.2f})"
-            for k in keys
-        )
-        lines.append((f"{columns[row['column']]['attention']} / {columns[0]['attention']}", row["table"], *cells))
-    return Grid("verdict over tables: energy over that of the first, at these widths", head, tuple(lines))
-
-
-def machine_notes(columns: list[dict[str, Any]], rows: list[dict[str, Any]], target: Accelerator) -> list[str]:
-    """What was estimated, what is missing, and the honest sentence."""
-    first = columns[0]["machine"]
-    energy, core = first["energy_pj"]["total"], first["core_energy_pj"]["total"]
-    mul = share(columns[0]["attention_core"]["counts"]["mul"], columns[0]["counts"]["mul"])
-    lines = [
-        f"On {first['target']} the attention core of {columns[0]['attention']} takes "
-        f"{share(first['core_cycles'], first['cycles'])} of the cycles"
-        + (f", {share(core[0], energy[0])} of the energy" if energy else "")
-        + f" and {mul} of the multiplications: no other attention can save more than that."
+    return [
+        Grid(title, heads, tuple(rows)),
+        Grid("energy in µJ: nominal (low to high)", heads, (*energy_rows(machines), products)),
+        size_grid(first),
     ]
-    lines += disagreement(rows)
-    lines += [f"{row['table']}: {row['missing']}." for row in rows if "missing" in row and row["column"] == 1]
-    for c in columns:
-        unit = c["machine"]["on_vector_unit"]
-        if unit:
-            lines.append(
-                f"{c['attention']}: no PE of {first['target']} does {', '.join(unit)}; the vector unit does."
+
+
+def energy_rows(machines: Sequence[MachineRecord]) -> list[tuple[str, ...]]:
+    """By part of the target: energy, and the share of the attention core."""
+    rows: list[tuple[str, ...]] = []
+    for part in (*PARTS, "total"):
+        cells: list[str] = []
+        for m in machines:
+            whole, core = getattr(m.energy_pj, part), getattr(m.core_energy_pj, part)
+            cells += (
+                ("-", "-") if whole is None else (microjoules(whole), share(core.nominal_pj, whole.nominal_pj))
             )
-        for o in c["widths"]["may_overflow"]:
-            lines.append(
-                f"{c['attention']}: sums of {o['op']} take {o['exact_bits']} bits and may overflow "
-                f"accumulators of {o['accumulator_bits']}."
-            )
-    flags = sorted({f for c in columns for f in c["machine"]["interpolated"]})
+        rows.append((PART_LABELS.get(part, part), *cells))
+    return rows
+
+
+def size_grid(machine: MachineRecord) -> Grid:
+    """Area of an ASIC, or resources of an FPGA."""
+    if machine.resources:
+        used = ((name.upper(), shown(r.used), shown(r.usable)) for name, r in machine.resources.items())
+        return Grid("resources", ("", "used", "usable"), tuple(used))
+    found: dict[str, float] = {} if machine.area_mm2 is None else encode(machine.area_mm2)
+    return Grid("area in mm²", ("", "mm²"), tuple((name, f"{mm2:.3f}") for name, mm2 in found.items()))
+
+
+def width_grid(names: Sequence[str], widths: Sequence[WidthsRecord]) -> Grid:
+    """Counts by operation and width."""
+    keys = sorted({(op, kind) for w in widths for op, kinds in w.counts.items() for kind in kinds})
+    rows = tuple(
+        (f"{op} {kind}", *(shown(w.counts.get(op, {}).get(kind, 0)) for w in widths)) for op, kind in keys
+    )
+    return Grid(f"operations by width, {widths[0].policy}", ("", *names), rows)
+
+
+def verdict_grid(title: str, verdicts: Sequence[Verdict], memory: str) -> Grid:
+    """Below 1 the other mechanism takes less energy than the first."""
+    head = ("", "table", "core, arithmetic", "model, arithmetic", f"core, {memory}", f"model, {memory}")
+    rows = []
+    for v in verdicts:
+        ratios = (v.core_arithmetic, v.model_arithmetic, v.core_with_memory, v.model_with_memory)
+        rows.append((f"{v.attention} / {v.over}", v.table, *map(ratio_text, ratios)))
+    return Grid(title, head, tuple(rows))
+
+
+# Notes
+
+
+def core_line(count: CountRecord, machine: MachineRecord) -> str:
+    """What the attention core takes on the target: the most that another attention can save."""
+    energy, core = machine.energy_pj.total, machine.core_energy_pj.total
+    mul = share(count.attention_core.counts["mul"], count.counts["mul"])
+    return (
+        f"On {machine.target} the attention core of {count.subject.attention} takes "
+        f"{share(machine.core_cycles, machine.cycles)} of the cycles"
+        + (f", {share(core.nominal_pj, energy.nominal_pj)} of the energy" if energy and core else "")
+        + f" and {mul} of the multiplications: no other attention can save more than that."
+    )
+
+
+def machine_notes(
+    names: Sequence[str],
+    widths: Sequence[WidthsRecord],
+    machines: Sequence[MachineRecord],
+    verdicts: Sequence[Verdict],
+    target: Accelerator,
+) -> list[str]:
+    """What was estimated, and what is missing."""
+    first = machines[0]
+    lines = disagreement(verdicts)
+    lines += [f"{v.table}: {v.missing}." for v in verdicts if v.missing and v.column == 1]
+    for name, w, m in zip(names, widths, machines, strict=True):
+        if m.on_vector_unit:
+            units = ", ".join(m.on_vector_unit)
+            lines.append(f"{name}: the vector unit does {units}, because no PE of {first.target} can.")
+        lines += overflow_lines(name, w)
+    flags = sorted({f for m in machines for f in m.interpolated})
     if flags:
         lines.append(f"Interpolated widths ({target.table}): {', '.join(flags)}.")
-    lines += [f"Estimate, {how}." for how in first["memory_prices"]]
-    if first["area_how"]:
-        lines.append(f"Area is an estimate: {first['area_how']}.")
+    lines += [f"Estimate, {how}." for how in first.memory_prices]
+    if first.area_how:
+        lines.append(f"Area is an estimate: {first.area_how}.")
     lines.append(f"{target.name}: {target.title}. {target.source}. {target.note}.")
     if not target.table:
         lines.append("No energy of arithmetic or buffers is published for this target: none is given.")
@@ -131,42 +172,80 @@ def machine_notes(columns: list[dict[str, Any]], rows: list[dict[str, Any]], tar
     return lines
 
 
-def width_notes(columns: list[dict[str, Any]]) -> list[str]:
+def overflow_lines(name: str, widths: WidthsRecord) -> list[str]:
+    return [
+        f"{name}: sums of {o.op} take {o.exact_bits} bits and may overflow accumulators of {o.accumulator_bits}."
+        for o in widths.may_overflow
+    ]
+
+
+def width_notes(names: Sequence[str], widths: Sequence[WidthsRecord]) -> list[str]:
     """Energy of the arithmetic at these widths, where no target is given."""
     lines = []
-    for c in columns:
-        for table, found in c["widths"]["energy_pj"].items():
-            if found["energy_pj"] is None:
-                lines.append(f"{c['attention']}: {found['missing']}.")
+    for name, w in zip(names, widths, strict=True):
+        for table, found in w.energy_pj.items():
+            if found.energy_pj is None:
+                lines.append(f"{name}: {found.missing}.")
                 continue
-            flags = f"; interpolated: {', '.join(found['interpolated'])}" if found["interpolated"] else ""
-            lines.append(
-                f"{c['attention']}: arithmetic {microjoules(found['energy_pj'])} µJ under {table}{flags}."
-            )
+            flags = f"; interpolated: {', '.join(found.interpolated)}" if found.interpolated else ""
+            lines.append(f"{name}: arithmetic {microjoules(found.energy_pj)} µJ under {table}{flags}.")
     return lines
 
 
-def break_even_notes(found: dict[str, dict[str, Any]], columns: list[dict[str, Any]]) -> list[str]:
+def break_even_notes(found: Mapping[str, BreakEvens], first: str) -> list[str]:
     """One line a mechanism and quantity."""
     lines = []
-    first = columns[0]["attention"]
-    for other, record in found.items():
-        low, high = record["lengths"]
-        for what, label in (("cycles", "cycles"), ("energy_pj", "energy")):
-            if what not in record:
+    for other, each in found.items():
+        low, high = each.lengths
+        for at, label, state in ((each.cycles, "cycles", "fewer"), (each.energy_pj, "energy", "less")):
+            if at is None:
                 continue
-            cheaper = record[what]["cheaper_at_first"]
-            at = record[what]["at"]
-            state = "fewer" if what == "cycles" else "less"
+            (_, before), *turns = at.cheaper(first, other)
             text = f"Break-even in S, {label} of the model, {other} against {first}: "
-            if not at:
-                side = other if cheaper else first
-                text += f"never between S={low} and {high}; {side} takes {state} throughout"
+            if turns:
+                text += ", ".join(f"from S={size} on {name} takes {state}" for size, name in turns)
             else:
-                turns = []
-                for s in at:
-                    cheaper = not cheaper
-                    turns.append(f"from S={s} on {other if cheaper else first} takes {state}")
-                text += ", ".join(turns)
+                text += f"never between S={low} and {high}; {before} takes {state} throughout"
             lines.append(text + ".")
     return lines
+
+
+# A price
+
+
+def price_document(record: PriceRecord, count: CountRecord, target: Accelerator | None) -> Document:
+    """One model: its steps on a target, or its operations by width."""
+    names, widths = [record.attention], [record.widths]
+    title = f"{record.model}, {sizes_of(record.batch, record.seq)}"
+    if record.machine is None or target is None:
+        grid = width_grid(names, widths)
+        by_width: tuple[Row, ...] = tuple(
+            {"op": op, "type": kind, "operations": n}
+            for op, kinds in record.widths.counts.items()
+            for kind, n in kinds.items()
+        )
+        notes = [*width_notes(names, widths), *overflow_lines(record.attention, record.widths)]
+        return Document((replace(grid, title=title + grid.title),), tuple(notes), by_width)
+    machines = [record.machine]
+    first, *others = machine_grids(names, record.widths.policy, machines)
+    notes = [core_line(count, record.machine), *machine_notes(names, widths, machines, (), target)]
+    rows = tuple(map(step_row, record.machine.steps))
+    return Document((replace(first, title=title + first.title), *others), tuple(notes), rows)
+
+
+def step_row(step: StepRecord) -> Row:
+    """A step of a schedule as one row; energy nominal."""
+    row: dict[str, Cell] = {
+        "op": step.op,
+        "module": step.module,
+        "start_cycle": step.start_cycle,
+        "cycles": step.cycles,
+        "array_cycles": step.array_cycles,
+        "vector_cycles": step.vector_cycles,
+        "dma_cycles": step.dma_cycles,
+        "tile": step.tile,
+        "buffer_bytes": step.buffer_bytes,
+        "kept_bytes": step.kept_bytes,
+    }
+    row |= {f"{level}_bytes": getattr(step.bytes, level) for level in LEVEL_LABELS}
+    return row | {"energy_pj": None if step.energy_pj is None else step.energy_pj.nominal_pj}

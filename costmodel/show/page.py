@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from costmodel.compare.ratios import share
-from costmodel.show.grid import Grid, shown
-from costmodel.show.plots import Picture, full, short_names
+from costmodel.compare.records import ReportRecord
+from costmodel.records import Json
+from costmodel.show.grid import Grid, shown, sizes_of
+from costmodel.show.machine_tables import machines_of
+from costmodel.show.plots import Picture, full
+from costmodel.show.verdict_lines import lead_lines, short_names
 
 WEB = Path(__file__).parent / "web"
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -74,13 +76,13 @@ def escape(text: str, quote: bool = False) -> str:
     return html.escape(kept, quote)
 
 
-def embedded(data: Any) -> str:
+def embedded(data: Json) -> str:
     """JSON that cannot end its script element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=as_list)
     return text.replace("<", "\\u003c")
 
 
-def as_list(array: Any) -> Any:
+def as_list(array: Json) -> Json:
     """plotly keeps some sequences as arrays or tuples of numpy."""
     return array.tolist()
 
@@ -175,98 +177,33 @@ def foot_html(page: Page) -> list[str]:
 # What the page says first
 
 
-def title_of(record: dict[str, Any]) -> str:
-    first, *others = record["columns"]
-    names = short_names(record["columns"])
-    text = f"{first['model']}: {names[0]}"
-    return f"{text} against {', '.join(names[1:])}" if others else text
+def title_of(record: ReportRecord) -> str:
+    names = short_names(record.columns)
+    text = f"{record.columns[0].count.subject.model}: {names[0]}"
+    return f"{text} against {', '.join(names[1:])}" if len(names) > 1 else text
 
 
-def lead_of(record: dict[str, Any]) -> str:
-    """The honest paragraph: what attention is at most worth here, then what each mechanism makes of it."""
-    columns = record["columns"]
-    first, *others = columns
-    names = short_names(columns)
-    mul = share(first["attention_core"]["counts"]["mul"], first["counts"]["mul"])
-    at = f"At S={first['seq']} the" if first["seq"] else "The"
-    text = f"{at} attention core of {names[0]} holds {mul} of the multiplications of {first['model']}"
-    machine = first.get("machine")
-    if machine:
-        whole, core = machine["energy_pj"]["total"], machine["core_energy_pj"]["total"]
-        text += f", {share(machine['core_cycles'], machine['cycles'])} of the cycles"
-        text += f" and {share(core[0], whole[0])} of the energy" if whole else ""
-        text += f" on {machine['target']}"
-    text += ". No other attention can save more than that."
-    for name, c in zip(names[1:], others, strict=True):
-        text += f" With {name} the model takes {times(c, first, names[0])}."
-        text += core_range(record, columns.index(c), name, names[0])
-    return text + accuracy_sentence(record, names)
+def lead_of(record: ReportRecord) -> str:
+    """The verdict in words, as a report on a screen begins with it."""
+    return " ".join(lead_lines(record, short_names(record.columns)))
 
 
-def times(c: dict[str, Any], first: dict[str, Any], name: str) -> str:
-    """Ratios of a column to the first."""
-    if "machine" not in c:
-        return f"{c['flops'] / first['flops']:.3f} times the operations of {name}"
-    a, b = first["machine"], c["machine"]
-    text = f"{b['cycles'] / a['cycles']:.3f} times the cycles"
-    if a["energy_pj"]["total"]:
-        text += f" and {b['energy_pj']['total'][0] / a['energy_pj']['total'][0]:.3f} times the energy"
-    return f"{text} of {name}"
-
-
-def core_range(record: dict[str, Any], i: int, name: str, over: str) -> str:
-    """The arithmetic of the core over all tables that price it."""
-    rows = [r["core_arithmetic"] for r in record.get("machine_verdict", []) if r["column"] == i]
-    if not record.get("machine_verdict"):
-        attention = record["columns"][i]["attention"]
-        rows = [r["core_arithmetic"] for r in record["verdict"] if r["attention"] == attention]
-    found = [r["nominal"] for r in rows if r]
-    if not found:
-        return ""
-    span = f"{min(found):.2f} to {max(found):.2f}"
-    text = f" The arithmetic of its core alone takes {span} times the energy, over {len(found)} cost tables"
-    if "machine" not in record["columns"][i]:
-        attention = record["columns"][i]["attention"]
-        whole = [r["total"]["nominal"] for r in record["verdict"] if r["attention"] == attention and r["total"]]
-        if whole:
-            text += f"; with every operand from memory the model takes {min(whole):.2f} to {max(whole):.2f} times"
-    return text + "."
-
-
-def accuracy_sentence(record: dict[str, Any], names: list[str]) -> str:
-    found = record.get("accuracy")
-    if not found:
-        return ""
-    policy = record["columns"][0].get("widths", {}).get("policy")
-    kind = policy if policy in found[0]["results"] else next(iter(found[0]["results"]))
-    metric = next(iter(found[0]["results"][kind]["metrics"]))
-    parts = []
-    for name, each in zip(names, found, strict=True):
-        got = each["results"].get(kind)
-        if got is None:
-            continue
-        span = got.get("interval")
-        text = f"{100 * got['metrics'][metric]:.1f} %"
-        text += f" ({100 * span[0]:.1f} to {100 * span[1]:.1f})" if span else ""
-        parts.append(f"{text} with {name}")
-    return f" {metric.capitalize()} on {found[0]['task']} in {kind}: {', '.join(parts)}."
-
-
-def glance_grid(record: dict[str, Any]) -> Grid:
+def glance_grid(record: ReportRecord) -> Grid:
     """The few figures that a meeting asks for."""
-    columns = record["columns"]
-    rows = [("multiplications", *(shown(c["counts"]["mul"]) for c in columns))]
-    rows.append(("all operations", *(shown(c["flops"]) for c in columns)))
-    if "machine" in columns[0]:
-        machines = [c["machine"] for c in columns]
-        rows.append(("milliseconds", *(f"{1e3 * m['seconds']:.3f}" for m in machines)))
-        if machines[0]["energy_pj"]["total"]:
-            rows.append(("energy, µJ", *(full(m["energy_pj"]["total"][0] / 1e6) for m in machines)))
-        moved = [m["bytes"]["dram_read"] + m["bytes"]["dram_write"] for m in machines]
-        rows.append(("DRAM traffic, MB", *(f"{b / 1e6:.2f}" for b in moved)))
-        if machines[0]["area_mm2"]:
-            rows.append(("area, mm²", *(f"{m['area_mm2']['total']:.2f}" for m in machines)))
-    first = columns[0]
-    size = f"B={first['batch']}, S={first['seq']}, " if first["seq"] else ""
-    kind = first["widths"]["policy"] if "widths" in first else first["dtype"]
-    return Grid(f"One forward pass, {size}{kind}", ("", *short_names(columns)), tuple(rows))
+    columns = record.columns
+    rows = [("multiplications", *(shown(c.count.counts["mul"]) for c in columns))]
+    rows.append(("all operations", *(shown(c.count.flops) for c in columns)))
+    machines = machines_of(columns)
+    if machines:
+        rows.append(("milliseconds", *(f"{1e3 * m.seconds:.3f}" for m in machines)))
+        totals = [m.energy_pj.total for m in machines if m.energy_pj.total]
+        if totals:
+            rows.append(("energy, µJ", *(full(total.nominal_pj / 1e6) for total in totals)))
+        rows.append(("DRAM traffic, MB", *(f"{m.bytes.dram / 1e6:.2f}" for m in machines)))
+        areas = [m.area_mm2 for m in machines if m.area_mm2]
+        if areas:
+            rows.append(("area, mm²", *(f"{area.total:.2f}" for area in areas)))
+    subject, widths = columns[0].count.subject, columns[0].widths
+    kind = widths.policy if widths else subject.dtype
+    head = ("", *short_names(columns))
+    return Grid(f"One forward pass, {sizes_of(subject.batch, subject.seq)}{kind}", head, tuple(rows))

@@ -6,12 +6,12 @@ Colours are CSS variables (`var(--m0)`: the first mechanism), which the page res
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from costmodel.records import Json
 from costmodel.show.grid import Grid, shown
 
+Drawing = dict[str, Json]  # what plotly calls data, layout, axis, ...
 ROW_PX = 26  # height of a bar and its gap
 INK, FAINT, PAPER = "var(--ink)", "var(--faint)", "var(--paper)"
 SYMBOLS = ("circle", "diamond", "square", "cross", "triangle-up", "x")
@@ -23,7 +23,7 @@ class Panel:
     """One drawing: plotly's data and layout."""
 
     title: str
-    figure: dict[str, Any]
+    figure: Drawing
     height_px: int
 
 
@@ -45,12 +45,6 @@ def colour(i: int, pale: bool = False) -> str:
     return f"var(--m{i % COLOURS}{'-pale' if pale else ''})"
 
 
-def short_names(columns: Sequence[dict[str, Any]]) -> list[str]:
-    """Mechanisms without their options, where that tells them apart."""
-    short = [c["attention"].split(":")[0] for c in columns]
-    return short if len(set(short)) == len(short) else [c["attention"] for c in columns]
-
-
 def compact(value: float) -> str:
     """Three digits and a prefix: 1.44 G."""
     for limit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -68,12 +62,13 @@ def full(value: float) -> str:
     return f"{value:,.1f}".replace(",", " ") if abs(value) >= 100 else f"{value:.4g}"
 
 
-def axis(title: str = "", **settings: Any) -> dict[str, Any]:
+def axis(title: str = "", **settings: Json) -> Drawing:
+    """An axis without lines and ticks, but for the settings of plotly given."""
     plain = {"zeroline": False, "showgrid": False, "ticks": "", "automargin": True, "color": INK}
     return plain | {"title": {"text": title, "standoff": 8}, "gridcolor": FAINT, "fixedrange": True} | settings
 
 
-def panel(title: str, data: list[dict[str, Any]], layout: dict[str, Any], height_px: int) -> Panel:
+def panel(title: str, data: list[Drawing], layout: Drawing, height_px: int) -> Panel:
     """Checked by plotly: a wrong name of a property raises.
 
     Raises:
@@ -119,7 +114,7 @@ def bars(title: str, unit: str, names: list[str], rows: list[tuple[str, list[Bar
     many = len(names)
     thick = 0.8 / many
     top = max((b.high or b.whole for _, each in rows for b in each if b), default=1) or 1
-    data: list[dict[str, Any]] = []
+    data: list[Drawing] = []
     for i, name in enumerate(names):
         found = [(r, label, each[i]) for r, (label, each) in enumerate(rows)]
         known = [(r, label, b) for r, label, b in found if b is not None]
@@ -157,13 +152,13 @@ def ranged(b: Bar) -> str:
     return "" if b.low is None or b.low == b.high else f" ({full(b.low)} to {full(b.high or 0)})"
 
 
-def row_axis(labels: list[str]) -> dict[str, Any]:
+def row_axis(labels: list[str]) -> Drawing:
     """Rows from the top, by number, so that marks can stand beside each other within one."""
     places = list(range(len(labels)))
     return axis(tickvals=places, ticktext=labels, range=[len(labels) - 0.5, -0.5], ticklabelstandoff=6)
 
 
-def error_of(spans: list[tuple[float, float | None, float | None]]) -> dict[str, Any]:
+def error_of(spans: list[tuple[float, float | None, float | None]]) -> Drawing:
     """plotly's error bars of (nominal, low, high)."""
     return {
         "type": "data",
@@ -207,7 +202,7 @@ def ranges(title: str, unit: str, labels: list[str], marks: list[Mark], line: fl
                 "marker": {"color": colour(key[0]), "symbol": SYMBOLS[key[1]], "size": 9},
             }
         )
-    layout: dict[str, Any] = {
+    layout: Drawing = {
         "xaxis": axis(unit, showgrid=True, nticks=6),
         "yaxis": row_axis(labels),
     }
