@@ -117,7 +117,7 @@ def check_shapes(space: Space, models: Iterable[str]) -> None:
         told(spot, size_names, model)
         own = {"width": 0, "heads": 1}
         if len({"width", "heads"} & set(turned)) == 1:
-            from costmodel.api.formulas import own_sizes
+            from costmodel.api.closed_forms import own_sizes
 
             sizes = own_sizes(model, 1, None)
             own = {"width": sizes["d"] * sizes["H"], "heads": sizes["H"]}

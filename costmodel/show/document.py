@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from costmodel.records import Cell as Cell
+from costmodel.records import Row as Row
 from costmodel.show.grid import Grid
-
-Cell = str | int | float | bool | None
-Row = Mapping[str, Cell]  # one flat line of a table; all rows of a document have the same keys
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,7 @@ class Document:
 
     grids: tuple[Grid, ...]
     notes: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = ()  # all with the same keys
 
     def __add__(self, other: Document) -> Document:
         """The tables and notes of both; the rows are those of the first."""

@@ -11,7 +11,7 @@ import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmodel.api.formulas import prime_graph, traced_forms
+from costmodel.api.closed_forms import prime_graph, traced_forms
 from costmodel.compare.roots import break_even
 from costmodel.counting import symbols
 from costmodel.counting.symbols import PRIMES, B, F, G, H, L, S, compiled, d, energy_pj, evaluate, symbol_of
