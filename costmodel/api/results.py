@@ -6,7 +6,6 @@ dicts: `pandas.DataFrame(result.to_rows())` takes them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 

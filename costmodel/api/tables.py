@@ -59,7 +59,12 @@ def price_tables(name: str | None = None) -> Prices:
     """
     if name in LISTINGS:
         listed = figures(name)
-        return Prices(PricesRecord(**{name: listed}), figures_document(listed))
+        record = PricesRecord(
+            memories=listed if name == "memories" else None,
+            wires=listed if name == "wires" else None,
+            fpga=listed if name == "fpga" else None,
+        )
+        return Prices(record, figures_document(listed))
     tables = tuple(load_table(n) for n in ([name] if name else table_names()))
     return Prices(PricesRecord(tables=tables), tables_document(tables))
 

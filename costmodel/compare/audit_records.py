@@ -1,4 +1,4 @@
-"""What other counters say of a model, as a record: `costmodel audit --format json` prints it."""
+"""What other counters say of a model, as a record of `costmodel audit`."""
 
 from __future__ import annotations
 

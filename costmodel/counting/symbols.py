@@ -23,6 +23,7 @@ from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node
 from costmodel.ops.counts import ARITHMETIC, FIELDS, Counts, total
 from costmodel.ops.rules import KIND_OF, PARAMETERS, count_op
+from costmodel.records import Json
 from costmodel.technology.tables import Table
 
 # h is half a head's width d (rotary positions halve it), r the heads of a group: H = G r.
@@ -33,7 +34,6 @@ _FACTORS = {"B": B, "S": S, "h": d / 2, "G": G, "r": H / G, "F": F}
 
 
 Form = Any  # a sympy expression in these symbols, which has no types
-Term = list[str | list[str | int]]  # a rational coefficient as text, then [symbol, exponent] of each factor
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,18 @@ def with_layers(one: Counts, two: Counts) -> Counts:
     return Counts(*(sympy.expand(a + (L - 1) * (b - a)) for a, b in pairs))
 
 
-def terms_of(form: Form) -> list[Term]:
+def terms_of(form: Form) -> list[Json]:
     """A polynomial in the symbols (negative exponents included) as data.
+
+    A term is its rational coefficient as text, then [symbol, exponent] of each factor.
 
     Raises:
         ValueError: the form is none.
     """
-    terms: list[Term] = []
+    terms: list[Json] = []
     for part in sympy.Add.make_args(sympy.expand(form)):
         coefficient, product = part.as_coeff_Mul(rational=True)
-        term: Term = [str(coefficient)]
+        term: list[Json] = [str(coefficient)]
         for base, exponent in product.as_powers_dict().items():
             if base == 1:
                 continue
@@ -117,7 +119,7 @@ def terms_of(form: Form) -> list[Term]:
     return terms
 
 
-def form_of_terms(terms: list[Term]) -> Form:
+def form_of_terms(terms: list[Json]) -> Form:
     """The inverse of `terms_of`. Nothing in it is taken for an expression.
 
     Raises:
@@ -125,7 +127,7 @@ def form_of_terms(terms: list[Term]) -> Form:
     """
     parts = []
     for coefficient, *factors in terms:
-        share = Fraction(coefficient)  # type: ignore[arg-type]
+        share = Fraction(coefficient)
         powers = [SYMBOLS[name] ** int(exponent) for name, exponent in factors]
         parts.append(sympy.Mul(sympy.Rational(share.numerator, share.denominator), *powers))
     return sympy.Add(*parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 import sympy
 
 from costmodel.counting.symbols import Form, L, price_symbol, traced_graph

@@ -12,7 +12,7 @@ from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.cost import price_work
 from costmodel.mapping.schedule import show_tile, site_of, slots, term_work
 from costmodel.mapping.tile import Operands, best_tile
-from costmodel.records import INLINE, OPTIONAL
+from costmodel.records import INLINE
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, add_up
 from costmodel.widths.policy import Work
