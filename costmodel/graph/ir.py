@@ -81,7 +81,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...] = ()
     params: int = 0  # parameters of the whole module, used or not
-    unknown: tuple[str, ...] = field(default=())  # ops let through by --allow-unknown
+    unknown: tuple[str, ...] = field(default=())  # ops let through by `allow_unknown`
 
     def __str__(self) -> str:
         leaves = [v for v in self.values if v.kind != "temp"]

@@ -214,7 +214,7 @@ def test_a_grid_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
         "lanes": {"from": 1, "to": 50_000, "step": 1},
         "clock_mhz": {"from": 1, "to": 1000, "step": 1},
     }
-    with pytest.raises(StoreError, match="too large to try all; give --trials"):
+    with pytest.raises(StoreError, match="too large to try all; give `trials`"):
         create_store(tmp_path / "s.db", space_of(knobs=knobs))
 
 
