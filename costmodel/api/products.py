@@ -50,7 +50,7 @@ def gemm(
     """
     for name, size in (("m", m), ("n", n), ("k", k)):
         check_whole(name, size)
-    check_choice("kind", kind, PE_KINDS)
+    check_choice("kind", kind, tuple(PE_KINDS))
     check_choice("timing", timing, TIMINGS)
     if dataflow is not None:
         check_choice("dataflow", dataflow, DATAFLOWS)
