@@ -16,9 +16,7 @@ from costmodel.api.graphs import Request
 from costmodel.api.results import Result
 from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.files import write_output
-from costmodel.show.document import Document
 from costmodel.show.formats import FORMATS
-from costmodel.show.grid import Grid
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,13 +69,6 @@ def output_options(command: F) -> F:
     return command
 
 
-def check_sizes(batch: int, seq: int | None) -> None:
-    if batch < 1:
-        raise click.BadParameter(f"--batch {batch} is not at least 1")
-    if seq is not None and seq < 1:
-        raise click.BadParameter(f"--seq {seq} is not at least 1")
-
-
 def check_output(path: Path | None, option: str = "--output") -> None:
     """Refuse an output that cannot be written, before the work is done."""
     if path is None:
@@ -89,13 +80,6 @@ def check_output(path: Path | None, option: str = "--output") -> None:
         raise click.BadParameter(f"{option} {path}: there is no directory {folder}")
     if not os.access(folder, os.W_OK):
         raise click.BadParameter(f"{option} {path}: {folder} cannot be written")
-
-
-def show(
-    form: str, path: Path | None, record: dict[str, Any], csv_text: str, grids: list[Grid], notes: list[str]
-) -> None:
-    """Print a record in the form asked for, or write the file whole."""
-    put(csv_text if form == "csv" else FORMATS[form](Document(tuple(grids), tuple(notes)), record), path)
 
 
 def present(result: Result[Any], form: str, path: Path | None) -> None:
