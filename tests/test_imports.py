@@ -126,29 +126,22 @@ def test_sizes(module: str) -> None:
 
 # Functions of more than MOST_FUNCTION_LINES, each with the reason why it is one piece.
 LONG = {
-    "costmodel.explore.pool.hand_out": "one loop over chunks in flight, with every way in which a worker is lost",
     "costmodel.mapping.many.describe": "one row of the compiled table, field by field",
     "costmodel.mapping.many_steps.step_cost": "numba: a call for each part would cost more than the part",
     "costmodel.mapping.many_tiles.search": "numba: three nested loops that share what they break off by",
-    "costmodel.show.machine_figures.roofline_figure": "one drawing: its data, axes and table are read together",
-    "costmodel.show.sweep_figures.front_figure": "one drawing: its data, axes and table are read together",
-    "sim.integer.calibrate.calibrate": "two passes over the same sentences that share their graphs and ranges",
-    "sim.machine.array.run_os": "a register-by-register loop, to be read beside its figure",
-    "sim.machine.array.run_stationary": "a register-by-register loop, to be read beside its figure",
 }
 MOST_FUNCTION_LINES = 60
 
 
 def test_long_functions_have_a_reason() -> None:
+    """Lines of code: what a command declares and a docstring says is not counted."""
     found = set()
     for module, source in SOURCES.items():
         for node in ast.walk(ast.parse(source)):
-            # What a command declares is not its body: options are decorators, and help is its docstring.
-            if (
-                isinstance(node, ast.FunctionDef)
-                and (node.end_lineno or 0) - node.body[0].lineno + 1 > MOST_FUNCTION_LINES
-            ):
-                found.add(f"{module}.{node.name}")
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                if body and (node.end_lineno or 0) - body[0].lineno + 1 > MOST_FUNCTION_LINES:
+                    found.add(f"{module}.{node.name}")
     assert found == set(LONG)
 
 
