@@ -14,7 +14,21 @@ from hypothesis import strategies as st
 from costmodel.api.closed_forms import prime_graph, traced_forms
 from costmodel.compare.roots import break_even
 from costmodel.counting import symbols
-from costmodel.counting.symbols import PRIMES, B, F, G, H, L, S, d, energy_pj, evaluate, form_of_terms, symbol_of, terms_of
+from costmodel.counting.symbols import (
+    PRIMES,
+    B,
+    F,
+    G,
+    H,
+    L,
+    S,
+    d,
+    energy_pj,
+    evaluate,
+    form_of_terms,
+    symbol_of,
+    terms_of,
+)
 from costmodel.counting.tally import count
 from costmodel.counting.traced import Traced, form_of
 from costmodel.errors import CostModelError

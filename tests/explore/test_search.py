@@ -101,7 +101,9 @@ def test_judge_says_what_is_broken() -> None:
     knobs = RECORD["knobs"] | {"lanes": [2, 4, 8]}
     space = parse_space(RECORD | {"knobs": knobs}, "a.toml")
     columns = {"energy_uj": [1.0, 1.0, np.nan], "latency_ms": [2.0] * 3, "area_mm2": [0.25, 1.0, 0.1]}
-    lanes = [next(i for i in range(len(space)) if space.knobs(i) == space.knobs(0) | {"lanes": n}) for n in (2, 4, 8)]
+    lanes = [
+        next(i for i in range(len(space)) if space.knobs(i) == space.knobs(0) | {"lanes": n}) for n in (2, 4, 8)
+    ]
     found = judge(space, lanes, columns)
     assert found[lanes[0]] == Judged((1.0, 2.0, 0.25), (-0.5, 0.5))
     assert found[lanes[1]] == Judged((1.0, 2.0, 1.0), (1.0, 0.0))
