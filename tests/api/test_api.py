@@ -141,7 +141,7 @@ def test_gemm_is_what_the_command_line_says(cli) -> None:
         found = cm.gemm(*(128, 96, 64, "8x16", "ws", "l1"), options.get("--timing", "array"), options.get("--on"))
         assert found.to_dict() == json.loads(cli("gemm", *args, *more, "--format", "json").out)
         assert found.to_text("csv") == cli("gemm", *args, *more, "--format", "csv").out
-        assert str(found) + "\n" == cli("gemm", *args, *more).out
+        assert found.to_text("table") == cli("gemm", *args, *more).out
 
 
 @pytest.mark.parametrize("name", [None, "horowitz45", "horowitz45@7nm", "memories", "wires", "fpga"])
@@ -289,14 +289,14 @@ def test_a_result_is_a_copy() -> None:
 # Mistakes
 
 MISTAKES = {
-    "seq = 0": lambda: cm.count(TINY, seq=0),
-    "batch = True": lambda: cm.count(TINY, batch=True),
+    "`seq=0`": lambda: cm.count(TINY, seq=0),
+    "`batch=True`": lambda: cm.count(TINY, batch=True),
     "dtype": lambda: cm.count(TINY, dtype="int8"),
-    "by = 'colour'": lambda: cm.count(TINY, by="colour"),
+    "`by=colour`": lambda: cm.count(TINY, by="colour"),
     "unknown attention": lambda: cm.count(TINY, "nothing"),
     "not a list": lambda: cm.count([1]),
-    "needs inputs": lambda: cm.count(torch.nn.Linear(2, 2)),
-    "inputs go with": lambda: cm.count(TINY, inputs=(1,)),
+    "needs `inputs`": lambda: cm.count(torch.nn.Linear(2, 2)),
+    "`inputs` go with": lambda: cm.count(TINY, inputs=(1,)),
     "leave them out": lambda: cm.count(cm.trace(TINY), seq=3),
     "which only a preset takes, not a Linear": lambda: cm.formula(torch.nn.Linear(2, 2)),
     "`of=colour`": lambda: cm.formula(TINY, of="colour"),
