@@ -15,7 +15,9 @@ from typing import Any
 
 from costmodel.dtypes import short_name, stored_bytes
 from costmodel.errors import BadGraph
+from costmodel.records import Json
 
+Arg = Any  # of a node: None, bool, int, float, str, a `Ref`, or a tuple of these
 KINDS = ("param", "buffer", "input", "const", "temp")
 
 
@@ -63,7 +65,7 @@ class Node:
     op: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    attrs: dict[str, Any]
+    attrs: dict[str, Arg]
     module: str = ""
 
     def __str__(self) -> str:
@@ -188,7 +190,7 @@ def storage_bytes(graph: Graph) -> dict[int, int]:
 # A record is plain lists, dicts, numbers and strings. Tuples become {"t": [...]}, refs {"v": id}.
 
 
-def to_record(graph: Graph) -> dict[str, Any]:
+def to_record(graph: Graph) -> dict[str, Json]:
     return {
         "values": [
             [list(v.shape), v.dtype, v.kind, v.storage, list(v.stride), v.offset, v.name] for v in graph.values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from costmodel.compare.audit_records import AuditRecord
+from costmodel.compare.audit_records import AuditRecord, AuditRow
 from costmodel.records import encode
 from costmodel.show.count_tables import incomplete_lines
 from costmodel.show.document import Document, Row
@@ -40,7 +40,8 @@ def audit_notes(record: AuditRecord) -> list[str]:
 
 
 def audit_rows(record: AuditRecord) -> list[Row]:
-    """One flat row an op; `complete` names the calls that are missing."""
+    """One flat row an op, and one without counts for each call that is missing."""
     found = record.audited
-    complete = "yes" if found.complete else "INCOMPLETE: " + "; ".join(found.unknown)
-    return [encode(row) | {"complete": complete} for row in found.rows]
+    missing = [AuditRow(call, None, None, None) for call in found.unknown]
+    complete = "yes" if found.complete else "INCOMPLETE"
+    return [encode(row) | {"complete": complete} for row in (*found.rows, *missing)]

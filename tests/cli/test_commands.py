@@ -450,6 +450,7 @@ MISTAKES = {
     "tables {models}/syntax.toml": "{models}/syntax.toml is not TOML: Invalid value",
     "tables {models}/latin.toml": "{models}/latin.toml is not UTF-8: byte ",
     "report distilbert --table {models}/nan.toml": "{models}/nan.toml: [[op]] row 1 (add int8): energy_pj is nan",
+    "formula tests.user_models:linear": "a formula is made from traces at sizes of our choice, which only a",
     "formula vit-base": "no formula of 'vit-base': its sizes have no names here; known: distilbert",
     "formula distilbert --of joules": "Invalid value for '--of'",
     "formula distilbert --break-even S --against dot": "the two are the same everywhere",
