@@ -115,7 +115,8 @@ def _decoded(hint: Any, value: Json, where: str) -> Any:
     if hint is Any:
         return value
     if origin in (Union, types.UnionType):
-        for choice in args:
+        # What is there is complained of as what it should have been, not as no null.
+        for choice in args if value is None else [a for a in args if a is not types.NoneType]:
             try:
                 return _decoded(choice, value, where)
             except BadRecord as error:
@@ -141,7 +142,7 @@ def _decoded(hint: Any, value: Json, where: str) -> Any:
         return _decoded_record(hint, value, where)
     wanted = (int, float) if hint is float else hint
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
-        raise BadRecord(f"{where} is {value!r}, no {LEAVES.get(hint, hint)}")
+        raise BadRecord(f"{where} is {value!r:.60}, no {LEAVES.get(hint, hint)}")
     return value
 
 

@@ -12,7 +12,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.show.accuracy_tables import accuracy_notes
 from costmodel.show.document import SCREEN, Document, folded
 from costmodel.show.grid import Grid, shown, sizes_of
-from costmodel.show.machine_tables import break_even_notes, machines_of, overflow_lines
+from costmodel.show.machine_tables import machines_of, overflow_lines
 from costmodel.show.plots import compact
 from costmodel.show.report_tables import report_grids, report_notes, report_rows
 from costmodel.show.verdict_lines import arithmetic_of, lead_lines, short_names
@@ -20,7 +20,6 @@ from costmodel.technology.tables import Energy
 
 LONGEST_NAME = 16  # of a mechanism in the head of a column
 MOST_LINES = 3  # of one kind of note
-MOST_POINTS = 4  # of break-even, two a mechanism
 LONGEST_MODEL = 40
 UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"))  # in pJ
 
@@ -167,10 +166,9 @@ def accuracy_lines(record: ReportRecord, style: Style) -> list[tuple[str, ...]]:
 def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
     """What must be known beside the table, then where the rest is."""
     columns = record.columns
-    lines = [f"{n} is {c.attention}." for n, c in zip(names, columns, strict=True) if n != c.attention]
-    evens = record.break_even_seq or {}
-    renamed = {n: evens[c.attention] for n, c in zip(names, columns, strict=True) if c.attention in evens}
-    lines += capped(break_even_notes(renamed, names[0]), "break-even points", MOST_POINTS)
+    renamed = [f"{n} is {c.attention}" for n, c in zip(names, columns, strict=True) if n != c.attention]
+    lines = ["; ".join(renamed) + "."] if renamed else []
+    lines += capped(break_even_lines(record, names), "break-even points")
     lines += capped(warnings_of(record, names), "warnings")
     lines.append(basis_line(record))
     lines += accuracy_notes(record.accuracy) if record.accuracy else []
@@ -181,10 +179,30 @@ def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
     return [*lines, where_to_look(record)]
 
 
-def capped(lines: Sequence[str], what: str, most: int = MOST_LINES) -> list[str]:
+def break_even_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
+    """One line a mechanism: from which length on who takes fewer cycles, and less energy."""
+    found = record.break_even_seq or {}
+    lines = []
+    for name, column in list(zip(names, record.columns, strict=True))[1:]:
+        each = found.get(column.attention)
+        if each is None:
+            continue
+        parts = []
+        for at, what, less in ((each.cycles, "cycles", "fewer"), (each.energy_pj, "energy", "less")):
+            if at is None:
+                continue
+            (_, before), *turns = at.cheaper(names[0], name)
+            told = ", ".join(f"from S={size} on {who} takes {less}" for size, who in turns)
+            low, high = each.lengths
+            parts.append(f"{what}: {told or f'{before} takes {less} from S={low} to {high}'}")
+        lines.append(f"Break-even of {name} and {names[0]}, {'; '.join(parts)}.")
+    return lines
+
+
+def capped(lines: Sequence[str], what: str) -> list[str]:
     """The first few lines, and how many more there are."""
-    more = len(lines) - most
-    return [*lines[:most], *([f"{more} more {what}: see details."] if more > 0 else [])]
+    more = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], *([f"{more} more {what}: see details."] if more > 0 else [])]
 
 
 def warnings_of(record: ReportRecord, names: Sequence[str]) -> list[str]:

@@ -78,6 +78,8 @@ def test_price_is_what_the_report_says() -> None:
     report = cm.report(TINY, ["inhibitor"], seq=16, widths="w4a8", target="edge-asic:array=8x8").to_dict()
     cost = cm.price(TINY, "inhibitor", seq=16, widths="w4a8", target="edge-asic:array=8x8")
     assert cost.machine == report["columns"][0]["machine"]
+    assert cost.record.machine is not None
+    assert cost.count.counts == report["columns"][0]["counts"]
     assert cost.cycles == sum(row["cycles"] for row in cost.to_rows())
     assert cost.energy_uj == pytest.approx(sum(row["energy_pj"] for row in cost.to_rows()) / 1e6)
     assert cost.latency_ms == pytest.approx(1e3 * cost.cycles / 500e6)
@@ -213,8 +215,59 @@ def test_a_torch_module_and_a_trace() -> None:
         assert counts.counts["mul"] == 3 * 8 * 4
         assert counts.counts["add"] == 3 * 8 * 4
     assert cm.price(graph, target="edge-asic").cycles > 0
+    inputs = (torch.zeros(3, 8),)
+    assert cm.price(layer, target="edge-asic", inputs=inputs).cycles == cm.price(graph, target="edge-asic").cycles
     named = cm.trace(TINY, seq=16)
     assert cm.count(named).to_dict() == cm.count(TINY, seq=16).to_dict()
+
+
+def test_a_model_of_the_user_s_own_works_everywhere(cli, tmp_path) -> None:
+    """It was refused with a hint about options that nobody gave."""
+    from tests.user_models import distilbert
+
+    module, inputs = distilbert()
+    name = "tests.user_models:distilbert"
+    found = [
+        cm.report(name, target="edge-asic"),
+        cm.report(module.eval(), target="edge-asic", inputs=inputs),
+        cm.report(cm.trace(module, inputs=inputs), target="edge-asic"),
+    ]
+    for report in found:
+        (column,) = report.columns
+        assert column.attention == "native"
+        assert column.machine is not None
+        assert column.machine.cycles == cm.price(name, target="edge-asic").cycles
+    assert cm.diff(found[1], found[2]).to_rows()[-1]["difference"] == 0
+    page = tmp_path / "page.html"
+    cm.report(module, target="edge-asic", inputs=inputs, html=page)
+    assert "costmodel.report(&lt;" in page.read_text()
+    said = json.loads(cli("report", name, "--on", "edge-asic", "--format", "json").out)
+    assert json.loads(json.dumps(found[0].to_dict())) == said
+
+
+def test_a_report_can_do_what_the_command_can(cli, tmp_path) -> None:
+    args = (
+        "report",
+        TINY,
+        "--seq",
+        "8",
+        "--dtype",
+        "float16",
+        "--device",
+        "cpu",
+        "--as-run",
+        "--attention",
+        "eager",
+    )
+    said = json.loads(cli(*args, "--format", "json").out)
+    made = cm.report(TINY, ["eager"], seq=8, dtype="float16", device="cpu", as_run=True)
+    assert json.loads(made.to_text("json")) == said
+    page = tmp_path / "page.html"
+    with_page = cm.report(TINY, seq=8, html=page)
+    assert with_page.record.pictures is not None
+    assert f"costmodel report {TINY} --seq 8 --html {page}" in page.read_text()
+    odd = cm.report("tests.user_models:odd", device="cpu", allow_unknown=True)
+    assert "INCOMPLETE" in str(odd)
 
 
 # Ways to look at a result
@@ -226,6 +279,8 @@ RESULTS = {
     "widths": lambda: cm.price(TINY, seq=8),
     "formula": lambda: cm.formula(TINY),
     "report": lambda: cm.report(TINY, seq=8, target="xc7z020"),
+    "details": lambda: cm.report(TINY, seq=8, target="edge-asic", details=True),
+    "diff": lambda: cm.diff(*cm.report(TINY, seq=8, target="edge-asic").columns),
     "simulate": lambda: cm.simulate(TINY, random=1, seq=8),
     "every table": lambda: cm.simulate(TINY, random=1, seq=8, compare=True, details=True),
     "stored_results": lambda: cm.stored_results(),
@@ -306,10 +361,16 @@ MISTAKES = {
     "name one with `target`": lambda: cm.formula(TINY, of="cycles"),
     "no symbol Q": lambda: cm.formula(TINY, of="mul").at(Q=3),
     "unknown target": lambda: cm.price(TINY, target="moon"),
-    "timing = 'late'": lambda: cm.price(TINY, timing="late"),
+    "`timing=late` is not one of": lambda: cm.price(TINY, timing="late"),
     "there is one table": lambda: cm.price(TINY, target="edge-asic", table=["horowitz45"]),
-    "attentions is a list": lambda: cm.report(TINY, "dot"),
-    "go with task": lambda: cm.report(TINY, limit=3),
+    "`attentions` is a list": lambda: cm.report(TINY, "dot"),
+    "go with `task`": lambda: cm.report(TINY, limit=3),
+    "`store` goes with `html`": lambda: cm.report(TINY, store="x.db"),
+    "do not go with `as_run`": lambda: cm.report(TINY, widths="w8a8", as_run=True),
+    "Linear has its own attention": lambda: cm.report(torch.nn.Linear(2, 2), ["dot"], inputs=(torch.zeros(1, 2),)),
+    "Trace has its own attention": lambda: cm.report(cm.trace(TINY), ["dot"]),
+    "`seq=0` is not at least 1": lambda: cm.report(TINY, seq=0),
+    "`dtype=int8` is not one of": lambda: cm.report(TINY, dtype="int8"),
     "checkpoints that ship": lambda: cm.report(TINY, task="sst2"),
     "one of `text`, `file`, `random`": lambda: cm.simulate(TINY),
     "`overflow=never` is not one of": lambda: cm.simulate(TINY, random=1, overflow="never"),

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
 
-from costmodel.compare.breakdown import Breakdown, Section, breakdown, difference
+import costmodel as cm
+from costmodel.compare.breakdown import Breakdown, Section, difference
 from costmodel.errors import CostModelError
 from costmodel.show.breakdown_tables import difference_grids
 from tests.sweep_store import make_store
@@ -92,9 +94,9 @@ def test_without_a_target_operations_are_left(cli) -> None:
 def test_parts_of_one_side_only() -> None:
     a = Breakdown("a", (Section("cycles", "cycles", {"x": 3, "y": 4}),))
     b = Breakdown("b", (Section("cycles", "cycles", {"y": 1, "z": 5}),))
-    (section,) = difference(a, b)["sections"]
-    assert [(r["part"], r["difference"]) for r in section["rows"]] == [("z", 5), ("x", -3), ("y", -3)]
-    assert section["total"] == {"a": 7, "b": 6, "difference": -1}
+    (section,) = difference(a, b).sections
+    assert [(r.part, r.amounts.difference) for r in section.rows] == [("z", 5), ("x", -3), ("y", -3)]
+    assert (section.total.a, section.total.b, section.total.difference) == (7, 6, -1)
     (grid,) = difference_grids(difference(a, b))
     assert grid.rows[-1] == ("total", "7", "6", "-1", "100.0 %")
     with pytest.raises(CostModelError, match="nothing to compare"):
@@ -124,15 +126,26 @@ BAD = {
     "distilbert-tiny --on mars": "unknown target 'mars'",
     "distilbert-tiny --html x": "--html is of no use in a point",
     "distilbert-tiny --table jouppi7": "--table is of no use in a point",
-    "distilbert-tiny --attention dot --attention relu": "has 2 attentions; a point has one",
+    "distilbert-tiny --attention dot --attention relu": "has several attentions; a point has one",
     "distilbert-tiny --seq 0": "--seq 0 is not at least 1",
-    "distilbert-tiny --seq": "",
+    "distilbert-tiny --seq": "--seq needs a value",
+    "distilbert-tiny --seq many": "--seq many is not a whole number",
+    "distilbert-tiny --seq=65": "--seq 65 is beyond the 64 positions",
+    "distilbert-tiny --batch 0": "--batch 0 is not at least 1",
+    "distilbert-tiny --timing late": "--timing late is not one of",
+    "distilbert-tiny --dtype int8": "--dtype int8 is not one of",
+    "distilbert-tiny --colour red": "a report has no option --colour",
+    "distilbert-tiny bert-base": "names 2 models; a point has one",
+    " --seq 8": "names 0 models; a point has one",
+    "distilbert-tiny --details": "--details is of no use in a point",
     "{report}": "has several columns; name one of",
     "{report}#relu": "has no single column 'relu'; name one of",
     "{text}": "is no JSON file",
-    "{list}": "is no report",
-    "{columns}": "is no column of a report",
-    "{none}": "has no columns",
+    "{list}": "no report: {list} is no record of schema 1",
+    "{old}": "no report: {old} is no record of schema 1",
+    "{columns}": "no report: {columns} has no 'summary'",
+    "{none}": "{none} has no columns",
+    "{spoiled}#dot": "{spoiled}.columns[0].machine.cycles is 'many', no integer",
     "{store}": "name a point",
     "{store}#9999": "name a point",
     "{store}#x": "name a point",
@@ -144,8 +157,10 @@ def test_mistakes_are_one_line(cli, report: Path, sweep_store: Path, tmp_path: P
     files = {
         "text": "no json",
         "list": "[1]",
-        "columns": '{"columns": [{"attention": "dot"}]}',
-        "none": '{"columns": []}',
+        "old": '{"columns": [{"attention": "dot"}]}',
+        "columns": '{"schema": 1, "columns": [{"attention": "dot"}]}',
+        "none": '{"schema": 1, "columns": [], "summary": "", "verdict": [], "complete": true}',
+        "spoiled": re.sub(r'"cycles": \d+', '"cycles": "many"', report.read_text(), count=1),
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -155,11 +170,27 @@ def test_mistakes_are_one_line(cli, report: Path, sweep_store: Path, tmp_path: P
     assert ran.code == 2
     assert ran.out == ""
     assert len(ran.err.strip().splitlines()) == 1
-    assert BAD[point] in ran.err
+    assert BAD[point].format(**places) in ran.err
     assert not out.exists()
 
 
-def test_a_column_with_wrong_types_is_refused() -> None:
-    for column in ({"machine": 1, "attention_core": {"counts": {}}, "counts": {}}, {"counts": {"mul": 1}}, {}):
-        with pytest.raises(CostModelError, match="no column of a report"):
-            breakdown(column, "x")
+def test_results_files_and_words_are_the_same_point(cli, report: Path, monkeypatch, session_cache: str) -> None:
+    monkeypatch.setenv("COSTMODEL_CACHE", session_cache)
+    both = cm.report("distilbert-tiny", seq=16, target="edge-asic")
+    alone = cm.report("distilbert-tiny", ["inhibitor"], seq=16, target="edge-asic")
+    price = cm.price("distilbert-tiny", "inhibitor", seq=16, target="edge-asic")
+    words = "distilbert-tiny --seq=16 --attention=inhibitor --on=edge-asic"
+    said = json.loads(cli("diff", A, words, "--format", "json").out)["sections"]
+    for b in (both.columns[1], alone, price, words, f"{report}#inhibitor"):
+        assert cm.diff(A, b).to_dict()["sections"] == said
+    assert cm.diff(report.with_name("report.json").as_posix() + "#dot", A).to_rows()[0]["difference"] == 0
+    with pytest.raises(CostModelError, match="`a` is a report of several mechanisms, dot, inhibitor"):
+        cm.diff(both, alone)
+    with pytest.raises(CostModelError, match="`b` is a int"):
+        cm.diff(alone, 3)  # type: ignore[arg-type]
+
+
+def test_a_model_of_the_user_s_own_is_a_point(cli) -> None:
+    ran = cli("diff", "tests.user_models:distilbert --on edge-asic", A, "--format", "json")
+    record = json.loads(ran.out)
+    assert {s["title"] for s in record["sections"]} >= {"cycles by part", "operations"}

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from costmodel.compare.evaluation import Evaluation, Measured, Ranges
+from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.explore.front_records import DrawnPoint, FrontPicture
 from costmodel.explore.goals import Objective
+from costmodel.records import from_json, to_json
 from costmodel.show.figures import figures_of
 from costmodel.show.machine_figures import machine_figures
 from costmodel.show.page import lead_of
-from costmodel.show.plots import Picture, compact, full, log_ticks, panel, short_names
+from costmodel.show.plots import Picture, compact, full, log_ticks, panel
 from costmodel.show.sweep_figures import front_figure
+from costmodel.show.verdict_lines import short_names
 
 ARGS = ("report", "distilbert-tiny", "--seq", "16", "--on", "edge-asic")
 
@@ -43,9 +48,18 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, session_cache: str) -> dict[
     return record
 
 
+def typed(record: dict[str, Any]) -> ReportRecord:
+    return from_json(ReportRecord, record, "the record")
+
+
 @pytest.fixture
 def pictures(drawn: dict[str, Any]) -> dict[str, Picture]:
-    return {p.key: p for p in [*figures_of(drawn), *machine_figures(drawn)]}
+    record = typed(drawn)
+    return {p.key: p for p in [*figures_of(record), *machine_figures(record)]}
+
+
+def test_the_record_is_read_as_it_was_written(drawn: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(to_json(typed(drawn)))) == drawn
 
 
 def traces(picture: Picture, n: int = 0, kind: str = "bar") -> list[dict[str, Any]]:
@@ -117,38 +131,47 @@ def test_verdict_marks_are_the_ratios(drawn: dict[str, Any], pictures: dict[str,
 
 
 def test_lead_is_honest(drawn: dict[str, Any]) -> None:
-    text = lead_of(drawn)
+    text = lead_of(typed(drawn))
     a, b = (c["machine"] for c in drawn["columns"])
-    assert f"{b['cycles'] / a['cycles']:.3f} times the cycles" in text
+    change = 100 * (b["cycles"] / a["cycles"] - 1)
+    assert f"{abs(change):.1f} % {'more' if change > 0 else 'fewer'} cycles" in text
+    change = 100 * (b["energy_pj"]["total"][0] / a["energy_pj"]["total"][0] - 1)
+    assert f"{abs(change):.1f} % {'more' if change > 0 else 'less'} energy with inhibitor" in text
     assert f"{100 * a['core_cycles'] / a['cycles']:.1f} % of the cycles" in text
     assert "No other attention can save more than that." in text
 
 
 def test_accuracy_stands_beside_energy(drawn: dict[str, Any]) -> None:
-    def result(value: float) -> dict[str, Any]:
-        return {"metrics": {"accuracy": value}, "interval": [value - 0.02, value + 0.02]}
+    def result(value: float) -> Measured:
+        return Measured({"accuracy": value}, (value - 0.02, value + 0.02), 1.0)
 
-    each = {"task": "sst2", "source": "some", "examples": 9, "stored": True, "model": "m"}
-    accuracy = [each | {"results": {"float32": result(v), "w8a8": result(v - 0.01)}} for v in (0.9, 0.88)]
-    picture = {p.key: p for p in figures_of(drawn | {"accuracy": accuracy})}["accuracy"]
+    accuracy = tuple(
+        Evaluation(
+            model="m", attention="a", task="sst2", source="some", examples=9, limited=False, note="", stored=True,
+            calibration=Ranges("mse", 1), results={"float32": result(v), "w8a8": result(v - 0.01)},
+        )
+        for v in (0.9, 0.88)
+    )  # fmt: skip
+    record = replace(typed(drawn), accuracy=accuracy)
+    picture = {p.key: p for p in figures_of(record)}["accuracy"]
     marks = traces(picture, 0, "scatter")
     assert [list(t["x"]) for t in marks] == [pytest.approx([90, 89]), pytest.approx([88, 87])]
     total = drawn["columns"][1]["machine"]["energy_pj"]["total"][0]
     assert math.isclose(traces(picture, 1)[2]["x"][0] * 1e6, total)
-    assert "89.0 % (87.0 to 91.0) with dot" in lead_of(drawn | {"accuracy": accuracy})
+    assert "89.0 % (87.0 to 91.0) with dot" in lead_of(record)
 
 
 def test_what_was_not_asked_for_is_not_drawn(cli, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     ran = cli("report", "distilbert-tiny", "--seq", "8", "--html", str(path), "--format", "json")
     record = json.loads(ran.out)
-    found = [p.key for p in [*figures_of(record), *machine_figures(record)]]
+    found = [p.key for p in [*figures_of(typed(record)), *machine_figures(typed(record))]]
     assert found == ["operations", "energy", "verdict", "shares"]
-    energy = {p.key: p for p in figures_of(record)}["energy"]
+    energy = {p.key: p for p in figures_of(typed(record))}["energy"]
     assert [p.title for p in energy.panels] == ["under horowitz45", "under jouppi7"]
     for panel_, table in zip(energy.panels, ("horowitz45", "jouppi7"), strict=True):
         whole = panel_.figure["data"][0]["x"]
-        assert math.isclose(1e6 * sum(whole), record["columns"][0]["energy_pj"][table]["total"])
+        assert math.isclose(1e6 * sum(whole), record["columns"][0]["energy_pj"][table]["total"][0])
 
 
 def test_a_target_without_prices(cli, tmp_path: Path) -> None:
@@ -157,8 +180,8 @@ def test_a_target_without_prices(cli, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     record = json.loads(ran.out)
     assert record["columns"][0]["machine"]["energy_pj"]["total"] is None
-    assert [p.key for p in figures_of(record)] == ["operations", "traffic", "verdict"]
-    assert "of the cycles on" in lead_of(record)
+    assert [p.key for p in figures_of(typed(record))] == ["operations", "traffic", "verdict"]
+    assert "of the cycles on" in lead_of(typed(record))
 
 
 def test_a_front_is_that_of_its_points() -> None:
@@ -182,9 +205,15 @@ def test_a_front_is_that_of_its_points() -> None:
     assert picture.grid.rows[0] == ("0", "1", "5", "seq=0")
 
 
-def test_names_and_digits() -> None:
-    assert short_names([{"attention": "a:x=1"}, {"attention": "b"}]) == ["a", "b"]
-    assert short_names([{"attention": "a:x=1"}, {"attention": "a"}]) == ["a:x=1", "a"]
+def test_names_and_digits(drawn: dict[str, Any]) -> None:
+    (column, *_) = typed(drawn).columns
+
+    def named(name: str) -> ReportColumn:
+        subject = replace(column.count.subject, attention=name)
+        return replace(column, count=replace(column.count, subject=subject))
+
+    assert short_names([named("a:x=1"), named("b")]) == ["a", "b"]
+    assert short_names([named("a:x=1"), named("a")]) == ["a:x=1", "a"]
     assert [compact(x) for x in (0, 12.34, 1480, 999_600, 1.441e9)] == ["0", "12.3", "1.48 k", "1,000 k", "1.44 G"]
     assert [full(x) for x in (1234567, 3042.17, 0.51234)] == ["1 234 567", "3 042.2", "0.5123"]
     assert log_ticks(3, 120) == [5, 10, 20, 50, 100]
