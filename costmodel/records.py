@@ -163,7 +163,10 @@ def _decoded_record(cls: Any, value: Json, where: str) -> Any:
     if unknown or missing:
         what = f"unknown {unknown[0]!r}" if unknown else f"no {missing[0]!r}"
         raise BadRecord(f"{where} has {what}")
-    given = {name: _decoded(hint, value[name], f"{where}.{name}") for name, hint, _ in known if name in value}
+    given = {
+        name: None if name not in value else _decoded(hint, value[name], f"{where}.{name}")
+        for name, hint, _ in known
+    }
     return cls(**given)
 
 

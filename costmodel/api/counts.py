@@ -72,7 +72,7 @@ def count(
     >>> c.counts["mul"], c.counts["cmp"], c.counts["exp"]
     (5448511750, 152174592, 0)
     >>> c.core["mul"]
-    262150
+    1778694
     """
     check_choice("by", by, GROUPINGS)
     found = counted_of(Request(model, batch, seq, dtype, device, as_run, allow_unknown), attention, inputs)
