@@ -65,7 +65,7 @@ def price_tables(name: str | None = None) -> Prices:
             fpga=listed if name == "fpga" else None,
         )
         return Prices(record, figures_document(listed))
-    tables = tuple(load_table(n) for n in ([name] if name else table_names()))
+    tables = tuple(load_table(n) for n in (table_names() if name is None else [name]))
     return Prices(PricesRecord(tables=tables), tables_document(tables))
 
 

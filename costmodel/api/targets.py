@@ -51,7 +51,7 @@ def target(name: str | None = None) -> Target | Targets:
 
 def listed(name: str | None) -> Targets:
     """All targets, or one in full, as a list."""
-    records = tuple(target_record(load_target(n)) for n in ([name] if name else target_names()))
+    records = tuple(target_record(load_target(n)) for n in (target_names() if name is None else [name]))
     if name is None:
         return Targets(TargetsRecord(records), overview_document(records))
     document = replace(target_document(records[0]), rows=overview_document(records).rows)
