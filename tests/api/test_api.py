@@ -230,7 +230,7 @@ def test_a_report_can_do_what_the_command_can(cli, tmp_path) -> None:
         "cpu",
         "--as-run",
         "--attention",
-        "eager",
+        "dot",
     )
     said = json.loads(cli(*args, "--format", "json").out)
     made = cm.report(TINY, ["dot"], seq=8, dtype="float16", device="cpu", as_run=True)
