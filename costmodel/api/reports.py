@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from costmodel.api.graphs import Counted, Request, counted
 from costmodel.api.prices import TABLES, Pricing
-from costmodel.api.results import Report
+from costmodel.api.results import Result
 from costmodel.api.subjects import Model, check_choice, check_whole, counted_of
 from costmodel.compare.break_even import BreakEvens, search_break_even
 from costmodel.compare.evaluation import Evaluation
@@ -34,6 +34,21 @@ ATTENTIONS = ("dot", "inhibitor")
 DEFAULT_WIDTHS = "w8a8"  # on a target, and of accuracy in integers
 # Lengths between which break-even points are looked for.
 LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Result[ReportRecord]):
+    """Mechanisms side by side; `record` as of `costmodel report --format json`."""
+
+    @property
+    def columns(self) -> tuple[ReportColumn, ...]:
+        """One a mechanism: `cm.diff(*report.columns)` says why they differ."""
+        return self.record.columns
+
+    @property
+    def summary(self) -> str:
+        """One sentence: what changes from the first mechanism to the others."""
+        return self.record.summary
 
 
 def report(
