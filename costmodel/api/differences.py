@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costmodel.api.graphs import Request
-from costmodel.api.reports import is_own
-from costmodel.api.results import DifferenceResult, Price, Report
+from costmodel.api.prices import Price
+from costmodel.api.reports import Report, is_own
+from costmodel.api.results import Result
 from costmodel.api.subjects import check_choice, check_whole, counted_of
-from costmodel.compare.breakdown import Breakdown, breakdown, difference
+from costmodel.compare.breakdown import Breakdown, Difference, breakdown, difference
 from costmodel.compare.machine import MachineRecord, machine_record
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.counting.records import Subject, count_record
@@ -27,10 +28,17 @@ from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy
 
 SQLITE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, repr=False)
+class Compared(Result[Difference]):
+    """Two cost breakdowns, part by part; `record` as of `costmodel diff --format json`."""
+
+
 Point = Report | ReportColumn | Price | str | Path
 
 
-def diff(a: Point, b: Point) -> DifferenceResult:
+def diff(a: Point, b: Point) -> Compared:
     """Why B costs less than A, or more: energy, cycles, bytes, area and operations, part by part.
 
     Args:
@@ -48,7 +56,7 @@ def diff(a: Point, b: Point) -> DifferenceResult:
     0.0
     """
     record = difference(breakdown_of(a, "`a`"), breakdown_of(b, "`b`"))
-    return DifferenceResult(record, difference_document(record))
+    return Compared(record, difference_document(record))
 
 
 def breakdown_of(point: Point, parameter: str) -> Breakdown:

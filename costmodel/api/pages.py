@@ -32,6 +32,7 @@ from costmodel.mapping.schedule import Schedule, schedule
 from costmodel.widths.assign import assign_widths
 from models.zoo.presets import PRESETS
 
+USUAL = {"batch": 1, "dtype": "float32", "device": "meta", "timing": "array"}  # not named in a command
 # Lengths at which the share of attention is drawn; a preset's positions cut them off.
 SHARE_LENGTHS = (32, 64, 128, 256, 512, 1024, 2048)
 
@@ -166,13 +167,15 @@ def front_record(path: Path, names: Sequence[str]) -> FrontPicture:
 # The file
 
 
-def page_command(model: Model, options: Mapping[str, object]) -> str:
+def page_command(request: Request, options: Mapping[str, object]) -> str:
     """The command that makes the same page; of a model that has no name, what to call in Python."""
-    if not isinstance(model, str):
-        return f"costmodel.report(<{type(model).__name__}>, ...)"
-    words = ["costmodel", "report", model]
-    for name, value in options.items():
-        if value is None or value is False:
+    if not isinstance(request.model, str):
+        return f"costmodel.report(<{type(request.model).__name__}>, ...)"
+    sizes = {"batch": request.batch, "seq": request.seq, "dtype": request.dtype, "device": request.device}
+    flags = {"as-run": request.as_run, "allow-unknown": request.allow_unknown}
+    words = ["costmodel", "report", request.model]
+    for name, value in ({"attention": options["attention"]} | sizes | flags | dict(options)).items():
+        if value is None or value is False or USUAL.get(name) == value:
             continue
         values = value if isinstance(value, list | tuple) else [value]
         words += [

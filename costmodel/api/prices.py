@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from costmodel.api.graphs import Request
-from costmodel.api.results import Price
+from costmodel.api.results import Result
 from costmodel.api.subjects import Model, check_choice, counted_of
 from costmodel.compare.machine import machine_record, widths_record
 from costmodel.compare.records import PriceRecord
-from costmodel.counting.records import count_record
+from costmodel.counting.records import CountRecord, count_record
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
+from costmodel.records import Json, encode
 from costmodel.show.machine_tables import price_document
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import assign_widths
@@ -32,6 +33,48 @@ class Pricing:
     policy: Policy | None
     target: Accelerator | None
     timing: str
+
+
+@dataclass(frozen=True, repr=False)
+class Price(Result[PriceRecord]):
+    """Arithmetic at some widths under tables, and on a target what it costs there.
+
+    `record.widths`: counts by operation and width, energy of the arithmetic by table in pJ. With a target
+    `record.machine`: cycles, seconds, bytes of each level, energies (nominal, low, high) in pJ, area in mm²
+    or resources, steps. The properties are None without a target, and where nothing is published for it.
+    """
+
+    count: CountRecord  # operations and bytes of the same model
+
+    @property
+    def machine(self) -> dict[str, Json] | None:
+        """`record.machine` as plain dicts, lists, numbers and text."""
+        return None if self.record.machine is None else dict(encode(self.record.machine))
+
+    @property
+    def cycles(self) -> int | None:
+        return None if self.record.machine is None else self.record.machine.cycles
+
+    @property
+    def latency_ms(self) -> float | None:
+        return None if self.record.machine is None else 1e3 * self.record.machine.seconds
+
+    @property
+    def energy_uj(self) -> float | None:
+        """Nominal, of arithmetic and memory together."""
+        energy = None if self.record.machine is None else self.record.machine.energy_pj.total
+        return None if energy is None else energy.nominal_pj / 1e6
+
+    @property
+    def area_mm2(self) -> float | None:
+        area = None if self.record.machine is None else self.record.machine.area_mm2
+        return None if area is None else area.total
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """LUTs, DSPs and BRAMs on an FPGA; empty for an ASIC."""
+        found = {} if self.record.machine is None else self.record.machine.resources
+        return {name: resource.used for name, resource in found.items()}
 
 
 def price(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from costmodel.api.graphs import Counted, Request, counted
 from costmodel.api.prices import TABLES, Pricing
-from costmodel.api.results import Report
+from costmodel.api.results import Result
 from costmodel.api.subjects import Model, check_choice, check_whole, counted_of
 from costmodel.compare.break_even import BreakEvens, search_break_even
 from costmodel.compare.evaluation import Evaluation
@@ -31,8 +31,24 @@ from costmodel.widths.policy import Policy, parse_policy
 from models.zoo.presets import PRESETS
 
 ATTENTIONS = ("dot", "inhibitor")
+DEFAULT_WIDTHS = "w8a8"  # on a target, and of accuracy in integers
 # Lengths between which break-even points are looked for.
 LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True, repr=False)
+class Report(Result[ReportRecord]):
+    """Mechanisms side by side; `record` as of `costmodel report --format json`."""
+
+    @property
+    def columns(self) -> tuple[ReportColumn, ...]:
+        """One a mechanism: `cm.diff(*report.columns)` says why they differ."""
+        return self.record.columns
+
+    @property
+    def summary(self) -> str:
+        """One sentence: what changes from the first mechanism to the others."""
+        return self.record.summary
 
 
 def report(
@@ -79,19 +95,13 @@ def report(
     >>> result.summary[:72]
     'At S=128 the attention core of dot holds 2.7 % of the multiplications of'
     """
-    check_choice("timing", timing, CONVENTIONS)
-    check_whole("limit", limit)
     if store is not None and html is None:
         raise CostModelError("`store` goes with `html`: the page shows its Pareto front")
     if task is None and (data_dir is not None or limit is not None or stored):
         raise CostModelError("`data_dir`, `limit` and `stored` go with `task`")
-    for name in tables:
-        table = load_table(name)
-        if operands_in is not None:
-            table.memory(operands_in)
-    machine = load_target(target) if target is not None else None
-    asked = "w8a8" if widths is None and machine is not None else widths
-    pricing = Pricing(None if asked is None else parse_policy(asked), machine, timing)
+    check_whole("limit", limit)
+    check_tables(tables, operands_in)
+    pricing = pricing_of(widths, target, timing)
     if pricing.policy and as_run:
         raise CostModelError("`widths` and `target` price the mathematics; they do not go with `as_run`")
     request = Request(model, batch, seq, dtype, device, as_run, allow_unknown)
@@ -103,35 +113,37 @@ def report(
     if task is not None:
         folder = None if data_dir is None else Path(data_dir)
         kinds = tuple(c.attention for c in record.columns)
-        record = replace(record, accuracy=accuracies(task, kinds, asked or "w8a8", folder, limit, stored))
+        policy = pricing.policy.name if pricing.policy else DEFAULT_WIDTHS
+        record = replace(record, accuracy=accuracies(task, kinds, policy, folder, limit, stored))
     if html is not None:
         from costmodel.api.pages import page_command, pictures_record, write_page
 
         front = None if store is None else Path(store)
         record = replace(record, pictures=pictures_record(request, record, results, pricing, target, front))
         given = {
-            "attention": attentions,
-            "batch": None if batch == 1 else batch,
-            "seq": seq,
-            "dtype": None if dtype == "float32" else dtype,
-            "device": None if device == "meta" else device,
-            "as-run": as_run,
-            "allow-unknown": allow_unknown,
-            "table": None if tuple(tables) == TABLES else tables,
-            "operands-in": operands_in,
-            "widths": widths,
-            "on": target,
-            "timing": None if timing == "array" else timing,
-            "task": task,
-            "data-dir": data_dir,
-            "limit": limit,
-            "stored": stored,
-            "store": store,
-            "html": html,
+            **{"attention": attentions, "table": None if tuple(tables) == TABLES else tables},
+            **{"operands-in": operands_in, "widths": widths, "on": target, "timing": timing, "task": task},
+            **{"data-dir": data_dir, "limit": limit, "stored": stored, "store": store, "html": html},
         }
-        notes = report_document(record, machine, details=True).notes
-        write_page(Path(html), record, notes, page_command(model, given))
-    return Report(record, report_document(record, machine, details))
+        notes = report_document(record, pricing.target, details=True).notes
+        write_page(Path(html), record, notes, page_command(request, given))
+    return Report(record, report_document(record, pricing.target, details))
+
+
+def check_tables(tables: Sequence[str], operands_in: str | None) -> None:
+    """Refuse a table that there is not, or one without that memory."""
+    for name in tables:
+        table = load_table(name)
+        if operands_in is not None:
+            table.memory(operands_in)
+
+
+def pricing_of(widths: str | None, target: str | None, timing: str) -> Pricing:
+    """Widths and target by name; on a target there are always widths."""
+    check_choice("timing", timing, CONVENTIONS)
+    machine = None if target is None else load_target(target)
+    asked = DEFAULT_WIDTHS if widths is None and machine is not None else widths
+    return Pricing(None if asked is None else parse_policy(asked), machine, timing)
 
 
 # Columns

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
-from costmodel.compare.breakdown import Difference
-from costmodel.compare.records import PriceRecord, ReportColumn, ReportRecord
 from costmodel.counting.records import CountRecord, Subject
 from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph
-from costmodel.records import INLINE, Json, encode, to_json
+from costmodel.records import INLINE, encode, to_json
 from costmodel.show.document import Document, Row
 from costmodel.show.formats import FORMATS, table_text
 from costmodel.show.grid import Grid, shown, sizes_of
@@ -127,68 +125,6 @@ class Count(Result[CountRecord]):
     def bytes(self) -> dict[str, int]:
         """operand_read, operand_write, compulsory, peak_live."""
         return dict(encode(self.record.bytes))
-
-
-@dataclass(frozen=True, repr=False)
-class Price(Result[PriceRecord]):
-    """Arithmetic at some widths under tables, and on a target what it costs there.
-
-    `record.widths`: counts by operation and width, energy of the arithmetic by table in pJ. With a target
-    `record.machine`: cycles, seconds, bytes of each level, energies (nominal, low, high) in pJ, area in mm²
-    or resources, steps. The properties are None without a target, and where nothing is published for it.
-    """
-
-    count: CountRecord  # operations and bytes of the same model
-
-    @property
-    def machine(self) -> dict[str, Json] | None:
-        """`record.machine` as plain dicts, lists, numbers and text."""
-        return None if self.record.machine is None else dict(encode(self.record.machine))
-
-    @property
-    def cycles(self) -> int | None:
-        return None if self.record.machine is None else self.record.machine.cycles
-
-    @property
-    def latency_ms(self) -> float | None:
-        return None if self.record.machine is None else 1e3 * self.record.machine.seconds
-
-    @property
-    def energy_uj(self) -> float | None:
-        """Nominal, of arithmetic and memory together."""
-        energy = None if self.record.machine is None else self.record.machine.energy_pj.total
-        return None if energy is None else energy.nominal_pj / 1e6
-
-    @property
-    def area_mm2(self) -> float | None:
-        area = None if self.record.machine is None else self.record.machine.area_mm2
-        return None if area is None else area.total
-
-    @property
-    def resources(self) -> dict[str, int]:
-        """LUTs, DSPs and BRAMs on an FPGA; empty for an ASIC."""
-        found = {} if self.record.machine is None else self.record.machine.resources
-        return {name: resource.used for name, resource in found.items()}
-
-
-@dataclass(frozen=True, repr=False)
-class Report(Result[ReportRecord]):
-    """Mechanisms side by side; `record` as of `costmodel report --format json`."""
-
-    @property
-    def columns(self) -> tuple[ReportColumn, ...]:
-        """One a mechanism: `cm.diff(*report.columns)` says why they differ."""
-        return self.record.columns
-
-    @property
-    def summary(self) -> str:
-        """One sentence: what changes from the first mechanism to the others."""
-        return self.record.summary
-
-
-@dataclass(frozen=True, repr=False)
-class DifferenceResult(Result[Difference]):
-    """Two cost breakdowns, part by part; `record` as of `costmodel diff --format json`."""
 
 
 def trace_result(subject: Subject, params: int, graph: Graph) -> Trace:

@@ -257,10 +257,10 @@ def test_a_report_can_do_what_the_command_can(cli, tmp_path) -> None:
         "cpu",
         "--as-run",
         "--attention",
-        "eager",
+        "dot",
     )
     said = json.loads(cli(*args, "--format", "json").out)
-    made = cm.report(TINY, ["eager"], seq=8, dtype="float16", device="cpu", as_run=True)
+    made = cm.report(TINY, ["dot"], seq=8, dtype="float16", device="cpu", as_run=True)
     assert json.loads(made.to_text("json")) == said
     page = tmp_path / "page.html"
     with_page = cm.report(TINY, seq=8, html=page)
