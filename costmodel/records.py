@@ -22,6 +22,8 @@ SCHEMA = 1  # of every record; a change that an old reader would misread is anot
 
 R = TypeVar("R")
 Json = Any  # what `json.loads` gives: dict, list, str, int, float, bool, None
+Cell = str | int | float | bool | None
+Row = Mapping[str, Cell]  # one flat line of a table, whose keys are data
 LEAVES = {int: "integer", float: "number", str: "string", bool: "boolean", types.NoneType: "null"}
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from models.errors import CostModelError, ModelError
 
+Content = bytes | str | Callable[[BinaryIO], None]  # a function writes what is too large to be held
 
-def write_whole(path: Path, content: bytes | str) -> None:
+
+def write_whole(path: Path, content: Content) -> None:
     """Write a file so that it is either complete or not there; the one before it stays until then.
 
     Raises:
@@ -19,7 +23,10 @@ def write_whole(path: Path, content: bytes | str) -> None:
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
@@ -32,7 +39,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         raise
 
 
-def write_output(path: Path, content: bytes | str, what: str = "") -> None:
+def write_output(path: Path, content: Content, what: str = "") -> None:
     """`write_whole` for a file that the user asked for; `what` is the parameter that named it.
 
     Raises:

@@ -4,21 +4,75 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from costmodel.api import cache
-from costmodel.api.graphs import quiet_imports
-from costmodel.api.results import Formula
-from costmodel.api.subjects import of_model
+from costmodel.api.closed_forms import forms, own_sizes, prime_graph, quantity
+from costmodel.api.results import Result
+from costmodel.api.subjects import check_choice, of_model
+from costmodel.compare.formula_records import FormulaRecord
+from costmodel.counting.symbols import SYMBOLS, Form
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.ops.counts import ARITHMETIC, FIELDS, Counts
-from costmodel.show.grid import Grid
+from costmodel.hardware.loading import load_target
+from costmodel.hardware.timing import CONVENTIONS
+from costmodel.ops.counts import FIELDS
+from costmodel.show.formula_tables import formula_document
 from costmodel.technology.loading import load_table
-from costmodel.widths.policy import Policy
+from costmodel.widths.policy import Policy, parse_policy
 from models.attention.mechanisms import parse_mechanism
-from models.zoo.presets import PRESETS, resolve_seq, size_names
+from models.zoo.presets import PRESETS, size_names
+
+ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
+QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
+BREAK_EVEN = ("B", "S", "d", "H", "F")
+PRICES = ("numbers", "symbols")
+RANGE = tuple(2**n for n in range(1, 13))  # within which break-even points on a target are looked for
+
+
+@dataclass(frozen=True, repr=False)
+class Formula(Result[FormulaRecord]):
+    """Closed forms by quantity, or where two mechanisms cost the same.
+
+    `sizes` are the model's own numbers for the symbols B, S, d, H, G, F, L; `expressions` the forms as sympy's.
+    """
+
+    sizes: Mapping[str, int]
+    expressions: Mapping[str, Form]
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Forms as text; empty where a break-even point was asked for."""
+        return dict(self.record.formulas or {})
+
+    @property
+    def break_even(self) -> tuple[float, ...]:
+        """Values of the symbol at which the two are equal."""
+        return self.record.break_even or ()
+
+    def expression(self, quantity: str | None = None) -> Form:
+        """A form as a sympy expression; the first one where no quantity is named.
+
+        Raises:
+            CostModelError: there is no such form.
+        """
+        if not self.expressions:
+            raise CostModelError("break-even points were asked for, which have no form; leave `break_even` out")
+        name = quantity or next(iter(self.expressions))
+        check_choice("quantity", name, tuple(self.expressions))
+        return self.expressions[name]
+
+    def at(self, quantity: str | None = None, **sizes: int) -> int | float:
+        """The form in numbers: the model's own sizes, or those given by symbol, such as `S=512`.
+
+        Raises:
+            CostModelError: a symbol that no form has.
+        """
+        for name in sizes:
+            if name not in SYMBOLS:
+                raise CostModelError(f"there is no symbol {name}; known: {', '.join(SYMBOLS)}")
+        numbers = {SYMBOLS[name]: value for name, value in {**self.sizes, **sizes}.items()}
+        value = self.expression(quantity).subs(numbers)
+        return int(value) if value.is_integer else float(value)
 
 
 def formula(
@@ -50,40 +104,63 @@ def formula(
     (5598907648, 24221725696)
     >>> cm.formula("distilbert", of="energy_pj", break_even="S").to_rows()
     [{'quantity': 'energy_pj', 'against': 'inhibitor', 'S': '1.23368'}]
+
+    Raises:
+        CostModelError: no preset, an unknown choice, or a quantity that is not to be had so.
     """
-    from costmodel.hardware.loading import load_target
-    from costmodel.show import formula_tables
-    from costmodel.widths.policy import parse_policy
-
+    check_preset(model)
     of_model(model, seq, batch)
-    if of is not None and of not in QUANTITIES:
-        raise CostModelError(f"of = {of!r} is not one of {', '.join(QUANTITIES)}")
-    if break_even is not None and break_even not in BREAK_EVEN:
-        raise CostModelError(f"break_even = {break_even!r} is not one of {', '.join(BREAK_EVEN)}")
+    for name, value, known in (
+        ("of", of, QUANTITIES),
+        ("break_even", break_even, BREAK_EVEN),
+        ("timing", timing, CONVENTIONS),
+        ("prices", prices, PRICES),
+    ):
+        if value is not None:
+            check_choice(name, value, known)
     if target is None and of in ON_TARGET[:-1]:
-        raise CostModelError(f"{of} are those of a machine: name a target, see `costmodel targets`")
+        raise CostModelError(
+            f"`of={of}` is a figure of a machine: name one with `target`, see `costmodel targets`"
+        )
+    policy = parse_policy(widths)
+    load_table(table)
+    for name in (attention, against):
+        parse_mechanism(name)
     sizes = own_sizes(model, batch, seq)
-    record: dict[str, Any] = {"model": model, "attention": attention}
+    record, found = FormulaRecord(model, attention), {}
     if target is not None:
-        machine = Machine(load_target(target), parse_policy(widths), timing, prices == "symbols")
-        record |= on_target(model, attention, against, of, break_even, machine, batch, seq)
+        machine = Machine(load_target(target), policy, timing, prices == "symbols")
+        if of is not None and of not in ON_TARGET:
+            raise CostModelError(f"`of={of}` does not depend on `target`; ask for {', '.join(ON_TARGET)}")
+        if break_even is not None:
+            record = target_break_even(model, attention, against, of or "cycles", break_even, machine, sizes)
+        else:
+            found = forms_on_target(model, attention, of, machine, sizes)
+            record = replace(record, target=machine.target.name, widths=policy.name, sizes=sizes)
+            record = replace(record, verdict=piece(machine, sizes))
     elif break_even is not None:
-        record |= solve(model, attention, against, of or "flops", break_even, table, sizes)
+        record = solve(model, attention, against, of or "flops", break_even, table, sizes)
     else:
-        names = (of,) if of else (*FIELDS, "flops")
-        priced_by = None if prices == "symbols" else table
-        found = forms(model, attention)
-        record["formulas"] = {name: str(quantity(name, found, priced_by)) for name in names}
-    rows = tuple(formula_tables.rows_of(record))
-    cells = tuple(tuple(map(str, row.values())) for row in rows)
-    grid = Grid(f"{model}, attention {attention}", tuple(rows[0]), cells, numbers=False)
-    return Formula(record, rows, (grid,), tuple(formula_tables.notes_of(record)), sizes)
+        counts, priced_by = forms(model, attention), None if prices == "symbols" else table
+        found = {n: quantity(n, counts, priced_by) for n in ((of,) if of else (*FIELDS, "flops"))}
+    if found:
+        record = replace(record, formulas={n: str(form) for n, form in found.items()})
+    return Formula(record, formula_document(record), sizes, found)
 
 
-ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
-QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
-BREAK_EVEN = ("B", "S", "d", "H", "F")
-RANGE = tuple(2**n for n in range(1, 13))  # within which break-even points on a target are looked for
+def check_preset(model: object) -> None:
+    """Refuse what is no preset, and say why.
+
+    Raises:
+        CostModelError: it is none.
+    """
+    if isinstance(model, str) and model in PRESETS:
+        return
+    what = repr(model) if isinstance(model, str) else f"a {type(model).__name__}"
+    raise CostModelError(
+        f"a formula is made from traces at sizes of our choice, which only a preset takes, not {what}; "
+        f"presets: {', '.join(PRESETS)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -96,40 +173,26 @@ class Machine:
     symbolic_prices: bool
 
 
-def on_target(
-    model: str,
-    attention: str,
-    against: str,
-    of: str | None,
-    symbol: str | None,
-    machine: Machine,
-    batch: int,
-    seq: int | None,
-) -> dict[str, Any]:
-    """The piece of the forms around the model's own sizes, or where two mechanisms cost the same."""
-    if of is not None and of not in ON_TARGET:
-        raise CostModelError(f"{of} does not depend on a target; with --on ask for {', '.join(ON_TARGET)}")
-    sizes = own_sizes(model, batch, seq)
-    if symbol is not None:
-        return target_break_even(model, attention, against, of or "cycles", symbol, machine, sizes)
-    names = size_names(model)
-    mechanism = parse_mechanism(attention)
+def forms_on_target(
+    model: str, attention: str, of: str | None, machine: Machine, sizes: Mapping[str, int]
+) -> dict[str, Form]:
+    """The piece of the forms around the model's own sizes: one quantity, or all."""
     from costmodel.mapping.forms import machine_forms
 
+    names = size_names(model)
+    mechanism = parse_mechanism(attention)
     graphs = (prime_graph(model, names, mechanism, 1), prime_graph(model, names, mechanism, 2))
     found = machine_forms(
         graphs, "G" in names, sizes, machine.policy, machine.target, machine.timing, machine.symbolic_prices
     )
     if of is not None and of not in found:
         raise CostModelError(f"no {of} is published for target {machine.target.name}")
+    return {name: form for name, form in found.items() if of in (None, name)}
+
+
+def piece(machine: Machine, sizes: Mapping[str, int]) -> str:
     given = ", ".join(f"{n}={v}" for n, v in sizes.items() if n != "L")
-    return {
-        "target": machine.target.name,
-        "widths": machine.policy.name,
-        "sizes": sizes,
-        "formulas": {n: str(f) for n, f in found.items() if of in (None, n)},
-        "verdict": f"On {machine.target.name}, {machine.policy.name}: the piece that holds around {given}.",
-    }
+    return f"On {machine.target.name}, {machine.policy.name}: the piece that holds around {given}."
 
 
 def target_break_even(
@@ -140,7 +203,7 @@ def target_break_even(
     symbol: str,
     machine: Machine,
     sizes: Mapping[str, int],
-) -> dict[str, Any]:
+) -> FormulaRecord:
     """Values of a symbol at which the cheaper of two mechanisms changes, all others given.
 
     A schedule is no polynomial: whole numbers are tried, powers of two first, then between two of them
@@ -175,40 +238,25 @@ def target_break_even(
     verdict += "".join(f", {name} from {symbol}={at} on" for at, name in turns) or f" and up to {values[-1]}"
     others = {n: v for n, v in sizes.items() if n != symbol and (n != "G" or "G" in names)}
     given = ", ".join(f"{n}={v}" for n, v in others.items())
-    return {
-        "against": against,
-        "of": of,
-        "symbol": symbol,
-        "target": machine.target.name,
-        "widths": machine.policy.name,
-        "sizes": others,
-        "break_even": list(found.at),
-        "verdict": f"{verdict} (on {machine.target.name}, {given}).",
-    }
-
-
-def prime_graph(model: str, names: Mapping[str, str], mechanism: Any, layers: int) -> Any:
-    """The canonical graph of a preset of some layers at prime sizes."""
-    quiet_imports()
-    from costmodel.counting.symbols import prime_sizes
-    from costmodel.graph.canonical import canonicalise
-    from costmodel.graph.lowering import lower
-    from costmodel.graph.tracing import trace
-    from models.zoo.loading import load_model
-
-    at = prime_sizes("G" in names)
-    values = {"D": at.width, "H": at.heads, "F": at.ffn, "G": at.groups, "L": layers}
-    sizes = {key: values[name] for name, key in names.items()}
-    loaded = load_model(model, mechanism=mechanism, batch=at.batch, seq=at.seq, sizes=sizes)
-    return canonicalise(lower(trace(loaded.module, loaded.inputs)))
+    return FormulaRecord(
+        model=model,
+        attention=attention,
+        against=against,
+        of=of,
+        symbol=symbol,
+        target=machine.target.name,
+        widths=machine.policy.name,
+        sizes=others,
+        break_even=found.at,
+        verdict=f"{verdict} (on {machine.target.name}, {given}).",
+    )
 
 
 def solve(
     model: str, attention: str, against: str, of: str, symbol: str, table: str, sizes: Mapping[str, int]
-) -> dict[str, Any]:
+) -> FormulaRecord:
     """Where two mechanisms cost the same, and which is cheaper on either side."""
     from costmodel.compare.roots import break_even
-    from costmodel.counting.symbols import SYMBOLS
 
     first = quantity(of, forms(model, attention), table)
     second = quantity(of, forms(model, against), table)
@@ -223,65 +271,14 @@ def solve(
         cheaper = against if difference > 0 else attention
         where = f"below {high:.6g}" if i == 0 and high is not None else f"above {low:.6g}"
         parts.append(f"{cheaper} has less {of} {where if roots else f'at every {symbol}'}")
-    given = ", ".join(f"{n}={v}" for n, v in sizes.items() if n != symbol)
-    return {
-        "against": against,
-        "of": of,
-        "symbol": symbol,
-        "sizes": {n: v for n, v in sizes.items() if n != symbol},
-        "break_even": list(roots),
-        "verdict": "; ".join(parts) + f" ({given}).",
-    }
-
-
-def quantity(name: str, counts: Counts, table: str | None) -> Any:
-    """One quantity of a form; without a table prices are symbols."""
-    from costmodel.counting.symbols import energy_pj
-
-    if name == "flops":
-        return sum(getattr(counts, op) for op in ARITHMETIC)
-    if name == "operand_bytes":
-        return counts.read_bytes + counts.write_bytes
-    if name == "energy_pj":
-        return energy_pj(counts, None if table is None else load_table(table), "float32")
-    return getattr(counts, name)
-
-
-def forms(model: str, attention: str) -> Counts:
-    """Closed forms of a preset with a mechanism, from the cache or from two traces at prime sizes."""
-    import sympy
-
-    from costmodel.counting.symbols import SYMBOLS
-
-    names = size_names(model)
-    mechanism = parse_mechanism(attention)
-    key = cache.key_of("formula", model, str(mechanism))
-    entry = cache.load(key)
-    if entry is not None:
-        return Counts(*(sympy.sympify(text, locals=SYMBOLS) for text in entry))
-    made = traced_forms(model, names, mechanism)
-    cache.save(key, [str(getattr(made, name)) for name in FIELDS])
-    return made
-
-
-def traced_forms(model: str, names: Mapping[str, str], mechanism: Any) -> Counts:
-    from costmodel.counting.symbols import symbolic_counts, with_layers
-
-    one, two = (symbolic_counts(prime_graph(model, names, mechanism, n), "G" in names) for n in (1, 2))
-    return with_layers(one, two)
-
-
-def own_sizes(model: str, batch: int, seq: int | None) -> dict[str, int]:
-    """The preset's own numbers for the symbols."""
-    quiet_imports()
-    import transformers
-
-    names = size_names(model)
-    config = getattr(transformers, PRESETS[model].config)(**PRESETS[model].sizes)
-    found = {name: getattr(config, key) for name, key in names.items()}
-    if found["F"] is None:  # GPT-2's own default
-        found["F"] = 4 * found["D"]
-    if found["D"] % found["H"]:
-        raise CostModelError(f"{model}: {found['H']} heads do not divide the width {found['D']}")
-    sizes = {"B": batch, "S": resolve_seq(model, seq), "d": found["D"] // found["H"], "H": found["H"]}
-    return sizes | {"G": found.get("G", found["H"]), "F": found["F"], "L": found["L"]}
+    given = {n: v for n, v in sizes.items() if n != symbol}
+    return FormulaRecord(
+        model=model,
+        attention=attention,
+        against=against,
+        of=of,
+        symbol=symbol,
+        sizes=given,
+        break_even=tuple(roots),
+        verdict="; ".join(parts) + f" ({', '.join(f'{n}={v}' for n, v in given.items())}).",
+    )

@@ -1,30 +1,126 @@
-"""The front of a store under other objectives and constraints, its points, and its figure."""
+"""`pareto`: the front of a store under other objectives and constraints, its points, its figure, its export."""
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from costmodel.api.results import Result
 from costmodel.errors import CostModelError
+from costmodel.explore.export import EXPORTS, export_points
+from costmodel.explore.front_records import DrawnPoint, FrontPicture, FrontRecord, PointsRecord
 from costmodel.explore.goals import parse_constraints, parse_objectives
 from costmodel.explore.knobs import SHAPE
 from costmodel.explore.machines import FIGURES, target_of
-from costmodel.explore.rows import front_places, rows_at
+from costmodel.explore.rows import front_places, front_record, rows_at
 from costmodel.explore.space import Space
-from costmodel.explore.store import Points, Store
+from costmodel.explore.store import Points, Store, open_store, read_points
 from costmodel.files import write_output
 from costmodel.hardware.loading import load_target
+from costmodel.records import Row
+from costmodel.show.sweep_tables import front_document, points_document
 
 MOST_DRAWN = 3000  # points of a figure beside the front
+FIGURE_FILES = (".html",)
+
+
+@dataclass(frozen=True, repr=False)
+class Front(Result[FrontRecord]):
+    """The front of a store; `record` as of `costmodel pareto --format json`, `to_rows()` all of its points."""
+
+
+@dataclass(frozen=True, repr=False)
+class StoredPoints(Result[PointsRecord]):
+    """Some points of a store by number, and the commands that count them anew."""
+
+
+def pareto(
+    store: str | Path,
+    objectives: Sequence[str] = (),
+    where: Sequence[str] = (),
+    points: Sequence[int] = (),
+    export: str | Path | None = None,
+    figure: str | Path | None = None,
+    details: bool = False,
+) -> Front | StoredPoints:
+    """The points of a store that no other feasible point beats, the best by the first objective first.
+
+    A point beats another that it is nowhere worse than, and somewhere better.
+
+    Args:
+        store: a file of `sweep`. Points that are still being computed are not looked at.
+        objectives: figures to judge by; none takes those of the space.
+        where: only points that hold these constraints, such as "area_mm2 <= 4".
+        points: these by number, in place of the front.
+        export: a file for all points, FILE.csv or FILE.parquet.
+        figure: a file for the front as a page, FILE.html.
+        details: show all points of the front, and all their figures.
+
+    >>> import costmodel as cm, tempfile, pathlib
+    >>> store = pathlib.Path(tempfile.mkdtemp()) / "points.db"
+    >>> knobs = {"model": "distilbert-tiny", "target": "edge-asic", "array": ["8x8", "16x16"], "lanes": [16, 32]}
+    >>> swept = cm.sweep({"objectives": ["latency_ms", "area_mm2"], "knobs": knobs}, store)
+    >>> [row["array"] for row in cm.pareto(store, objectives=["area_mm2"]).to_rows()]
+    ['8x8']
+
+    Raises:
+        CostModelError: no such store, figure or point, a malformed constraint, no feasible point, or a file that
+            cannot be written.
+    """
+    store = Path(store)
+    written = check_file("export", export, EXPORTS), check_file("figure", figure, FIGURE_FILES)
+    if points and (objectives or where or figure):
+        raise CostModelError("`points` shows points by number; leave `objectives`, `where` and `figure` out")
+    opened = open_store(store)
+    try:
+        space = chosen_space(opened, objectives, where)
+        stored = read_points(opened)
+    finally:
+        opened.connection.close()
+    if written[0] is not None:
+        export_points(written[0], opened.space, stored)
+    if points:
+        some = PointsRecord(tuple(point_row(opened, stored, number) for number in points))
+        return StoredPoints(some, points_document(some))
+    kept = held(space, stored)
+    record = front_record(str(store), space, kept)
+    if not record.front:
+        raise CostModelError(nothing(store, opened.space, kept))
+    if written[1] is not None:
+        draw(written[1], store, space, kept, command_of(store, objectives, where, written[1]))
+    return Front(record, front_document(record, details))
+
+
+def check_file(name: str, given: str | Path | None, endings: Sequence[str]) -> Path | None:
+    """Refuse a file that cannot be written, before the work is done."""
+    if given is None:
+        return None
+    path = Path(given)
+    if path.suffix not in endings:
+        raise CostModelError(f"`{name}={path}` does not end in {' or '.join(endings)}")
+    if path.is_dir():
+        raise CostModelError(f"`{name}={path}` is a directory")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise CostModelError(f"`{name}={path}`: {path.parent} is no directory that can be written")
+    return path
+
+
+def command_of(store: Path, objectives: Sequence[str], where: Sequence[str], figure: Path) -> str:
+    """The command line of a figure."""
+    words = ["costmodel", "pareto", str(store)]
+    for name in objectives:
+        words += ["--objective", name]
+    for text in where:
+        words += ["--where", text]
+    return shlex.join([*words, "--figure", str(figure)])
 
 
 def chosen_space(store: Store, objectives: Sequence[str], where: Sequence[str]) -> Space:
@@ -35,13 +131,13 @@ def chosen_space(store: Store, objectives: Sequence[str], where: Sequence[str]) 
     """
     space = store.space
     lacking = {name: f"the points of {store.path} have no {name}" for name in FIGURES if name not in space.figures}
-    judged = parse_objectives(objectives, lacking, "--objective") if objectives else space.objectives
-    added = parse_constraints(where, lacking, space.all_knobs, "--where")
+    judged = parse_objectives(objectives, lacking, "`objectives`") if objectives else space.objectives
+    added = parse_constraints(where, lacking, space.all_knobs, "`where`")
     return replace(space, objectives=judged, constraints=(*space.constraints, *added))
 
 
 def held(space: Space, points: Points) -> Points:
-    """The points, feasible where they also hold the constraints that came with the command line."""
+    """The points, feasible where they also hold the constraints that were given beside the space's."""
     feasible = points.feasible.copy()
     digits = space.digits(points.indices)
     for constraint in space.constraints:
@@ -65,14 +161,14 @@ def nothing(path: Path, space: Space, points: Points) -> str:
 # One point
 
 
-def point_row(store: Store, points: Points, number: int) -> dict[str, Any]:
+def point_row(store: Store, points: Points, number: int) -> Row:
     """Knobs, figures and the command that counts the point anew."""
     store.space.knobs(number)  # complains of a number that is none
     place = int(np.searchsorted(points.indices, number))
     if place == len(points.indices) or points.indices[place] != number:
         raise CostModelError(f"point {number} is not stored in {store.path} yet; run `costmodel sweep` on it")
     (row,) = rows_at(store.space, points, [place])
-    return row | {"command": reproduce(store.space, number)}
+    return {**row, "command": reproduce(store.space, number)}
 
 
 def reproduce(space: Space, number: int) -> str | None:
@@ -105,27 +201,27 @@ MACHINE_FIELDS = (
 # The figure
 
 
-def draw(path: Path, store: Path, space: Space, points: Points) -> None:
+def draw(path: Path, store: Path, space: Space, points: Points, command: str) -> None:
     """The front as one page that needs no network."""
     from costmodel.show.page import Page, render_page
     from costmodel.show.sweep_figures import front_figure
 
-    record = figure_record(store, space, points)
+    record = front_picture(store, space, points)
     picture = front_figure(record)
     page = Page(
         title=f"Pareto front of {store.name}",
         lead=picture.says,
-        names=tuple(record["attentions"]),
+        names=record.attentions,
         glance=picture.grid,
         notes=tuple(f"Constraint: {c}" for c in space.constraints),
-        command=shlex.join(["costmodel", *sys.argv[1:]]),
+        command=command,
         date=date.today().isoformat(),
         python=platform.python_version(),
     )
     write_output(path, render_page(page, [picture]), "figure")
 
 
-def figure_record(store: Path, space: Space, points: Points) -> dict[str, Any]:
+def front_picture(store: Path, space: Space, points: Points) -> FrontPicture:
     """What `front_figure` draws: the front, and of the other feasible points a sample by equal steps."""
     best = np.array(front_places(space, points), np.int64)
     names = [o.name for o in space.objectives]
@@ -137,20 +233,20 @@ def figure_record(store: Path, space: Space, points: Points) -> dict[str, Any]:
         for place in places.tolist():
             number = int(points.indices[place])
             values = {name: float(points.columns[name][place]) for name in names}
-            knobs = {"attention": "dot"} | space.knobs(number)
-            drawn.append({"index": number, "front": on_front, "values": values, "knobs": knobs})
-    attentions = [str(a) for a in space.values("attention")] or ["dot"]
-    return {
-        "store": store.name,
-        "space": space.where,
-        "stored": len(points.indices),
-        "failed": len(points.errors),
-        "feasible": int(judged.sum()),
-        "front": len(best),
-        "drawn": len(drawn),
-        "objectives": [{"name": o.name, "sense": o.sense} for o in space.objectives],
-        "attentions": attentions,
-        "colours": list(range(len(attentions))),
-        "varied": [k.name for k in space.all_knobs if len(k.values) > 1],
-        "points": drawn,
-    }
+            knobs: dict[str, str | int] = {"attention": "dot", **space.knobs(number)}
+            drawn.append(DrawnPoint(number, on_front, values, knobs))
+    attentions = tuple(str(a) for a in space.values("attention")) or ("dot",)
+    return FrontPicture(
+        store=store.name,
+        space=space.where,
+        stored=len(points.indices),
+        failed=len(points.errors),
+        feasible=int(judged.sum()),
+        front=len(best),
+        drawn=len(drawn),
+        objectives=space.objectives,
+        attentions=attentions,
+        colours=tuple(range(len(attentions))),
+        varied=tuple(k.name for k in space.all_knobs if len(k.values) > 1),
+        points=tuple(drawn),
+    )

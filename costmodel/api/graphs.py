@@ -11,11 +11,12 @@ from typing import Any
 from costmodel.api import cache
 from costmodel.counting.records import Subject
 from costmodel.counting.tally import Tally, count
-from costmodel.errors import BadGraph, CostModelError
+from costmodel.errors import BadGraph, BadRecord, CostModelError
 from costmodel.graph import template
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, from_record, to_record
 from costmodel.graph.lowering import lower
+from costmodel.records import decode, encode
 from models.attention.mechanisms import Mechanism, parse_mechanism
 from models.zoo.presets import PRESETS, resolve_seq
 
@@ -80,7 +81,8 @@ def preset_graph(request: Request, mechanism: Mechanism | None, seq: int) -> tup
     graph, kind, _ = traced(request, mechanism, seq)
     cache.save(exact, {"attention": kind, "graph": to_record(graph)})
     if templated and cache.load(form) is None:
-        cache.save(form, {"attention": kind, "template": new_template(request, mechanism, seq, graph, longest)})
+        made = new_template(request, mechanism, seq, graph, longest)
+        cache.save(form, {"attention": kind, "template": None if made is None else encode(made)})
     return graph, kind
 
 
@@ -99,8 +101,9 @@ def cached_template(name: str, batch: int, seq: int) -> tuple[Graph, str] | None
     if entry is None or entry["template"] is None:
         return None
     try:
-        return template.instantiate(entry["template"], batch, seq), entry["attention"]
-    except (BadGraph, template.NoTemplate):
+        form = decode(template.Template, entry["template"], name)
+        return template.instantiate(form, batch, seq), entry["attention"]
+    except (BadGraph, BadRecord, template.NoTemplate):
         return None
 
 
@@ -110,7 +113,7 @@ LARGEST_TEMPLATE_NODES = 5000
 
 def new_template(
     request: Request, mechanism: Mechanism | None, seq: int, graph: Graph, longest: int | None
-) -> dict[str, Any] | None:
+) -> template.Template | None:
     """The template behind a trace, checked against that trace; None where there is none."""
     if len(graph.nodes) > LARGEST_TEMPLATE_NODES:
         return None
@@ -133,7 +136,7 @@ def graph_source(request: Request, attention: str | None, longest: int | None) -
     if request.model in PRESETS:
         return lambda B, S: counted(replace(request, batch=B, seq=S), attention).graph
     mechanism = None if attention is None else parse_mechanism(attention)
-    forms: dict[bool, dict[str, Any] | None] = {}
+    forms: dict[bool, template.Template | None] = {}
 
     def graph_at(B: int, S: int) -> Graph:
         if (B == 1) not in forms:

@@ -25,10 +25,11 @@ from costmodel.compare.records import ReportRecord
 from costmodel.counting.records import flops
 from costmodel.counting.tally import attention_core
 from costmodel.errors import CostModelError
+from costmodel.explore.front_records import FrontPicture
 from costmodel.files import write_output
 from costmodel.mapping.cost import PARTS, price
 from costmodel.mapping.schedule import Schedule, schedule
-from costmodel.records import Json
+from costmodel.records import decode, encode
 from costmodel.widths.assign import assign_widths
 from models.zoo.presets import PRESETS
 
@@ -56,7 +57,7 @@ def pictures_record(
         shares = tuple(share_column(request, name, lengths, pricing) for name in names)
         made = replace(made, shares=Shares(lengths, shares))
     if store is not None:
-        made = replace(made, front=front_record(store, names))
+        made = replace(made, front=encode(front_record(store, names)))
     return made
 
 
@@ -140,13 +141,13 @@ def share_column(request: Request, name: str, lengths: Iterable[int], pricing: P
 # Sweep
 
 
-def front_record(path: Path, names: Sequence[str]) -> Json:
+def front_record(path: Path, names: Sequence[str]) -> FrontPicture:
     """The front of a store, and a sample of the other points by equal steps.
 
     Raises:
         CostModelError: no store, or none of its points is feasible.
     """
-    from costmodel.api.fronts import figure_record
+    from costmodel.api.fronts import front_picture
     from costmodel.explore.store import open_store, read_points
 
     store = open_store(path)
@@ -156,12 +157,12 @@ def front_record(path: Path, names: Sequence[str]) -> Json:
         store.connection.close()
     if not points.feasible.any():
         raise CostModelError(f"`store={path}` has no feasible point yet: sweep on, or loosen the constraints")
-    made = figure_record(path, store.space, points)
-    attentions = made["attentions"]
+    made = front_picture(path, store.space, points)
+    attentions = made.attentions
     known = {n.split(":")[0]: i for i, n in enumerate(names)} | {n: i for i, n in enumerate(names)}
     free = iter(range(len(names), len(names) + len(attentions)))
     colours = [known[a] if a in known else known.get(a.split(":")[0], next(free)) for a in attentions]
-    return made | {"colours": colours}
+    return replace(made, colours=tuple(colours))
 
 
 # The file
@@ -193,7 +194,7 @@ def write_page(path: Path, record: ReportRecord, notes: Iterable[str], command: 
 
     pictures = [*figures_of(record), *machine_figures(record)]
     if record.pictures is not None and record.pictures.front is not None:
-        pictures.append(front_figure(record.pictures.front))
+        pictures.append(front_figure(decode(FrontPicture, record.pictures.front, "the front")))
     pictures.sort(key=lambda picture: ORDER.index(picture.key))
     page = Page(
         title=title_of(record),

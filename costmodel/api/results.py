@@ -6,7 +6,6 @@ dicts: `pandas.DataFrame(result.to_rows())` takes them as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -126,61 +125,6 @@ class Count(Result[CountRecord]):
     def bytes(self) -> dict[str, int]:
         """operand_read, operand_write, compulsory, peak_live."""
         return dict(encode(self.record.bytes))
-
-
-@dataclass(frozen=True, repr=False)
-class Formula(Result[dict[str, Any]]):
-    """Closed forms by quantity, or where two mechanisms cost the same.
-
-    `sizes` are the model's own numbers for the symbols B, S, d, H, G, F, L.
-    """
-
-    sizes: Mapping[str, int]
-
-    @property
-    def formulas(self) -> dict[str, str]:
-        """Forms as text; empty where a break-even point was asked for."""
-        return dict(self.record.get("formulas", {}))
-
-    @property
-    def break_even(self) -> tuple[float, ...]:
-        """Values of the symbol at which the two are equal."""
-        return tuple(self.record.get("break_even", ()))
-
-    def expression(self, quantity: str | None = None) -> Any:
-        """A form as a sympy expression; the first one where no quantity is named."""
-        import sympy
-
-        from costmodel.counting.symbols import SYMBOLS
-
-        name = quantity or next(iter(self.formulas))
-        return sympy.sympify(self.formulas[name], locals=dict(SYMBOLS))
-
-    def at(self, quantity: str | None = None, **sizes: int) -> int | float:
-        """The form in numbers: the model's own sizes, or those given by symbol, such as `S=512`.
-
-        Raises:
-            CostModelError: a symbol that no form has.
-        """
-        from costmodel.counting.symbols import SYMBOLS
-        from costmodel.errors import CostModelError
-
-        for name in sizes:
-            if name not in SYMBOLS:
-                raise CostModelError(f"there is no symbol {name}; known: {', '.join(SYMBOLS)}")
-        numbers = {SYMBOLS[name]: value for name, value in {**self.sizes, **sizes}.items()}
-        value = self.expression(quantity).subs(numbers)
-        return int(value) if value.is_integer else float(value)
-
-
-@dataclass(frozen=True, repr=False)
-class Audit(Result[dict[str, Any]]):
-    """The same model under other counters; `record` as of `costmodel audit --format json`."""
-
-
-@dataclass(frozen=True, repr=False)
-class Target(Result[dict[str, Any]]):
-    """One accelerator and what it occupies; `record` as of `costmodel targets --format json`."""
 
 
 def trace_result(subject: Subject, params: int, graph: Graph) -> Trace:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from costmodel.api import cache
 from costmodel.api.graphs import Request, cached_graph, counted, quiet_imports
 from costmodel.errors import CostModelError
 from costmodel.explore.goals import Accuracy, Checkpoint
-from costmodel.explore.knobs import SHAPE
+from costmodel.explore.knobs import SHAPE, is_function
 from costmodel.explore.space import Space, load_space, with_checkpoints, with_values
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, to_record
 from costmodel.graph.lowering import lower
+from costmodel.records import Json
 from models.attention.mechanisms import USES, Mechanism, parse_mechanism
 from models.tasks.data import TASKS
 from models.zoo.presets import PRESETS, resolve_seq, size_names
 from models.zoo.students import mechanism_of, student
 
+P = ParamSpec("P")
+R = TypeVar("R")
 SYMBOLS = dict(zip(SHAPE, ("L", "D", "H", "F"), strict=True))
 # DistilBERT's own sizes, which a preset's are in place of.
 DISTILBERT = {"n_layers": 6, "dim": 768, "n_heads": 12, "hidden_dim": 3072}
@@ -48,12 +53,13 @@ def checked(space: Space) -> Space:
     models = [str(m) for m in space.values("model")]
     for model in models:
         told(f"{where}: [knobs] model", check_model, model)
+    space = check_own_models(space, [model for model in models if is_function(model)])
     attentions = [str(a) for a in space.values("attention")]
     spellings = [str(told(f"{where}: [knobs] attention", parse_mechanism, a)) for a in attentions]
     for text, spelling in zip(attentions, spellings, strict=True):
         if spellings.count(spelling) > 1:
-            raise CostModelError(f"{where}: [knobs] attention: {text!r} stands there twice; leave one out")
-    for model, seq in itertools.product(models, space.values("seq")):
+            raise CostModelError(f"{where}: [knobs] attention: {text!r} is given twice; leave one out")
+    for model, seq in itertools.product(models, map(int, space.values("seq"))):
         if model in PRESETS:
             told(f"{where}: [knobs] seq", resolve_seq, model, seq)
         else:
@@ -67,26 +73,51 @@ def checked(space: Space) -> Space:
     return with_checkpoints(space, found)
 
 
-def told(spot: str, check: Callable[..., Any], *arguments: Any) -> Any:
+def told(spot: str, check: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
     """What a check returns; its complaint says where in the space."""
     try:
-        return check(*arguments)
+        return check(*arguments, **named)
     except CostModelError as error:
         raise CostModelError(f"{spot}: {error}") from None
 
 
+def check_own_models(space: Space, functions: list[str]) -> Space:
+    """A user's own function decides sizes and attention itself: no knob turns them, and its source is data.
+
+    Raises:
+        CostModelError: a knob or accuracy that goes not with such a model, or the function cannot be called.
+    """
+    if not functions:
+        return space
+    spot, model = f"{space.where}: [knobs]", functions[0]
+    for name in ("seq", "batch", "attention", *SHAPE):
+        if space.values(name):
+            raise CostModelError(f"{spot} {name}: {model} decides its own sizes and attention; leave {name} out")
+    if space.accuracy is not None:
+        raise CostModelError(f"{space.where}: [accuracy]: it is measured with checkpoints, which {model} has not")
+    quiet_imports()
+    from models.zoo.loading import load_function
+
+    digest = hashlib.sha256(space.data.encode())
+    for model in functions:
+        told(f"{spot} model", load_function, model, "meta")
+        source = getattr(sys.modules[model.partition(":")[0]], "__file__", None)
+        digest.update(Path(source).read_bytes() if source else b"")
+    # A store holds what was computed from one source: after a change it is another space's.
+    return replace(space, data=digest.hexdigest()[:32])
+
+
 def check_model(model: str) -> None:
-    if model in PRESETS:
+    if model in PRESETS or is_function(model):
         return
-    if ":" in model:
-        raise CostModelError(f"{model} decides its own sizes; a space takes a preset or a directory")
     if not (Path(model) / "config.json").is_file():
         raise CostModelError(
-            f"unknown model {model!r}; known: {', '.join(PRESETS)}, or a directory with config.json"
+            f"unknown model {model!r}; known: {', '.join(PRESETS)}, a directory with config.json, or "
+            "package.module:function"
         )
 
 
-def config_of(directory: str | Path) -> dict[str, Any]:
+def config_of(directory: str | Path) -> Mapping[str, Json]:
     path = Path(directory) / "config.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -117,7 +148,7 @@ def check_shapes(space: Space, models: Iterable[str]) -> None:
         told(spot, size_names, model)
         own = {"width": 0, "heads": 1}
         if len({"width", "heads"} & set(turned)) == 1:
-            from costmodel.api.formulas import own_sizes
+            from costmodel.api.closed_forms import own_sizes
 
             sizes = own_sizes(model, 1, None)
             own = {"width": sizes["d"] * sizes["H"], "heads": sizes["H"]}
@@ -174,7 +205,7 @@ def attention_of(path: str, attention: str) -> Mechanism:
 
 
 def check_same_shape(path: str, model: str) -> None:
-    """The model that is priced has the shape of the checkpoint whose accuracy stands beside it."""
+    """The model that is priced has the shape of the checkpoint whose accuracy is shown beside it."""
     config = config_of(path)
     theirs = {name: config.get(name) for name in DISTILBERT}
     if model in PRESETS:

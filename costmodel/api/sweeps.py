@@ -1,84 +1,88 @@
-"""A sweep of a design space: its points as rows, its Pareto front as the table that is shown."""
+"""`sweep`: a design space into a store, its best points as what is shown, all its points as rows."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from costmodel.api.results import Result
+from costmodel.api.subjects import check_choice, check_whole
 from costmodel.errors import CostModelError
 from costmodel.explore.rows import front_places, rows_at
-from costmodel.explore.space import Space
-from costmodel.explore.store import Points
-from costmodel.show.grid import Grid, cell_text
+from costmodel.explore.running import State, run_sweep
+from costmodel.explore.space import Space, parse_space
+from costmodel.explore.store import GRID, Points, counted, create_store, open_store, read_points
+from costmodel.explore.summary import SweepRecord, summary
+from costmodel.records import Json, Row
+from costmodel.show.sweep_tables import sweep_document
 
 
 @dataclass(frozen=True, repr=False)
-class Sweep(Result):
-    """All points of a space. `rows` are those of the Pareto front, `to_rows()` gives all."""
+class Sweep(Result[SweepRecord]):
+    """A swept space: its document has the best points, `front()` those that nothing beats, `to_rows()` all."""
 
     space: Space
-    points: Points
+    kept: Points | None  # None where they are in a store
 
-    def to_rows(self) -> list[dict[str, Any]]:
+    @cached_property
+    def points(self) -> Points:
+        """All points; of a store they are read when they are first asked for."""
+        if self.kept is not None:
+            return self.kept
+        assert self.record.store is not None
+        opened = open_store(self.record.store)
+        try:
+            return read_points(opened)
+        finally:
+            opened.connection.close()
+
+    def to_rows(self) -> list[Row]:
         """Every point: its number, knobs, figures (None where it has none), feasible, error."""
-        return rows_at(self.space, self.points, range(len(self.points.indices)))
+        return list(rows_at(self.space, self.points, range(len(self.points.indices))))
 
-    def front(self) -> list[dict[str, Any]]:
-        """The feasible points that no other dominates, by the space's objectives."""
-        return [dict(row) for row in self.rows]
+    def front(self) -> list[Row]:
+        """The feasible points that no other dominates, the best by the space's first objective first."""
+        return list(rows_at(self.space, self.points, front_places(self.space, self.points)))
 
-    def best(self, objective: str) -> dict[str, Any] | None:
-        """The feasible point that is best by one objective; None where no point is feasible."""
-        sense = {o.name: o.sense for o in self.space.objectives}[objective]
-        sign = 1 if sense == "min" else -1
-        return min(self.front(), key=lambda row: sign * row[objective], default=None)
+    def best(self, objective: str) -> Row | None:
+        """The feasible point that is best by one objective; None where no point is feasible.
 
-
-def swept(space: Space, points: Points) -> Sweep:
-    """The result of a sweep."""
-    rows = tuple(rows_at(space, points, front_places(space, points)))
-    counts = {"points": len(points.indices), "feasible": int(points.feasible.sum()), "failed": len(points.errors)}
-    objectives = ", ".join(o.name for o in space.objectives)
-    title = ", ".join(f"{n} {name}" for name, n in counts.items()) + f"; {len(rows)} on the front of {objectives}"
-    turned = [k.name for k in space.all_knobs if len(k.values) > 1]
-    head = ("point", *turned, *space.figures)
-    cells = tuple(tuple(cell_text(row[name]) for name in head) for row in rows)
-    fixed = {k.name: k.values[0] for k in space.all_knobs if len(k.values) == 1}
-    notes = ["All points: " + ", ".join(f"{name} {value}" for name, value in fixed.items())] if fixed else []
-    notes += [f"Constraint: {c}" for c in space.constraints]
-    errors = sorted(set(points.errors.values()))
-    notes += [f"Failed: {text}" for text in errors[:3]]
-    record = counts | {
-        "space": space.name,
-        "knobs": {k.name: list(k.values) for k in space.all_knobs},
-        "objectives": [asdict(o) for o in space.objectives],
-        "constraints": [str(c) for c in space.constraints],
-        "front": list(rows),
-        "errors": errors,
-    }
-    return Sweep(record, rows, (Grid(title, head, cells),), tuple(notes), space, points)
+        Raises:
+            CostModelError: the space has no such objective.
+        """
+        senses = {o.name: o.sense for o in self.space.objectives}
+        check_choice("objective", objective, tuple(senses))
+        sign = 1 if senses[objective] == "min" else -1
+        return min(self.front(), key=lambda row: sign * float(row[objective] or 0), default=None)
 
 
 def sweep(
-    space: Mapping[str, Any] | str | Path,
+    space: Mapping[str, Json] | str | Path,
     store: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = 1,
     scheduler: str | None = None,
     trials: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    details: bool = False,
+    progress: bool = False,
 ) -> Sweep:
-    """Every point of a design space, or those that a search proposes; its Pareto front is what a result shows.
+    """Every point of a design space, or those that a search proposes; a result shows the best points.
 
     Args:
         space: a dict of the form of `costmodel.explore.space`, or a file of it.
         store: a file that keeps all points; a sweep that was stopped goes on there. None keeps nothing.
-        workers: processes of this machine; 1 works in this one.
+        workers: processes of this machine; 1 works in this one, None takes one a core.
         scheduler: workers of a Dask cluster in place of these, by its scheduler's address.
         trials: so many points, chosen by Optuna from `seed`, in place of all.
+        seed: of `trials`; None takes 0.
+        details: show all knobs and all that went wrong.
+        progress: a bar on stderr, if that is a terminal.
 
     >>> import costmodel as cm
     >>> knobs = {"model": "distilbert-tiny", "target": "edge-asic", "array": ["8x8", "16x16"], "lanes": [16, 32]}
@@ -91,23 +95,38 @@ def sweep(
     """
     from costmodel.api.spaces import checked, read_space
     from costmodel.api.workers import pool_of, work_of
-    from costmodel.explore.running import run_sweep
-    from costmodel.explore.space import parse_space
-    from costmodel.explore.store import GRID, create_store, read_points
 
-    for name, value, least in (("workers", workers, 1), ("trials", trials, 1), ("seed", seed, 0)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-            raise CostModelError(f"{name} = {value!r} is not a whole number of at least {least}")
+    check_whole("workers", workers)
+    check_whole("trials", trials)
+    check_whole("seed", seed, least=0)
+    if scheduler is not None and workers not in (None, 1):
+        raise CostModelError("`workers` are processes of this machine; leave them out with `scheduler`")
+    if seed is not None and trials is None:
+        raise CostModelError("`seed` goes with `trials`")
     if isinstance(space, str | Path):
         parsed = read_space(space)
     else:
         parsed = checked(parse_space(dict(space) if isinstance(space, Mapping) else space, "space"))
-    work = work_of(parsed, trials, seed)
-    how = GRID if trials is None else f"search with seed {seed}"
-    with tempfile.TemporaryDirectory() as folder, pool_of(workers, scheduler) as pool:
+    work = work_of(parsed, trials, seed or 0)
+    how = GRID if trials is None else f"search with seed {seed or 0}"
+    width = (os.cpu_count() or 1) if workers is None else workers
+    with tempfile.TemporaryDirectory() as folder, pool_of(width, scheduler) as pool:
         opened = create_store(Path(folder) / "points" if store is None else store, parsed, how)
         try:
-            run_sweep(opened, work, pool)
-            return swept(parsed, read_points(opened))
+            before = counted(opened)[0]
+            with screen_of(parsed, progress) as tell:
+                run_sweep(opened, work, pool, tell)
+            record = summary(opened, None if store is None else str(store), before)
+            kept = read_points(opened) if store is None else None
         finally:
             opened.connection.close()
+    return Sweep(record, sweep_document(record, parsed, details), parsed, kept)
+
+
+def screen_of(space: Space, progress: bool) -> AbstractContextManager[Callable[[State], None]]:
+    """What is told of a sweep while it runs: a bar, or nothing."""
+    if progress:
+        from costmodel.show.sweep_screen import screen
+
+        return screen(space)
+    return contextlib.nullcontext(lambda state: None)

@@ -59,7 +59,7 @@ def cluster(address: str) -> Iterator[Pool]:
         import distributed
         from distributed.comm.core import CommClosedError
     except ImportError:
-        raise CostModelError("--scheduler needs dask: pip install 'costmodel[cluster]'") from None
+        raise CostModelError("`scheduler` needs dask: pip install 'costmodel[cluster]'") from None
     import logging
     from concurrent.futures import CancelledError
 
@@ -70,17 +70,17 @@ def cluster(address: str) -> Iterator[Pool]:
         client = distributed.Client(address, timeout=ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise CostModelError(f"--scheduler {address} does not answer: {why}") from None
+        raise CostModelError(f"`scheduler={address}` does not answer: {why}") from None
     losses = (distributed.KilledWorker, CancelledError, CommClosedError)
     try:
         cores = sum(client.nthreads().values())
         if not cores:
-            raise CostModelError(f"--scheduler {address} has no workers; start one with `dask worker {address}`")
+            raise CostModelError(f"`scheduler={address}` has no workers; start one with `dask worker {address}`")
 
         def check() -> None:
             if client.status in ("closing", "closed"):
                 raise CostModelError(
-                    f"--scheduler {address} is gone; what was done is stored, run the command again"
+                    f"`scheduler={address}` is gone; what was done is stored, run the command again"
                 )
 
         yield Pool(lambda: client.get_executor(pure=False), cores, losses, check)

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,8 +99,13 @@ def show(
 
 
 def present(result: Result[Any], form: str, path: Path | None) -> None:
-    """Print a result in the form asked for, or write the file whole."""
-    put(result.to_text(form), path)
+    """Print a result in the form asked for, or write the file whole; notes speak of options."""
+    from costmodel.cli import in_options
+
+    parameters = click.get_current_context().command.params
+    document = result.document
+    notes = tuple(in_options(note, parameters) for note in document.notes)
+    put(replace(result, document=replace(document, notes=notes)).to_text(form), path)
 
 
 def put(text: str, path: Path | None) -> None:

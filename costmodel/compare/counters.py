@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from costmodel.compare.audit_records import TOOLS, Audited, AuditRow, AuditTotals
 from costmodel.counting.records import flops, macs
 from costmodel.counting.tally import Tally
 from costmodel.graph.ir import Graph
 from costmodel.graph.lowerings import base_name
 
-# Our rows as the other tools call them. What stands in no list is what a tool has no word for.
+# Our rows as the other tools call them. What is in no list is what a tool has no word for.
 WEIGHTS, ACTIVATIONS = "matmul with weights", "matmul of activations"
 FCM_NAMES = {
     WEIGHTS: ("mm", "addmm", "linear"),
@@ -83,52 +84,51 @@ def attempt(run: Callable[[], Any], failures: dict[str, str], tool: str) -> Any:
     """What a tool says, or None, with its reason in `failures`: they fail on models that ours traces."""
     try:
         return run()
-    except Exception as error:
+    except Exception as error:  # another tool's code on a user's model: anything may be raised
         failures[tool] = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         return None
 
 
-def audit_record(graph: Graph, tally: Tally, module: torch.nn.Module, inputs: Any) -> dict[str, Any]:
+def audited(graph: Graph, tally: Tally, module: torch.nn.Module, inputs: Any) -> Audited:
     """Per op: our counts of a lowered graph, what each tool counts of the module, and what it leaves out."""
     failures: dict[str, str] = {}
     fcm = attempt(lambda: run_flop_counter(module, inputs), failures, "FlopCounterMode") or {}
     fvcore, unsupported = attempt(lambda: run_fvcore(module, inputs), failures, "fvcore") or ({}, {})
-    rows: list[dict[str, Any]] = []
-    for op, ours in count_by_row(graph, tally).items():
-        theirs_fcm = take(fcm, FCM_NAMES.get(op, (op,)))
-        theirs_fvcore = take(fvcore, FVCORE_NAMES.get(op, (op,)))
-        rows.append({"op": op, "costmodel": ours, "FlopCounterMode": theirs_fcm, "fvcore": theirs_fvcore})
+    rows = [
+        AuditRow(op, ours, take(fcm, FCM_NAMES.get(op, (op,))), take(fvcore, FVCORE_NAMES.get(op, (op,))))
+        for op, ours in count_by_row(graph, tally).items()
+    ]
+    listed = {row.op for row in rows}
     # What a tool counts under a name of its own, such as a whole attention call.
-    rest_fcm = {k: v for k, v in fcm.items() if v and not any(k in n for n in FCM_NAMES.values())}
-    listed = {row["op"] for row in rows}
-    rest_fvcore = {
-        k: v for k, v in fvcore.items() if v and k not in listed and not any(k in n for n in FVCORE_NAMES.values())
-    }
-    rows += [{"op": k, "costmodel": None, "FlopCounterMode": v, "fvcore": None} for k, v in rest_fcm.items()]
-    rows += [{"op": k, "costmodel": None, "FlopCounterMode": None, "fvcore": v} for k, v in rest_fvcore.items()]
+    rows += [AuditRow(k, None, v, None) for k, v in own_names(fcm, FCM_NAMES).items()]
+    rows += [AuditRow(k, None, None, v) for k, v in own_names(fvcore, FVCORE_NAMES).items() if k not in listed]
     left_out = {
-        tool: {row["op"]: row["costmodel"] for row in rows if row["costmodel"] and not row[tool]}
-        for tool in ("FlopCounterMode", "fvcore")
+        tool: {row.op: row.costmodel for row in rows if row.costmodel and not row.of(tool)}
+        for tool in TOOLS
+        if tool not in failures
     }
-    left_out = {tool: ops for tool, ops in left_out.items() if tool not in failures}
-    return {
-        "complete": not tally.unknown,
-        "unknown": list(tally.unknown),
-        "units": UNITS,
-        "failed": failures,
-        "fvcore_unsupported": unsupported,
-        "rows": rows,
-        "totals": {
-            "costmodel": flops(tally.counts),
-            "costmodel_macs": macs(graph, tally),
-            "FlopCounterMode": None if "FlopCounterMode" in failures else sum(fcm.values()),
-            "fvcore": None if "fvcore" in failures else sum(fvcore.values()),
-        },
-        "left_out": left_out,
-        "left_out_share": {
-            tool: sum(ops.values()) / max(1, flops(tally.counts)) for tool, ops in left_out.items()
-        },
-    }
+    operations = flops(tally.counts)
+    return Audited(
+        complete=not tally.unknown,
+        unknown=tally.unknown,
+        units=UNITS,
+        failed=failures,
+        fvcore_unsupported=unsupported,
+        rows=tuple(rows),
+        totals=AuditTotals(
+            operations,
+            macs(graph, tally),
+            None if "FlopCounterMode" in failures else sum(fcm.values()),
+            None if "fvcore" in failures else sum(fvcore.values()),
+        ),
+        left_out=left_out,
+        left_out_share={tool: sum(ops.values()) / max(1, operations) for tool, ops in left_out.items()},
+    )
+
+
+def own_names(found: dict[str, int], known: dict[str, tuple[str, ...]]) -> dict[str, int]:
+    """Counts of a tool under names that no row of ours has."""
+    return {k: n for k, n in found.items() if n and not any(k in names for names in known.values())}
 
 
 def count_by_row(graph: Graph, tally: Tally) -> dict[str, int]:

@@ -10,8 +10,9 @@ tensors contiguous and skips copies that the form counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import sympy
@@ -22,6 +23,7 @@ from costmodel.errors import CostModelError
 from costmodel.graph.ir import Graph, Node
 from costmodel.ops.counts import ARITHMETIC, FIELDS, Counts, total
 from costmodel.ops.rules import KIND_OF, PARAMETERS, count_op
+from costmodel.records import Json
 from costmodel.technology.tables import Table
 
 # h is half a head's width d (rotary positions halve it), r the heads of a group: H = G r.
@@ -29,6 +31,9 @@ PRIMES = {"B": 17, "S": 19, "h": 23, "G": 29, "r": 37, "F": 31}
 B, S, d, H, G, F, L = sympy.symbols("B S d H G F L", positive=True, integer=True)
 SYMBOLS = {"B": B, "S": S, "d": d, "H": H, "G": G, "F": F, "L": L}
 _FACTORS = {"B": B, "S": S, "h": d / 2, "G": G, "r": H / G, "F": F}
+
+
+Form = Any  # a sympy expression in these symbols, which has no types
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def prime_sizes(grouped: bool) -> Sizes:
     return Sizes(p["B"], p["S"], heads, p["G"], 2 * p["h"], p["F"])
 
 
-def symbol_of(number: int) -> Any:
+def symbol_of(number: int) -> Form:
     """A product of the primes of `PRIMES` and a constant, as a product of symbols."""
     product: Any = sympy.Integer(1)
     for name, prime in PRIMES.items():
@@ -82,7 +87,7 @@ def symbolic_node(graph: Graph, node: Node) -> Counts:
     return count_op(node.op, dims) + moved
 
 
-def as_tuple(counts: Counts) -> tuple[Any, ...]:
+def as_tuple(counts: Counts) -> tuple[Form, ...]:
     return tuple(sympy.sympify(getattr(counts, name)) for name in FIELDS)
 
 
@@ -90,6 +95,42 @@ def with_layers(one: Counts, two: Counts) -> Counts:
     """The form in L, from those of one and of two layers."""
     pairs = zip(as_tuple(one), as_tuple(two), strict=True)
     return Counts(*(sympy.expand(a + (L - 1) * (b - a)) for a, b in pairs))
+
+
+def terms_of(form: Form) -> list[Json]:
+    """A polynomial in the symbols (negative exponents included) as data.
+
+    A term is its rational coefficient as text, then [symbol, exponent] of each factor.
+
+    Raises:
+        ValueError: the form is none.
+    """
+    terms: list[Json] = []
+    for part in sympy.Add.make_args(sympy.expand(form)):
+        coefficient, product = part.as_coeff_Mul(rational=True)
+        term: list[Json] = [str(coefficient)]
+        for base, exponent in product.as_powers_dict().items():
+            if base == 1:
+                continue
+            if base not in SYMBOLS.values() or not exponent.is_Integer:
+                raise ValueError(f"{part} is no term of a polynomial")
+            term.append([base.name, int(exponent)])
+        terms.append(term)
+    return terms
+
+
+def form_of_terms(terms: list[Json]) -> Form:
+    """The inverse of `terms_of`. Nothing in it is taken for an expression.
+
+    Raises:
+        KeyError, TypeError, ValueError: the terms are not of that form.
+    """
+    parts = []
+    for coefficient, *factors in terms:
+        share = Fraction(coefficient)
+        powers = [SYMBOLS[name] ** int(exponent) for name, exponent in factors]
+        parts.append(sympy.Mul(sympy.Rational(share.numerator, share.denominator), *powers))
+    return sympy.Add(*parts)
 
 
 def evaluate(counts: Counts, sizes: Mapping[str, int]) -> Counts:
@@ -108,7 +149,7 @@ def evaluate(counts: Counts, sizes: Mapping[str, int]) -> Counts:
     return Counts(*(int(value) for value in values))
 
 
-def energy_pj(counts: Counts, table: Table | None, dtype: str) -> Any:
+def energy_pj(counts: Counts, table: Table | None, dtype: str) -> Form:
     """Nominal energy of the arithmetic in symbols; without a table prices are symbols too, `e_mul_float32`."""
     energy = 0
     for op in ARITHMETIC:
@@ -119,7 +160,7 @@ def energy_pj(counts: Counts, table: Table | None, dtype: str) -> Any:
     return sympy.expand(energy)
 
 
-def price_symbol(*names: str) -> Any:
+def price_symbol(*names: str) -> Form:
     """The symbol of a price: pJ an operation of some type, or pJ a byte at a level."""
     return sympy.Symbol("_".join(("e", *names)), positive=True)
 
@@ -159,19 +200,3 @@ def traced_graph(graph: Graph, sizes: Mapping[str, int], grouped: bool) -> Graph
         for n in graph.nodes
     )
     return replace(graph, values=values, nodes=nodes)
-
-
-def compiled(expression: Any, symbols: tuple[str, ...]) -> Callable[..., Any]:
-    """A form as a function of numpy arrays, one for each symbol in order, which broadcast.
-
-    Counts beyond 2^53 are exact only in integers: pass arrays of int64 (or of Python ints).
-
-    Raises:
-        CostModelError: the form has a symbol that is not among `symbols`.
-    """
-    known = [SYMBOLS[name] for name in symbols]
-    left = sympy.sympify(expression).free_symbols - set(known)
-    if left:
-        raise CostModelError(f"no number for {', '.join(sorted(map(str, left)))}")
-    function: Callable[..., Any] = sympy.lambdify(known, expression, modules="numpy", cse=True)
-    return function

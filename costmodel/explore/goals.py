@@ -102,7 +102,7 @@ def parse_objectives(given: Any, lacking: dict[str, str], where: str) -> tuple[O
     names = [known_figure(name, lacking, spot) for name in given]
     for name in names:
         if names.count(name) > 1:
-            raise CostModelError(f"{spot}: {name} stands there twice; leave one out")
+            raise CostModelError(f"{spot}: {name} is given twice; leave one out")
     return tuple(Objective(name, "max" if name in MAXIMISED else "min") for name in names)
 
 
@@ -122,7 +122,7 @@ def parse_constraints(
             raise CostModelError(f"{spot}: {text!r}: {match[1]} is no knob of this space; add it to [knobs]")
         found.append(Constraint(known_figure(match[1], lacking, spot, tuple(numbers)), match[2], float(match[3])))
         if found.count(found[-1]) > 1:
-            raise CostModelError(f"{spot}: {text!r} stands there twice; leave one out")
+            raise CostModelError(f"{spot}: {text!r} is given twice; leave one out")
     for name, values in numbers.items():
         mine = [c for c in found if c.name == name]
         if not np.logical_and.reduce([c.holds(values) for c in mine] or [np.True_]).any():

@@ -6,12 +6,14 @@ A value is a text or a whole number. A file gives one value, a list, or for numb
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import KINDS
 from costmodel.hardware.timing import DATAFLOWS, parse_array
+from costmodel.records import Json
 from costmodel.widths.policy import parse_policy
 
 # What decides which program is compiled, what its parameters are, and what only prices it. Points count
@@ -23,6 +25,7 @@ PRICED = ("technology", "table", "sram", "dram")
 NAMES = (*PROGRAM, *MACHINE, *PRICED)
 NUMBERS = (*SHAPE, "seq", "batch", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
 REQUIRED = ("model", "target")
+Value = str | int
 MOST_VALUES = 100_000  # of one knob
 LARGEST = 1 << 31  # value of a number: products of them stay below 2^63
 
@@ -32,7 +35,7 @@ class Knob:
     """A name and its distinct values, in the order of the file."""
 
     name: str
-    values: tuple[str | int, ...]
+    values: tuple[Value, ...]
 
 
 def parse_knobs(record: Any, where: str) -> tuple[Knob, ...]:
@@ -72,12 +75,12 @@ def parse_values(name: str, given: Any, where: str) -> tuple[str | int, ...]:
     seen: set[str | int] = set()
     for value in found:
         if value in seen:
-            raise CostModelError(f"{where}: {value!r} stands there twice; leave one out")
+            raise CostModelError(f"{where}: {value!r} is given twice; leave one out")
         seen.add(value)
     return found
 
 
-def span(given: dict[str, Any], where: str) -> range | list[int]:
+def span(given: Mapping[str, Json], where: str) -> range | list[int]:
     """A range of whole numbers, both ends included."""
     form = "{from = A, to = B, step = C} or {from = A, to = B, times = C}"
     if given.keys() not in ({"from", "to", "step"}, {"from", "to", "times"}):
@@ -99,6 +102,11 @@ def span(given: dict[str, Any], where: str) -> range | list[int]:
     while found[-1] * given["times"] <= last:
         found.append(found[-1] * given["times"])
     return found
+
+
+def is_function(model: str) -> bool:
+    """Whether a model is the user's own, named as `package.module:function`: it decides its own sizes."""
+    return ":" in model
 
 
 def is_whole(value: Any) -> bool:
@@ -131,5 +139,5 @@ def checked_value(name: str, value: Any, where: str) -> str | int:
             raise CostModelError(f"{where}: {value!r} is not some of {', '.join(KINDS)} with + between them")
         return "+".join(kind for kind in KINDS if kind in parts)
     if name == "target" and ":" in value:
-        raise CostModelError(f"{where}: {value!r} varies a target; give what stands behind the colon as knobs")
+        raise CostModelError(f"{where}: {value!r} varies a target; give what comes after the colon as knobs")
     return value

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
-from costmodel.explore.knobs import MACHINE, PRICED, Knob
+from costmodel.explore.knobs import MACHINE, PRICED, Knob, Value, is_function
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import DATA as TARGETS
 from costmodel.hardware.loading import check, load_target, vary
@@ -105,6 +104,11 @@ def available_figures(knobs: Sequence[Knob], where: str) -> tuple[tuple[str, ...
         lacking = lacking_figures(target)
         missing = lacking | missing
         found |= {name for name in FIGURES if name not in lacking and name != MEASURED}
+    models = [str(value) for knob in knobs if knob.name == "model" for value in knob.values]
+    own = [model for model in models if is_function(model)]
+    if own:
+        missing["rows_per_s"] = f"{own[0]} decides its own batch, so its rows a second are not known"
+        found -= {"rows_per_s"} if len(own) == len(models) else set()
     return tuple(name for name in FIGURES if name in found), missing
 
 
@@ -133,13 +137,13 @@ def no_area(target: Accelerator) -> str:
     return f"no area of {target.name} is known" if area is None else ""
 
 
-def small(knobs: Mapping[str, Any]) -> dict[str, Any]:
+def small(knobs: Mapping[str, Value]) -> dict[str, Value]:
     """The knobs with the least array and lanes, which every part holds."""
     return {**knobs, "array": "1x1", "lanes": 1}
 
 
 @lru_cache(65536)
-def rates_of(items: tuple[tuple[str, Any], ...]) -> tuple[float, ...]:
+def rates_of(items: tuple[tuple[str, Value], ...]) -> tuple[float, ...]:
     """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
     target = unchecked(small(dict(items)))
     memories = memory_prices(target)

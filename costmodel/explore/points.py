@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from costmodel.errors import CostModelError, UnknownTable
-from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM
+from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM, Value, is_function
 from costmodel.explore.machines import MEASURED, rates_of, small, unchecked
 from costmodel.explore.programs import Compiled, GraphOf, arithmetic_pj, moved_bits, program_of
 from costmodel.explore.space import Space
@@ -113,7 +113,9 @@ def evaluate_points(
             point = knobs_at(space, digits, places[0], (*PROGRAM, *PRICED))
             found = program_of(graph_of, knobs, unchecked(small(point)))
             evaluate_group(space, digits, places, knobs, found, columns, error, texts)
-        except Exception as wrong:  # one bad model or measurement does not stop the others
+        except Exception as wrong:
+            # Broad: a model that is traced here runs the user's code, which may raise anything; the points of
+            # other models go on, and these keep what was raised as their error.
             error[places] = texts.setdefault(text_of(wrong), len(texts))
         if MEASURED in columns:
             value = accuracy_of.get(key_of(space, knobs), "accuracy was not measured")
@@ -170,7 +172,7 @@ def grouped(space: Space, digits: dict[str, Array], names: tuple[str, ...], plac
     return np.split(places[order], cuts)
 
 
-def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[str, ...]) -> dict[str, Any]:
+def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[str, ...]) -> dict[str, Value]:
     return {name: space.values(name)[digits[name][place]] for name in names if name in digits}
 
 
@@ -201,7 +203,7 @@ def evaluate_group(
     space: Space,
     digits: dict[str, Array],
     places: Array,
-    knobs: dict[str, Any],
+    knobs: Mapping[str, Value],
     compiled: Compiled,
     columns: dict[str, Array],
     error: Array,
@@ -215,13 +217,12 @@ def evaluate_group(
     out = moved_bits(compiled.program, machine[first])[inverse]
     fits = out[:, 0] > 0
     cycles, clock, buffer = out[:, 0].astype(float), machine[:, 6], machine[:, 4]
+    batch = math.nan if is_function(str(knobs["model"])) else int(knobs.get("batch", 1))
     put = {
         "cycles": cycles,
         "latency_ms": cycles / (clock * 1e3),
         "dram_bytes": (out[:, 1] // 8 + out[:, 2] // 8).astype(float),
-        "rows_per_s": np.divide(
-            knobs.get("batch", 1) * clock * 1e6, cycles, out=np.zeros(len(cycles)), where=fits
-        ),
+        "rows_per_s": np.divide(batch * clock * 1e6, cycles, out=np.zeros(len(cycles)), where=fits),
     }
     put |= priced(space, digits, places, knobs, compiled, machine, out)
     for name, column in put.items():
@@ -245,7 +246,7 @@ def priced(
     space: Space,
     digits: dict[str, Array],
     places: Array,
-    knobs: dict[str, Any],
+    knobs: Mapping[str, Value],
     compiled: Compiled,
     machine: Array,
     out: Array,

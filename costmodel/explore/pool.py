@@ -114,7 +114,7 @@ def hand_out(
                 if lost >= MOST_LOSSES:
                     raise CostModelError(
                         f"workers died {lost} times in a row, with nothing done between; what was done is stored: "
-                        "take fewer --workers, or give them more memory, and run the command again"
+                        "take fewer `workers`, or give them more memory, and run the command again"
                     )
                 again += running.values()
                 give_up(executor, running)

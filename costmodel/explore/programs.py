@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from costmodel.dtypes import parse
-from costmodel.explore.knobs import SHAPE
+from costmodel.explore.knobs import SHAPE, Value
 from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
@@ -67,7 +67,7 @@ def compiled_model(
     return Compiled(compile_program(typed, target, None), works)
 
 
-def program_of(graph_of: GraphOf, knobs: Mapping[str, Any], target: Accelerator) -> Compiled:
+def program_of(graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerator) -> Compiled:
     # Fields that no program depends on are made equal, so that machines share one.
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from costmodel.explore.dominance import front
+from costmodel.explore.dominance import as_costs, front
+from costmodel.explore.front_records import FrontRecord
 from costmodel.explore.space import Space
 from costmodel.explore.store import Points
+from costmodel.records import Row
 
 
-def rows_at(space: Space, points: Points, places: Iterable[int]) -> list[dict[str, Any]]:
-    rows = []
+def rows_at(space: Space, points: Points, places: Iterable[int]) -> tuple[Row, ...]:
+    """Number, knobs, figures, feasible, error of the points at some places."""
+    rows: list[Row] = []
     for i in places:
         number = int(points.indices[i])
         figures = {name: plain(column[i]) for name, column in points.columns.items()}
         state = {"feasible": bool(points.feasible[i]), "error": points.errors.get(number)}
         rows.append({"point": number, **space.knobs(number), **figures, **state})
-    return rows
+    return tuple(rows)
 
 
 def plain(value: float) -> int | float | None:
@@ -30,7 +32,27 @@ def plain(value: float) -> int | float | None:
 
 
 def front_places(space: Space, points: Points) -> list[int]:
-    """Places of the points of the front."""
+    """Places of the points of the front, the best by the first objective first, then by the others in order."""
     values = np.stack([points.columns[o.name] for o in space.objectives], axis=1)
     judged = np.flatnonzero(points.feasible & np.isfinite(values).all(axis=1))
-    return [] if not len(judged) else [int(i) for i in judged[front(values[judged], space.senses)]]
+    if not len(judged):
+        return []
+    best = judged[front(values[judged], space.senses)]
+    costs = as_costs(values[best], space.senses)
+    return [int(i) for i in best[np.lexsort(tuple(reversed(costs.T)))]]
+
+
+def front_record(store: str, space: Space, points: Points) -> FrontRecord:
+    """The front of some points of a space."""
+    return FrontRecord(
+        store=store,
+        points=len(points.indices),
+        feasible=int(points.feasible.sum()),
+        failed=len(points.errors),
+        space=space.name,
+        knobs={k.name: k.values for k in space.all_knobs},
+        objectives=space.objectives,
+        constraints=tuple(map(str, space.constraints)),
+        front=rows_at(space, points, front_places(space, points)),
+        errors=tuple(sorted(set(points.errors.values()))),
+    )

@@ -63,6 +63,8 @@ def evaluate_chunk(
     try:
         return evaluate_points(space, indices, accuracy_of, graph_of)
     except Exception as wrong:
+        # Broad: what a worker raises would end the whole sweep, hours of it; the points of this chunk are lost
+        # with their reason in place of that.
         n = len(indices)
         text = f"{type(wrong).__name__}: {' '.join(str(wrong).split())}"
         nothing = {name: np.full(n, np.nan) for name in space.figures}

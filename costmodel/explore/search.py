@@ -16,7 +16,6 @@ import numpy as np
 import optuna
 
 from costmodel.errors import CostModelError
-from costmodel.explore.dominance import front
 from costmodel.explore.knobs import NUMBERS, Knob
 from costmodel.explore.space import Space
 from costmodel.hardware.timing import parse_array
@@ -161,15 +160,6 @@ def judge(space: Space, indices: Any, columns: Mapping[str, Any]) -> dict[int, J
             indices.tolist(), failed.tolist(), values.tolist(), broken.tolist(), strict=True
         )
     }
-
-
-def front_of(space: Space, found: Mapping[int, Judged]) -> list[int]:
-    """Numbers of the feasible points that no other found one dominates, ascending."""
-    feasible = sorted(index for index, judged in found.items() if judged.feasible)
-    if not feasible:
-        return []
-    values = np.array([found[index].values for index in feasible], float)
-    return [feasible[place] for place in front(values, space.senses)]
 
 
 def searcher(

@@ -19,7 +19,7 @@ A space is a TOML file, or a Python file that defines SPACE as a dict of the sam
     limit = 200
 
 A point is a number from 0 to len(space) - 1; `space.knobs(number)` are its values. All that this package can
-know is checked before anything runs; models and checkpoints are checked by `costmodel.cli.graphs`.
+know is checked before anything runs; models and checkpoints are checked by `costmodel.api.spaces`.
 """
 
 from __future__ import annotations
@@ -101,13 +101,6 @@ class Space:
         for knob in reversed(self.all_knobs):
             rest, found[knob.name] = np.divmod(rest, len(knob.values))
         return dict(reversed(found.items()))
-
-    def index_of(self, knobs: dict[str, str | int]) -> int:
-        """The number of the point with these values, which `knobs` turns back."""
-        index = 0
-        for knob in self.all_knobs:
-            index = index * len(knob.values) + knob.values.index(knobs[knob.name])
-        return index
 
     @cached_property
     def digest(self) -> str:

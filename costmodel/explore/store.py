@@ -16,16 +16,14 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from costmodel.errors import CostModelError
-from costmodel.explore.goals import Accuracy, Checkpoint, Constraint, Objective
-from costmodel.explore.knobs import Knob
+from costmodel.errors import BadRecord, CostModelError
 from costmodel.explore.space import Array, Space
+from costmodel.records import decode, encode
 
 FORMAT = 1
 APPLICATION = 0x636D7377  # "cmsw" in the header of the file
@@ -38,7 +36,7 @@ GRID = "grid"
 
 
 class StoreError(CostModelError):
-    """A store that cannot be opened, or is of something else."""
+    """A store that cannot be opened, or holds something else."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +131,11 @@ def checked_store(path: Path, connection: sqlite3.Connection) -> Store:
                     f"store {path} has format {version}, this program reads {FORMAT}; sweep into another file"
                 )
             about = dict(connection.execute("SELECT name, value FROM about"))
-        space = space_of(json.loads(about["space"]))
+        space = decode(Space, json.loads(about["space"]), "its space")
         if space.digest != about["digest"]:
             raise StoreError(f"store {path} is damaged: its space is not the one that it was made for")
         return Store(path, connection, space, about["how"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (BadRecord, KeyError, TypeError, ValueError, RecursionError) as error:
         connection.close()
         raise StoreError(f"store {path} is damaged: {' '.join(str(error).split())}") from None
     except StoreError:
@@ -179,7 +177,7 @@ def lay_out(connection: sqlite3.Connection, space: Space, how: str) -> None:
         "CREATE TABLE accuracies (key TEXT PRIMARY KEY, owner TEXT, value REAL, error TEXT)",
     ):
         connection.execute(statement)
-    record = {"space": json.dumps(asdict(space)), "digest": space.digest, "how": how}
+    record = {"space": json.dumps(encode(space)), "digest": space.digest, "how": how}
     connection.executemany("INSERT INTO about VALUES (?, ?)", record.items())
     if how == GRID:
         size = chunk_size(len(space))
@@ -195,24 +193,8 @@ def chunk_size(points: int) -> int:
         StoreError: the grid is too large.
     """
     if points > MOST_CHUNKS * LARGEST_CHUNK:
-        raise StoreError(f"a grid of {points:,} points is too large to try all; give --trials to search it")
+        raise StoreError(f"a grid of {points:,} points is too large to try all; give `trials` to search it")
     return min(LARGEST_CHUNK, max(1, points // 64))
-
-
-def space_of(record: dict[str, Any]) -> Space:
-    """The space that `asdict` made a record of."""
-    accuracy = record["accuracy"]
-    if accuracy is not None:
-        checkpoints = tuple(Checkpoint(**each) for each in accuracy["checkpoints"])
-        accuracy = Accuracy(**(accuracy | {"checkpoints": checkpoints}))
-    parts = {
-        "all_knobs": tuple(Knob(each["name"], tuple(each["values"])) for each in record["all_knobs"]),
-        "objectives": tuple(Objective(**each) for each in record["objectives"]),
-        "constraints": tuple(Constraint(**each) for each in record["constraints"]),
-        "figures": tuple(record["figures"]),
-        "accuracy": accuracy,
-    }
-    return Space(**(record | parts))
 
 
 @contextmanager

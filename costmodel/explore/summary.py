@@ -3,43 +3,74 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from costmodel.explore.running import best_of
-from costmodel.explore.store import GRID, Store, counted
+from costmodel.explore.store import GRID, Store, accuracies, counted, error_counts
+from costmodel.records import Row
 
-# The summary
+
+@dataclass(frozen=True)
+class MeasuredAccuracy:
+    """The accuracy of one checkpoint at some widths, or what went wrong."""
+
+    task: str
+    checkpoint: str
+    widths: str
+    value: float | None
+    error: str | None
 
 
-def summary(store: Store, path: Path, before: int) -> dict[str, Any]:
-    """Counts, the best point by each objective, accuracies, and what went wrong how often."""
-    from costmodel.explore.store import accuracies, error_counts
+@dataclass(frozen=True)
+class SweepRecord:
+    """A sweep: how far it is, and the best feasible point by each objective."""
 
+    store: str | None  # None where nothing was kept
+    space: str
+    how: str  # `grid`, or a search with its seed
+    points: int  # of the space; of a search those that are stored
+    stored: int
+    stored_before: int
+    feasible: int
+    failed: int
+    errors: dict[str, int]  # how many points failed by each text, the most frequent first
+    best: tuple[
+        Row, ...
+    ]  # objective, sense, value, point and its knobs; one row with no objective if there is none
+    accuracies: tuple[MeasuredAccuracy, ...]
+
+
+def summary(store: Store, path: str | None, before: int) -> SweepRecord:
+    """The record of a store; `before` points were there when the sweep began."""
     done, feasible, failed = counted(store)
     senses = {o.name: o.sense for o in store.space.objectives}
-    best = [
+    best: list[Row] = [
         {"objective": name, "sense": senses[name], "value": value, "point": point, **store.space.knobs(point)}
         for name, (value, point) in best_of(store).items()
     ]
-    measured = []
-    for text, value in accuracies(store).items():
-        named = json.loads(text)
-        failure = value if isinstance(value, str) else None
-        number = None if isinstance(value, str) else value
-        measured.append(
-            {k: named[k] for k in ("task", "checkpoint", "widths")} | {"value": number, "error": failure}
-        )
-    return {
-        "store": str(path),
-        "space": store.space.where,
-        "how": store.how,
-        "points": len(store.space) if store.how == GRID else done,
-        "stored": done,
-        "stored_before": before,
-        "feasible": feasible,
-        "failed": failed,
-        "errors": error_counts(store),
-        "best": best or [{"objective": None}],
-        "accuracies": measured,
-    }
+    return SweepRecord(
+        store=path,
+        space=store.space.where,
+        how=store.how,
+        points=len(store.space) if store.how == GRID else done,
+        stored=done,
+        stored_before=before,
+        feasible=feasible,
+        failed=failed,
+        errors=error_counts(store),
+        best=tuple(best or [{"objective": None}]),
+        accuracies=tuple(measured(key, value) for key, value in accuracies(store).items()),
+    )
+
+
+def measured(key: str, value: float | str) -> MeasuredAccuracy:
+    """An accuracy of a store by its key."""
+    named = json.loads(key)
+    failed = isinstance(value, str)
+    return MeasuredAccuracy(
+        task=named["task"],
+        checkpoint=named["checkpoint"],
+        widths=named["widths"],
+        value=None if failed else float(value),
+        error=str(value) if failed else None,
+    )

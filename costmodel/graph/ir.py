@@ -15,7 +15,9 @@ from typing import Any
 
 from costmodel.dtypes import short_name, stored_bytes
 from costmodel.errors import BadGraph
+from costmodel.records import Json
 
+Arg = Any  # of a node: None, bool, int, float, str, a `Ref`, or a tuple of these
 KINDS = ("param", "buffer", "input", "const", "temp")
 
 
@@ -63,7 +65,7 @@ class Node:
     op: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    attrs: dict[str, Any]
+    attrs: dict[str, Arg]
     module: str = ""
 
     def __str__(self) -> str:
@@ -81,7 +83,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...] = ()
     params: int = 0  # parameters of the whole module, used or not
-    unknown: tuple[str, ...] = field(default=())  # ops let through by --allow-unknown
+    unknown: tuple[str, ...] = field(default=())  # ops let through by `allow_unknown`
 
     def __str__(self) -> str:
         leaves = [v for v in self.values if v.kind != "temp"]
@@ -194,7 +196,7 @@ def with_nodes(graph: Graph, nodes: list[Node], values: list[Value] | None = Non
 # A record is plain lists, dicts, numbers and strings. Tuples become {"t": [...]}, refs {"v": id}.
 
 
-def to_record(graph: Graph) -> dict[str, Any]:
+def to_record(graph: Graph) -> dict[str, Json]:
     return {
         "values": [
             [list(v.shape), v.dtype, v.kind, v.storage, list(v.stride), v.offset, v.name] for v in graph.values

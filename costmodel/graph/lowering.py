@@ -35,7 +35,7 @@ def lower(graph: Graph, *, as_run: bool = False, allow_unknown: bool = False) ->
         where = f"{node.op}({shapes}) in module {node.module or '(top)'}"
         if not allow_unknown:
             raise UnknownOp(
-                f"no count rule for {where}; add one in costmodel/graph/names.py, or pass --allow-unknown"
+                f"no count rule for {where}; add one in costmodel/graph/names.py, or pass `allow_unknown`"
             )
         unknown[where] = None
         state.emit(node, UNKNOWN, tuple(Ref(i) for i in node.inputs), node.outputs, name=node.op)

@@ -9,10 +9,11 @@ point; a model that branches on its sizes has no template and is traced anew eac
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from costmodel.graph.ir import Graph, from_record, to_record
+from costmodel.records import Json
 
 Size = tuple[int, int]  # (B, S)
 Basis = tuple[tuple[int, int], ...]  # exponents of B and S
@@ -20,6 +21,14 @@ Basis = tuple[tuple[int, int], ...]  # exponents of B and S
 ONE_ROW: Basis = ((0, 0), (0, 1), (0, 2))  # at B = 1, where torch skips some copies
 MANY_ROWS: Basis = ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2))
 LARGEST_S = 4096  # of a model without a longest sequence
+
+
+@dataclass(frozen=True)
+class Template:
+    """A saved graph whose integers may be polynomials: {"p": coefficients of the terms of `basis`}."""
+
+    basis: Basis
+    record: Json
 
 
 def basis_of(batch: int) -> Basis:
@@ -48,18 +57,18 @@ def covers(seq: int, longest: int | None) -> bool:
     return 3 <= seq < (longest or LARGEST_S)
 
 
-def fit(trace_at: Callable[[Size], Graph], batch: int, longest: int | None) -> dict[str, Any] | None:
+def fit(trace_at: Callable[[Size], Graph], batch: int, longest: int | None) -> Template | None:
     """The template of a model, or None where it has none."""
     basis, sizes = basis_of(batch), sample_sizes(batch, longest)
     if len(sizes) <= len(basis):
         return None
-    records: list[Any] = []
+    records: list[Json] = []
     for size in sizes:
         records.append(to_record(trace_at(size)))
         if not same_structure(records[0], records[-1]):
             return None
     try:
-        return {"basis": [list(term) for term in basis], "record": merge(records, Fitter(basis, sizes))}
+        return Template(basis, merge(records, Fitter(basis, sizes)))
     except NoTemplate:
         return None
 
@@ -68,7 +77,7 @@ class NoTemplate(Exception):
     """The traces are not one polynomial trace."""
 
 
-def same_structure(a: dict[str, Any], b: dict[str, Any]) -> bool:
+def same_structure(a: Json, b: Json) -> bool:
     return len(a["nodes"]) == len(b["nodes"]) and len(a["values"]) == len(b["values"])
 
 
@@ -107,7 +116,7 @@ def solve(rows: list[list[Fraction]]) -> list[Fraction]:
     return [row[-1] for row in rows]
 
 
-def merge(samples: list[Any], fitter: Fitter) -> Any:
+def merge(samples: list[Json], fitter: Fitter) -> Json:
     """One record of several: equal leaves stay, integers that differ become {"p": coefficients}."""
     first = samples[0]
     if all(type(s) is type(first) for s in samples):
@@ -126,16 +135,16 @@ def merge(samples: list[Any], fitter: Fitter) -> Any:
     raise NoTemplate
 
 
-def instantiate(template: dict[str, Any], batch: int, seq: int) -> Graph:
+def instantiate(template: Template, batch: int, seq: int) -> Graph:
     """The graph at a size.
 
     Raises:
         NoTemplate: a polynomial gives no whole number there.
     """
-    terms = [batch**i * seq**j for i, j in template["basis"]]
+    terms = [batch**i * seq**j for i, j in template.basis]
     known: dict[tuple[str, ...], int] = {}
 
-    def evaluate(item: Any) -> Any:
+    def evaluate(item: Json) -> Json:
         if isinstance(item, list):
             return [evaluate(i) for i in item]
         if isinstance(item, dict):
@@ -150,4 +159,4 @@ def instantiate(template: dict[str, Any], batch: int, seq: int) -> Graph:
             return {k: evaluate(v) for k, v in item.items()}
         return item
 
-    return from_record(evaluate(template["record"]))
+    return from_record(evaluate(template.record))

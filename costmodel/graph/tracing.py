@@ -96,7 +96,7 @@ def check_device(device: str) -> None:
     if device not in DEVICES:
         raise TraceError(f"unknown device {device!r}; known: {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise TraceError("this machine has no CUDA device; use --device meta or --device cpu")
+        raise TraceError("this machine has no CUDA device; use `device=meta` or `device=cpu`")
 
 
 def run(module: torch.nn.Module, inputs: Any) -> Any:
@@ -225,7 +225,7 @@ class Recorder:
                 v = self.values[value]
                 raise TraceError(
                     f"control flow in module {self.path or '(top)'} depends on {v.kind} {v.name or v}, "
-                    "whose numbers a meta tensor does not hold; trace with --device cpu"
+                    "whose numbers a meta tensor does not hold; trace with `device=cpu`"
                 )
             func, args, kwargs, inputs, index = self._calls[value]
             result = self._replay(func, args, kwargs, inputs)

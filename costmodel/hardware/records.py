@@ -2,38 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
-from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.accelerator import Accelerator, Part
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
+from costmodel.records import OPTIONAL
 
 # Kinds of PE of which the largest array is shown: what a design for one mechanism would take.
 CHOICES = (("mac",), ("l1",), ("clip",), ("l1", "clip"), ("mac", "l1", "clip"))
 
 
-def target_record(target: Accelerator) -> dict[str, Any]:
-    area, memories = area_of(target), memory_prices(target)
-    record = asdict(target) | {
-        "array": f"{target.array.R}x{target.array.C}",
-        "peak_steps_per_s": target.peak_steps_per_s,
-    }
-    record |= {"part": target.part.name if target.part else None, "prices": None}
-    record["area_mm2"] = None if area is None else area.total_mm2
-    record["area_how"] = None if area is None else area.how
-    record["memory_prices"] = [] if memories is None else list(memories.how)
-    record["resources"] = resources(target)
-    if target.part:
-        record["usable"] = available(target.part)
-        record["largest_arrays"] = largest_arrays(target)
-    return record
+@dataclass(frozen=True)
+class LargestArray:
+    """The largest array of some kind of PE that an FPGA holds beside a target's lanes."""
+
+    kinds: str
+    dsp: bool  # one DSP a PE, or none
+    array: str
+    pes: int
 
 
-def largest_arrays(target: Accelerator) -> list[dict[str, Any]]:
-    assert target.part is not None
+@dataclass(frozen=True)
+class TargetRecord:
+    """One accelerator and what it occupies. The fields of an FPGA are left out of an ASIC's record."""
+
+    name: str
+    title: str
+    source: str
+    note: str
+    node_nm: int
+    clock_mhz: int
+    array: str
+    kinds: tuple[str, ...]
+    dataflow: str
+    lanes: int
+    slow_cycles: int
+    buffer_bytes: int
+    weights_bypass: bool
+    bandwidth_mb_s: int
+    table: str
+    sram: str
+    dram: str
+    prices: None  # those that a target states itself are in `memory_prices`
+    part: str | None
+    peak_steps_per_s: float
+    area_mm2: float | None
+    area_how: str | None
+    memory_prices: tuple[str, ...]
+    resources: dict[str, int]
+    usable: Annotated[dict[str, int] | None, OPTIONAL] = None
+    largest_arrays: Annotated[tuple[LargestArray, ...] | None, OPTIONAL] = None
+
+
+@dataclass(frozen=True)
+class TargetsRecord:
+    """Several accelerators."""
+
+    targets: tuple[TargetRecord, ...]
+
+
+def target_record(target: Accelerator) -> TargetRecord:
+    """The record of one accelerator."""
+    area, memories, part = area_of(target), memory_prices(target), target.part
+    return TargetRecord(
+        name=target.name,
+        title=target.title,
+        source=target.source,
+        note=target.note,
+        node_nm=target.node_nm,
+        clock_mhz=target.clock_mhz,
+        array=f"{target.array.R}x{target.array.C}",
+        kinds=target.kinds,
+        dataflow=target.dataflow,
+        lanes=target.lanes,
+        slow_cycles=target.slow_cycles,
+        buffer_bytes=target.buffer_bytes,
+        weights_bypass=target.weights_bypass,
+        bandwidth_mb_s=target.bandwidth_mb_s,
+        table=target.table,
+        sram=target.sram,
+        dram=target.dram,
+        prices=None,
+        part=part.name if part else None,
+        peak_steps_per_s=target.peak_steps_per_s,
+        area_mm2=area.total_mm2 if area else None,
+        area_how=area.how if area else None,
+        memory_prices=tuple(memories.how) if memories else (),
+        resources=resources(target),
+        usable=available(part) if part else None,
+        largest_arrays=largest_arrays(part, target.lanes) if part else None,
+    )
+
+
+def largest_arrays(part: Part, lanes: int) -> tuple[LargestArray, ...]:
     rows = []
     for kinds in CHOICES:
         for dsp in (True, False) if "mac" in kinds else (False,):
-            array = largest_array(target.part, kinds, dsp, target.lanes)
-            rows.append({"kinds": "+".join(kinds), "dsp": dsp, "array": f"{array.R}x{array.C}", "pes": array.pes})
-    return rows
+            array = largest_array(part, kinds, dsp, lanes)
+            rows.append(LargestArray("+".join(kinds), dsp, f"{array.R}x{array.C}", array.pes))
+    return tuple(rows)

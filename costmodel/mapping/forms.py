@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sympy
 
-from costmodel.counting.symbols import L, price_symbol, traced_graph
+from costmodel.counting.symbols import Form, L, price_symbol, traced_graph
 from costmodel.counting.traced import form_of
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
@@ -27,7 +26,7 @@ def machine_forms(
     target: Accelerator,
     convention: str,
     symbolic_prices: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Form]:
     """Cycles, moved bytes and energy on a target in B, S, d, H, G, F, L: the piece around some sizes.
 
     Args:
@@ -43,7 +42,7 @@ def machine_forms(
     return {name: sympy.expand(one[name] + (L - 1) * (two[name] - one[name])) for name in one}
 
 
-def quantities(typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool) -> dict[str, Any]:
+def quantities(typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool) -> dict[str, Form]:
     """Forms of one schedule. With symbolic prices there is an energy for every target."""
     steps = schedule(typed, target, convention).steps
     dram = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
@@ -11,33 +12,109 @@ from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.cost import price_work
 from costmodel.mapping.schedule import show_tile, site_of, slots, term_work
 from costmodel.mapping.tile import Operands, best_tile
+from costmodel.records import INLINE
 from costmodel.technology.loading import load_table
-from costmodel.technology.tables import add_up
+from costmodel.technology.tables import Energy, add_up
+from costmodel.widths.policy import Work
 from costmodel.widths.typing import requantise_work
 
 
-def gemm_record(product: Product, array: ArrayShape, dataflow: str, kind: str, convention: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MovedBytes:
+    """Bytes of one product at each level."""
+
+    dram_read: int
+    dram_write: int
+    buffer_read: int
+    buffer_write: int
+
+
+@dataclass(frozen=True)
+class ProductEnergy:
+    """Energy of one product by part."""
+
+    array: Energy
+    vector: Energy
+    buffer: Energy
+    dram: Energy
+    total: Energy
+
+
+@dataclass(frozen=True)
+class OnTarget:
+    """The best tile of one product on a target, and what moves."""
+
+    target: str
+    tile: str
+    step_cycles: int  # with loads and stores
+    dma_cycles: int
+    vector_cycles: int
+    moved_bytes: MovedBytes
+    lower_bound_bytes: int  # no schedule moves fewer from and to DRAM
+    energy_pj: ProductEnergy | None  # None where no energy is published
+
+
+@dataclass(frozen=True)
+class ProductCost:
+    """One product on one array under one convention of timing."""
+
+    M: int
+    N: int
+    K: int
+    array: str
+    dataflow: str
+    kind: str
+    timing: str
+    folds: int
+    cycles: int
+    sram_ifmap_reads: int
+    sram_filter_reads: int
+    sram_ofmap_reads: int
+    sram_ofmap_writes: int
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class PricedProduct:
+    """One product under one convention, and on a target what it costs there."""
+
+    cost: Annotated[ProductCost, INLINE]
+    on: Annotated[OnTarget, INLINE]
+
+
+@dataclass(frozen=True)
+class AllTimings:
+    """One product under every convention."""
+
+    timings: tuple[ProductCost | PricedProduct, ...]
+
+
+GemmRecord = ProductCost | PricedProduct | AllTimings
+
+
+def product_cost(product: Product, array: ArrayShape, dataflow: str, kind: str, convention: str) -> ProductCost:
+    """Cycles and accesses of a product on an array."""
     count = cycles(product, array, dataflow, convention)
     words = accesses(product, array, dataflow, convention)
-    return {
-        "M": product.M,
-        "N": product.N,
-        "K": product.K,
-        "array": f"{array.R}x{array.C}",
-        "dataflow": dataflow,
-        "kind": kind,
-        "timing": convention,
-        "folds": folds_of(product, array, dataflow).number,
-        "cycles": count,
-        "sram_ifmap_reads": words.ifmap_reads,
-        "sram_filter_reads": words.filter_reads,
-        "sram_ofmap_reads": words.ofmap_reads,
-        "sram_ofmap_writes": words.ofmap_writes,
-        "utilisation": utilisation(product, array, count),
-    }
+    return ProductCost(
+        M=product.M,
+        N=product.N,
+        K=product.K,
+        array=f"{array.R}x{array.C}",
+        dataflow=dataflow,
+        kind=kind,
+        timing=convention,
+        folds=folds_of(product, array, dataflow).number,
+        cycles=count,
+        sram_ifmap_reads=words.ifmap_reads,
+        sram_filter_reads=words.filter_reads,
+        sram_ofmap_reads=words.ofmap_reads,
+        sram_ofmap_writes=words.ofmap_writes,
+        utilisation=utilisation(product, array, count),
+    )
 
 
-def on_target(product: Product, kind: str, target: Accelerator, convention: str) -> dict[str, Any]:
+def on_target(product: Product, kind: str, target: Accelerator, convention: str) -> OnTarget:
     """The best tile of an int8 product with 32-bit sums and int8 results; bytes at each level, energy.
 
     The vector unit requantises the results; where no PE does this kind of term it does that too.
@@ -49,30 +126,36 @@ def on_target(product: Product, kind: str, target: Accelerator, convention: str)
         8, 8, 32, 8, b_bypasses=target.weights_bypass, on_array=on_array, vector_cycles=slots(work, target)
     )
     cost = best_tile(product, 1, operands, site_of(target, convention))
-    record: dict[str, Any] = {
-        "target": target.name,
-        "tile": show_tile(cost.tile),
-        "step_cycles": cost.cycles,
-        "dma_cycles": cost.dma_cycles,
-        "vector_cycles": operands.vector_cycles,
-        "moved_bytes": {
-            "dram_read": (cost.a_bits + cost.b_bits + cost.out_read_bits) // 8,
-            "dram_write": cost.out_write_bits // 8,
-            "buffer_read": cost.buffer_read_bits // 8,
-            "buffer_write": cost.buffer_write_bits // 8,
-        },
-        "lower_bound_bytes": lower_bound_bits(product, 1, operands, target.tile_bytes) // 8,
-        "energy_pj": None,
-    }
+    moved = MovedBytes(
+        dram_read=(cost.a_bits + cost.b_bits + cost.out_read_bits) // 8,
+        dram_write=cost.out_write_bits // 8,
+        buffer_read=cost.buffer_read_bits // 8,
+        buffer_write=cost.buffer_write_bits // 8,
+    )
+    return OnTarget(
+        target=target.name,
+        tile=show_tile(cost.tile),
+        step_cycles=cost.cycles,
+        dma_cycles=cost.dma_cycles,
+        vector_cycles=operands.vector_cycles,
+        moved_bytes=moved,
+        lower_bound_bytes=lower_bound_bits(product, 1, operands, target.tile_bytes) // 8,
+        energy_pj=product_energy(target, moved, terms if on_array else (), work),
+    )
+
+
+def product_energy(
+    target: Accelerator, moved: MovedBytes, on_array: tuple[Work, ...], on_vector: tuple[Work, ...]
+) -> ProductEnergy | None:
+    """Energy by part; None where the target has no prices."""
     memories = memory_prices(target)
-    if memories is not None and target.table:
-        table, moved = load_table(target.table), record["moved_bytes"]
-        energy = {
-            "array": price_work(table, terms if on_array else ()),
-            "vector": price_work(table, work),
-            "buffer": memories.buffer_read * moved["buffer_read"] + memories.buffer_write * moved["buffer_write"],
-            "dram": memories.dram * (moved["dram_read"] + moved["dram_write"]),
-        }
-        energy["total"] = add_up(energy.values())
-        record["energy_pj"] = {part: [e.nominal_pj, e.low_pj, e.high_pj] for part, e in energy.items()}
-    return record
+    if memories is None or not target.table:
+        return None
+    table = load_table(target.table)
+    parts = (
+        price_work(table, on_array),
+        price_work(table, on_vector),
+        memories.buffer_read * moved.buffer_read + memories.buffer_write * moved.buffer_write,
+        memories.dram * (moved.dram_read + moved.dram_write),
+    )
+    return ProductEnergy(*parts, add_up(parts))

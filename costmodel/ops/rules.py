@@ -100,7 +100,7 @@ def soft_threshold_sum(B: Number, M: Number, N: Number, D: Number) -> Counts:
 
 @rule("product")
 def fused_attention(B: Number, M: Number, N: Number, K: Number, D: Number) -> Counts:
-    """softmax(scale q k^T) v in one kernel, scores never stored: what `--as-run` finds on CPU."""
+    """softmax(scale q k^T) v in one kernel, scores never stored: what `as_run` finds on CPU."""
     scores = matmul(B, M, N, K, 0) + Counts(mul=B * M * N)
     return scores + softmax(B * M, N) + matmul(B, M, D, N, 0)
 

@@ -1,45 +1,47 @@
-"""What other counters say: tables, notes, CSV."""
+"""What other counters say: table, notes, rows."""
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import Any
-
+from costmodel.compare.audit_records import AuditRecord, AuditRow
+from costmodel.records import encode
 from costmodel.show.count_tables import incomplete_lines
+from costmodel.show.document import Document, Row
 from costmodel.show.grid import Grid, shown, sizes_of
 
-# Audit
+
+def audit_document(record: AuditRecord) -> Document:
+    """A row an op, and the total."""
+    return Document((audit_grid(record),), tuple(audit_notes(record)), tuple(audit_rows(record)))
 
 
-def audit_grids(record: dict[str, Any]) -> list[Grid]:
-    tools = ("costmodel", "FlopCounterMode", "fvcore")
-    rows = [(row["op"], *(shown(row[tool]) for tool in tools)) for row in record["rows"]]
-    rows.append(("total", *(shown(record["totals"][tool]) for tool in tools)))
-    at = f"{sizes_of(record['batch'], record['seq'])}on {record['device']}"
-    title = f"{record['model']}, attention {record['attention']}, {at}; - is no count"
-    return [Grid(title + ("" if record["complete"] else "  INCOMPLETE"), ("op", *tools), tuple(rows))]
+def audit_grid(record: AuditRecord) -> Grid:
+    found = record.audited
+    head = ("op", "costmodel", "FlopCounterMode", "fvcore")
+    lines = [(row.op, row.costmodel, row.FlopCounterMode, row.fvcore) for row in found.rows]
+    lines.append(("total", found.totals.costmodel, found.totals.FlopCounterMode, found.totals.fvcore))
+    at = f"{sizes_of(record.batch, record.seq)}on {record.device}"
+    title = f"{record.model}, attention {record.attention}, {at}; - is no count"
+    rows = tuple((op, *map(shown, counts)) for op, *counts in lines)
+    return Grid(title + ("" if found.complete else "  INCOMPLETE"), head, rows)
 
 
-def audit_notes(record: dict[str, Any]) -> list[str]:
-    notes = [f"{tool} counts {unit}." for tool, unit in record["units"].items()]
-    notes.append(f"MACs, as costmodel counts them: {shown(record['totals']['costmodel_macs'])}")
-    for tool, ops in record["left_out"].items():
+def audit_notes(record: AuditRecord) -> list[str]:
+    found = record.audited
+    notes = [f"{tool} counts {unit}." for tool, unit in found.units.items()]
+    notes.append(f"MACs, as costmodel counts them: {shown(found.totals.costmodel_macs)}")
+    for tool, ops in found.left_out.items():
         named = ", ".join(f"{op} {shown(n)}" for op, n in ops.items()) or "nothing"
-        notes.append(f"{tool} leaves out {100 * record['left_out_share'][tool]:.2f} % of the operations: {named}")
-    notes += [f"{tool} does not run on this model here: {cause}" for tool, cause in record["failed"].items()]
-    if "fvcore" not in record["failed"]:
-        unsupported = ", ".join(f"{op} x{n}" for op, n in record["fvcore_unsupported"].items())
+        notes.append(f"{tool} leaves out {100 * found.left_out_share[tool]:.2f} % of the operations: {named}")
+    notes += [f"{tool} does not run on this model here: {cause}" for tool, cause in found.failed.items()]
+    if "fvcore" not in found.failed:
+        unsupported = ", ".join(f"{op} x{n}" for op, n in found.fvcore_unsupported.items())
         notes.append(f"fvcore itself lists as unsupported: {unsupported or 'nothing'}")
-    return notes + incomplete_lines(record["unknown"])
+    return notes + incomplete_lines(found.unknown)
 
 
-def render_audit_csv(record: dict[str, Any]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    complete = "yes" if record["complete"] else "INCOMPLETE"
-    writer.writerow(("op", "costmodel", "FlopCounterMode", "fvcore", "complete"))
-    for row in record["rows"]:
-        writer.writerow([*("" if v is None else v for v in row.values()), complete])
-    out.writelines(f"# {line}\n" for line in incomplete_lines(record["unknown"]))
-    return out.getvalue()
+def audit_rows(record: AuditRecord) -> list[Row]:
+    """One flat row an op, and one without counts for each call that is missing."""
+    found = record.audited
+    missing = [AuditRow(call, None, None, None) for call in found.unknown]
+    complete = "yes" if found.complete else "INCOMPLETE"
+    return [encode(row) | {"complete": complete} for row in (*found.rows, *missing)]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from costmodel.records import Cell as Cell
+from costmodel.records import Row as Row
 from costmodel.show.grid import Grid
-
-Cell = str | int | float | bool | None
-Row = Mapping[str, Cell]  # one flat line of a table; all rows of a document have the same keys
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Document:
 
     grids: tuple[Grid, ...]
     notes: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Row, ...] = ()  # all with the same keys
     lead: tuple[str, ...] = ()  # what to read first, above the tables
 
     def __add__(self, other: Document) -> Document:

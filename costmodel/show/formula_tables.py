@@ -1,17 +1,24 @@
-"""Closed forms and break-even points as rows and notes."""
+"""Closed forms and break-even points: table, note, rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from costmodel.compare.formula_records import FormulaRecord
+from costmodel.show.document import Document, Row
+from costmodel.show.grid import Grid
 
 
-def rows_of(record: dict[str, Any]) -> list[dict[str, Any]]:
-    if "formulas" in record:
-        shown = {n: f for n, f in record["formulas"].items() if f != "0"} or record["formulas"]
-        return [{"quantity": name, "formula": formula} for name, formula in shown.items()]
-    roots = ", ".join(f"{root:.6g}" for root in record["break_even"]) or "never"
-    return [{"quantity": record["of"], "against": record["against"], record["symbol"]: roots}]
+def formula_document(record: FormulaRecord) -> Document:
+    """A row a quantity, or one row with the break-even points."""
+    rows = tuple(formula_rows(record))
+    cells = tuple(tuple(map(str, row.values())) for row in rows)
+    grid = Grid(f"{record.model}, attention {record.attention}", tuple(rows[0]), cells, numbers=False)
+    return Document((grid,), () if record.verdict is None else (record.verdict,), rows)
 
 
-def notes_of(record: dict[str, Any]) -> list[str]:
-    return [record["verdict"]] if "verdict" in record else []
+def formula_rows(record: FormulaRecord) -> list[Row]:
+    """Forms that are 0 are left out, unless all are."""
+    if record.formulas is not None:
+        some = {n: f for n, f in record.formulas.items() if f != "0"} or record.formulas
+        return [{"quantity": name, "formula": formula} for name, formula in some.items()]
+    roots = ", ".join(f"{root:.6g}" for root in record.break_even or ()) or "never"
+    return [{"quantity": record.of, "against": record.against, str(record.symbol): roots}]

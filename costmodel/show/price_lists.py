@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from costmodel.records import encode
+from costmodel.show.document import Document, Row
 from costmodel.show.grid import Grid
-from costmodel.technology.elements import asic_pes, fpga_units
+from costmodel.technology.figures import Figure
 from costmodel.technology.loading import score_terms
-from costmodel.technology.memories import dram_kinds, sram_rows, synthesised, wires
 from costmodel.technology.tables import Energy, OpCost, Table
+
+
+def tables_document(tables: Sequence[Table]) -> Document:
+    """Operations, memories and the terms of a score of each table."""
+    grids = tuple(grid for table in tables for grid in table_grids(table))
+    notes = tuple(note for table in tables for note in table_notes(table))
+    return Document(grids, notes, tuple(table_rows(tables)))
+
+
+def figures_document(listed: Sequence[Figure]) -> Document:
+    """Figures by group."""
+    return Document(tuple(figure_grids(listed)), tuple(figure_notes(listed)), tuple(map(encode, listed)))
 
 
 def table_grids(table: Table) -> list[Grid]:
@@ -75,27 +84,47 @@ def grouped(pairs: Iterable[tuple[str, str]], name: str) -> list[str]:
     return [f"{name}: {', '.join(dict.fromkeys(those))}: {source}." for source, those in labels.items()]
 
 
-def render_tables_csv(tables: list[Table]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    head = ("table", "row", "type", "unit", "value", "low", "high", "area_um2", "source")
-    writer.writerow((*head, "kind", "node_nm", "vdd", "includes", "evidence"))
+def table_rows(tables: Sequence[Table]) -> list[Row]:
+    """A row a figure, with the source spelt out."""
+    rows: list[Row] = []
     for t in tables:
-        voltage = "" if t.vdd is None else t.vdd
         for r in t.ops:
-            span = (r.energy_pj, r.energy().low_pj, r.energy().high_pj)
-            row = (t.name, r.op, r.dtype, "pJ/op", *span, r.area_um2 or "", whole_source(t, r.source))
-            writer.writerow((*row, r.kind, t.node_nm, voltage, t.includes, t.evidence))
+            energy = r.energy()
+            rows.append(
+                price_row(t, r.op, r.dtype, "pJ/op", energy, whole_source(t, r.source), r.kind, r.area_um2)
+            )
         for e in t.estimates:
             unit = "pJ/op" if e.of == "pj" else f"x {e.of}"
-            for op in e.ops:
-                row = (t.name, op, "any", unit, e.nominal, e.low, e.high, "", e.source)
-                writer.writerow((*row, "estimate", t.node_nm, voltage, t.includes, "estimate"))
+            span = Energy(e.nominal, e.low, e.high)
+            rows += [price_row(t, op, "any", unit, span, e.source, "estimate") for op in e.ops]
         for m in t.memories:
-            unit = f"pJ/{m.access_bits} bits"
-            row = (t.name, m.name, "memory", unit, m.energy_pj, m.low_pj, m.high_pj, "", whole_source(t, m.source))
-            writer.writerow((*row, "published", t.node_nm, voltage, m.includes, t.evidence))
-    return out.getvalue()
+            span, source = Energy(m.energy_pj, m.low_pj, m.high_pj), whole_source(t, m.source)
+            made = price_row(t, m.name, "memory", f"pJ/{m.access_bits} bits", span, source, "published")
+            rows.append({**made, "includes": m.includes})
+    return rows
+
+
+def price_row(
+    table: Table, name: str, dtype: str, unit: str, span: Energy, source: str, kind: str, area_um2: float = 0.0
+) -> Row:
+    """One figure of a table; `span` in pJ, or in multiples of another operation."""
+    evidence = "estimate" if kind == "estimate" else table.evidence
+    return {
+        "table": table.name,
+        "row": name,
+        "type": dtype,
+        "unit": unit,
+        "value": span.nominal_pj,
+        "low": span.low_pj,
+        "high": span.high_pj,
+        "area_um2": area_um2 or None,
+        "source": source,
+        "kind": kind,
+        "node_nm": table.node_nm,
+        "vdd": table.vdd,
+        "includes": table.includes,
+        "evidence": evidence,
+    }
 
 
 def whole_source(table: Table, source: str) -> str:
@@ -103,86 +132,8 @@ def whole_source(table: Table, source: str) -> str:
     return table.source + source.removeprefix("as the table") if source.startswith("as the table") else source
 
 
-# Memories, wires and syntheses: figures of one form.
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of a listing. `low` and `high` are `value` where the source leaves no range."""
-
-    group: str
-    name: str
-    unit: str
-    value: float
-    low: float
-    high: float
-    node_nm: int | None
-    vdd: float | None
-    includes: str
-    evidence: str
-    source: str
-    row: str
-
-
-LISTINGS = ("memories", "wires", "fpga")
-
-
-def figures(listing: str) -> tuple[Figure, ...]:
-    """All figures of one of `LISTINGS`."""
-    made = {"memories": memory_figures, "wires": wire_figures, "fpga": synthesis_figures}
-    return tuple(made[listing]())
-
-
-def exact(group: str, name: str, unit: str, value: float, row: Any) -> Figure:
-    """A figure without a range, of a row that may lack a node, a voltage, or a name in the collection."""
-    node, vdd = getattr(row, "node_nm", None), getattr(row, "vdd", None)
-    origin = (row.includes, row.evidence, row.source, getattr(row, "row", ""))
-    return Figure(group, name, unit, value, value, value, node, vdd, *origin)
-
-
-def memory_figures() -> list[Figure]:
-    fits, points = sram_rows()
-    made = [
-        exact("SRAM", f"{p.name}, {p.capacity_bytes // 1024} KiB", f"pJ/{p.access_bits} bits", p.energy_pj, p)
-        for p in points
-    ]
-    for f in fits:
-        k, area = f.k_pj_per_byte, f.area_um2
-        origin = (f.node_nm, None, f.includes, f.evidence, f.source, "")
-        low, high = k / (1 + f.max_error), k / (1 - f.max_error)
-        made.append(Figure("SRAM", f"{f.name}, k", "pJ/byte at 8 KiB", k, low, high, *origin))
-        made.append(exact("SRAM", f"{f.name}, p", "energy by capacity^p", f.exponent, f))
-        low, high = area / (1 + f.area_max_error), area / (1 - f.area_max_error)
-        made.append(Figure("SRAM", f"{f.name}, a", "µm² at 8 KiB", area, low, high, *origin))
-        made.append(exact("SRAM", f"{f.name}, q", "area by capacity^q", f.area_exponent, f))
-    for d in dram_kinds():
-        span = (d.energy_pj, d.low_pj, d.high_pj)
-        made.append(Figure("DRAM", d.name, "pJ/bit", *span, None, None, d.includes, d.evidence, d.source, d.row))
-    return made
-
-
-def wire_figures() -> list[Figure]:
-    return [exact("wire", w.name, "fJ/bit/mm", round(1000 * w.pj_per_bit_mm, 6), w) for w in wires()]
-
-
-def synthesis_figures() -> list[Figure]:
-    made = []
-    for pe in synthesised():
-        name = "+".join(pe.kinds) + (" with DSP" if pe.dsp else "")
-        for unit, value in (("LUT", pe.lut), ("FF", pe.ff), ("CARRY4", pe.carry4), ("DSP", pe.dsp)):
-            made.append(exact("xc7 PE", name, unit, value, pe))
-    for u in fpga_units():
-        resources = (("LUT", u.lut), ("CARRY4", u.carry4), ("DSP", u.dsp), ("LUT sites", u.lut_sites))
-        made += [exact("xc7 operation", f"{u.op} int{u.bits}", unit, value, u) for unit, value in resources]
-    for a in asic_pes():
-        for unit, pj in (("pJ/term", a.energy_pj), ("µm²", a.area_um2), ("ns", a.delay_ns)):
-            if pj is not None:
-                made.append(exact("ASIC PE", f"{a.library} {a.kind}", unit, pj, a))
-    return made
-
-
-def figure_grids(listed: tuple[Figure, ...]) -> list[Grid]:
-    """A grid a group. What a thing has of several units stands side by side; a range where there is one."""
+def figure_grids(listed: Sequence[Figure]) -> list[Grid]:
+    """A grid a group. What a thing has in several units is side by side; a range where there is one."""
     grids = []
     tail = ("nm", "V", "includes")
     for group in dict.fromkeys(f.group for f in listed):
@@ -211,7 +162,7 @@ def tail_cells(f: Figure) -> tuple[str, ...]:
     return (*known, f.includes)
 
 
-def figure_notes(listed: tuple[Figure, ...]) -> list[str]:
+def figure_notes(listed: Sequence[Figure]) -> list[str]:
     notes = []
     for group in dict.fromkeys(f.group for f in listed):
         mine = [f for f in listed if f.group == group]
@@ -219,11 +170,3 @@ def figure_notes(listed: tuple[Figure, ...]) -> list[str]:
         pairs = [("all" if one_source else f.name.split(", ")[0], f"{f.source} ({f.evidence})") for f in mine]
         notes += grouped(pairs, group)
     return notes
-
-
-def render_figures_csv(listed: tuple[Figure, ...]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(asdict(listed[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in asdict(f).items()} for f in listed)
-    return out.getvalue()

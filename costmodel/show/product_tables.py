@@ -1,42 +1,64 @@
-"""One product on an array: table and notes."""
+"""One product on an array: table, notes, rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from costmodel.mapping.one_product import AllTimings, GemmRecord, OnTarget, PricedProduct, ProductCost
+from costmodel.records import encode
+from costmodel.show.document import Cell, Document, Row
+from costmodel.show.grid import Grid, shown
 
-from costmodel.hardware.accelerator import Accelerator
-from costmodel.show import grid
+ACCESSES = ("sram_ifmap_reads", "sram_filter_reads", "sram_ofmap_reads", "sram_ofmap_writes")
 
 
-def target_notes(record: dict[str, Any], target: Accelerator) -> list[str]:
-    moved = ", ".join(f"{k.replace('_', ' ')} {grid.shown(v)}" for k, v in record["moved_bytes"].items())
+def gemm_document(record: GemmRecord) -> Document:
+    """A row for each convention; notes on the target, if there is one."""
+    each = record.timings if isinstance(record, AllTimings) else (record,)
+    costs = [r.cost if isinstance(r, PricedProduct) else r for r in each]
+    notes = target_notes(each[0].on) if isinstance(each[0], PricedProduct) else []
+    return Document((gemm_grid(costs),), tuple(notes), tuple(map(flat_row, each)))
+
+
+def gemm_grid(costs: list[ProductCost]) -> Grid:
+    first = costs[0]
+    title = f"[{first.M},{first.K}] x [{first.K},{first.N}] on {first.array} {first.kind} PEs, "
+    title += f"{first.dataflow}, {first.folds} folds; buffer accesses in words"
+    head = ("timing", "cycles", "utilisation", "ifmap reads", "filter reads", "ofmap reads", "ofmap writes")
+    rows = tuple(
+        (
+            c.timing,
+            shown(c.cycles),
+            f"{100 * c.utilisation:.1f} %",
+            *(shown(getattr(c, name)) for name in ACCESSES),
+        )
+        for c in costs
+    )
+    return Grid(title, head, rows)
+
+
+def target_notes(on: OnTarget) -> list[str]:
+    moved = ", ".join(f"{k.replace('_', ' ')} {shown(v)}" for k, v in encode(on.moved_bytes).items())
     lines = [
-        f"On {target.name}: tile {record['tile']}; {grid.shown(record['step_cycles'])} cycles with loads and "
-        f"stores ({grid.shown(record['dma_cycles'])} of DMA, {grid.shown(record['vector_cycles'])} of the "
-        "vector unit).",
-        f"Bytes: {moved}; no schedule moves fewer than {grid.shown(record['lower_bound_bytes'])} "
-        "from and to DRAM.",
+        f"On {on.target}: tile {on.tile}; {shown(on.step_cycles)} cycles with loads and stores "
+        f"({shown(on.dma_cycles)} of DMA, {shown(on.vector_cycles)} of the vector unit).",
+        f"Bytes: {moved}; no schedule moves fewer than {shown(on.lower_bound_bytes)} from and to DRAM.",
     ]
-    energy = record["energy_pj"]
-    if energy is None:
+    if on.energy_pj is None:
         return [*lines, "No energy is published for this target."]
-    parts = ", ".join(f"{part} {e[0] / 1e6:.3f}" for part, e in energy.items())
+    energies = encode(on.energy_pj)
+    parts = ", ".join(f"{part} {nominal / 1e6:.3f}" for part, (nominal, _, _) in energies.items())
     return [*lines, f"Energy in µJ, nominal: {parts}."]
 
 
-def gemm_grid(records: list[dict[str, Any]]) -> grid.Grid:
-    first = records[0]
-    title = f"[{first['M']},{first['K']}] x [{first['K']},{first['N']}] on {first['array']} {first['kind']} PEs, "
-    title += f"{first['dataflow']}, {first['folds']} folds; buffer accesses in words"
-    head = ("timing", "cycles", "utilisation", "ifmap reads", "filter reads", "ofmap reads", "ofmap writes")
-    keys = ("sram_ifmap_reads", "sram_filter_reads", "sram_ofmap_reads", "sram_ofmap_writes")
-    rows = tuple(
-        (
-            r["timing"],
-            grid.shown(r["cycles"]),
-            f"{100 * r['utilisation']:.1f} %",
-            *(grid.shown(r[k]) for k in keys),
-        )
-        for r in records
-    )
-    return grid.Grid(title, head, rows)
+def flat_row(record: ProductCost | PricedProduct) -> Row:
+    """The record without nesting: `moved_bytes` as `dram_read_bytes`, nominal energies as `array_pj`."""
+    row: dict[str, Cell] = {}
+    for name, value in encode(record).items():
+        if name == "moved_bytes":
+            row |= {f"{level}_bytes": n for level, n in value.items()}
+        elif name == "energy_pj":
+            # An unpublished energy keeps its columns, so that all rows have the same.
+            parts = ("array", "vector", "buffer", "dram", "total")
+            row |= {f"{part}_pj": None if value is None else value[part][0] for part in parts}
+        else:
+            row[name] = value
+    return row

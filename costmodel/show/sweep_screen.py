@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from costmodel.explore.running import State
 from costmodel.explore.space import Space
-
-# The screen
 
 
 @contextmanager
@@ -17,7 +14,7 @@ def screen(space: Space) -> Iterator[Callable[[State], None]]:
     """A bar with rate and time left, and the best points so far, on stderr where that is a terminal."""
     from rich.console import Console, Group
     from rich.live import Live
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     console = Console(stderr=True)
@@ -32,7 +29,7 @@ def screen(space: Space) -> Iterator[Callable[[State], None]]:
         TimeRemainingColumn(),
         console=console,
     )
-    tasks: dict[str, Any] = {}
+    tasks: dict[str, TaskID] = {}
     with Live(bar, console=console, transient=True, refresh_per_second=4) as live:
 
         def tell(state: State) -> None:

@@ -1,68 +1,77 @@
-"""Targets: tables."""
+"""Targets: tables, notes, rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from costmodel.hardware.accelerator import KIB, Accelerator
-from costmodel.hardware.occupancy import area_of, available, resources
-from costmodel.hardware.records import largest_arrays, target_record
-from costmodel.show import grid
+from costmodel.hardware.accelerator import KIB
+from costmodel.hardware.records import TargetRecord
+from costmodel.records import encode
+from costmodel.show.document import Document, Row
+from costmodel.show.grid import Grid, shown
+
+# What `details` has no line for: it is in the title, in the notes, or in a table of its own.
+ELSEWHERE = ("resources", "usable", "largest_arrays", "note", "source", "title", "name", "prices")
 
 
-def overview(targets: list[Accelerator]) -> grid.Grid:
+def overview_document(targets: Sequence[TargetRecord]) -> Document:
+    """A line a target."""
+    return Document((overview(targets),), tuple(map(source_note, targets)), tuple(map(flat_row, targets)))
+
+
+def target_document(target: TargetRecord) -> Document:
+    """One target in full; on an FPGA its rows are the largest arrays that the part holds."""
+    rows: tuple[Row, ...] = tuple(map(encode, target.largest_arrays or ())) or (flat_row(target),)
+    return Document((details(target), *fpga_grids(target)), (source_note(target),), rows)
+
+
+def overview(targets: Sequence[TargetRecord]) -> Grid:
     head = (
-        "",
-        "node nm",
-        "MHz",
-        "array",
-        "PEs do",
-        "dataflow",
-        "lanes",
-        "buffer KiB",
-        "DRAM MB/s",
-        "mm²",
-        "table",
+        *("", "node nm", "MHz", "array", "PEs do", "dataflow"),
+        *("lanes", "buffer KiB", "DRAM MB/s", "mm²", "table"),
     )
-    rows = []
-    for t in targets:
-        area = area_of(t)
-        rows.append(
-            (
-                *(t.name, str(t.node_nm), str(t.clock_mhz), f"{t.array.R}x{t.array.C}", " ".join(t.kinds)),
-                *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB), grid.shown(t.bandwidth_mb_s)),
-                *("-" if area is None else f"{area.total_mm2:.2f}", t.table or "none"),
-            )
+    rows = tuple(
+        (
+            *(t.name, str(t.node_nm), str(t.clock_mhz), t.array, " ".join(t.kinds)),
+            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB), shown(t.bandwidth_mb_s)),
+            *("-" if t.area_mm2 is None else f"{t.area_mm2:.2f}", t.table or "none"),
         )
-    return grid.Grid("targets", head, tuple(rows))
-
-
-def details(target: Accelerator) -> grid.Grid:
-    record = target_record(target)
-    skipped = ("resources", "usable", "largest_arrays", "note", "source", "title", "name", "prices")
-    rows = [
-        (key, grid.shown(v) if isinstance(v, int) and not isinstance(v, bool) else text_of(v))
-        for key, v in record.items()
-        if key not in skipped and v not in (None, [], "")
-    ]
-    return grid.Grid(target.name, ("", "value"), tuple(rows), numbers=False)
-
-
-def text_of(value: Any) -> str:
-    return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def fpga_grids(target: Accelerator) -> list[grid.Grid]:
-    """What the target takes of its part, and the largest array that the part holds of each kind of PE."""
-    if target.part is None:
-        return []
-    limits = available(target.part)
-    used = tuple((n.upper(), grid.shown(v), grid.shown(limits[n])) for n, v in resources(target).items())
-    arrays = tuple(
-        (r["kinds"], "1 a PE" if r["dsp"] else "none", r["array"], grid.shown(r["pes"]))
-        for r in largest_arrays(target)
+        for t in targets
     )
+    return Grid("targets", head, rows)
+
+
+def details(target: TargetRecord) -> Grid:
+    """A line a field."""
+    rows = tuple(
+        (key, shown(v) if isinstance(v, int) and not isinstance(v, bool) else text_of(v))
+        for key, v in encode(target).items()
+        if key not in ELSEWHERE and v not in (None, [], "")
+    )
+    return Grid(target.name, ("", "value"), rows, numbers=False)
+
+
+def text_of(value: object) -> str:
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def source_note(target: TargetRecord) -> str:
+    return f"{target.name}: {target.title}. {target.source}. {target.note}."
+
+
+def flat_row(target: TargetRecord) -> Row:
+    """What is one value, and the kinds of PE as one word each."""
+    flat = encode(target) | {"kinds": " ".join(target.kinds)}
+    return {key: value for key, value in flat.items() if not isinstance(value, dict | list)}
+
+
+def fpga_grids(target: TargetRecord) -> list[Grid]:
+    """What the target takes of its part, and the largest array that the part holds of each kind of PE."""
+    if target.usable is None or target.largest_arrays is None:
+        return []
+    used = tuple((n.upper(), shown(v), shown(target.usable[n])) for n, v in target.resources.items())
+    arrays = tuple((r.kinds, "1 a PE" if r.dsp else "none", r.array, shown(r.pes)) for r in target.largest_arrays)
     return [
-        grid.Grid(f"resources of {target.part.name}", ("", "used", "usable"), used),
-        grid.Grid("largest array beside these lanes", ("PE does", "DSP", "array", "PEs"), arrays),
+        Grid(f"resources of {target.part}", ("", "used", "usable"), used),
+        Grid("largest array beside these lanes", ("PE does", "DSP", "array", "PEs"), arrays),
     ]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 from costmodel.technology.loading import DATA
-from costmodel.technology.rows import check_once, made_all, read_toml
+from costmodel.technology.rows import Toml, check_once, made_all, read_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ def asic_pes() -> tuple[AsicPe, ...]:
     return pes
 
 
-def with_origin(record: dict[str, Any], section: str) -> dict[str, Any]:
+def with_origin(record: Toml, section: str) -> Toml:
     """Rows that say `as the file`, with the source and evidence of the file."""
     origin = {"source": record["source"], "evidence": record["evidence"]}
     return {section: [row | origin if row["source"] == "as the file" else row for row in record[section]]}

@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from costmodel.dtypes import TYPES
 from costmodel.errors import UnknownTable
 from costmodel.ops.counts import ARITHMETIC, Counts
-from costmodel.technology.rows import check_once, check_order, made, made_all, place, read_toml
+from costmodel.technology.rows import Toml, check_once, check_order, made, made_all, place, read_toml
 from costmodel.technology.scaling import scale_table
 from costmodel.technology.tables import OPS, Energy, Estimate, Header, MemoryCost, OpCost, Table
 
@@ -81,7 +80,7 @@ def load_table(name: str) -> Table:
     return parse_table(read_toml(DATA / f"{name}.toml"), name)
 
 
-def parse_table(record: dict[str, Any], where: str) -> Table:
+def parse_table(record: Toml, where: str) -> Table:
     """A table from its TOML record.
 
     Raises:
@@ -109,7 +108,7 @@ def parse_table(record: dict[str, Any], where: str) -> Table:
     return table
 
 
-def check_ops(table: Table, record: dict[str, Any], where: str) -> None:
+def check_ops(table: Table, record: Toml, where: str) -> None:
     if not table.ops:
         raise UnknownTable(f"{where}: there is no [[op]] row")
     for i, row in enumerate(table.ops, start=1):
@@ -128,7 +127,7 @@ def check_op(op: str, where: str) -> None:
         raise UnknownTable(f"{where}: unknown op {op!r}; known: {', '.join(OPS)}, each also as OP/VARIANT")
 
 
-def check_estimates(table: Table, record: dict[str, Any], where: str) -> None:
+def check_estimates(table: Table, record: Toml, where: str) -> None:
     rows = {row.op for row in table.ops}
     seen: set[str] = set()
     for i, estimate in enumerate(table.estimates, start=1):
@@ -143,7 +142,7 @@ def check_estimates(table: Table, record: dict[str, Any], where: str) -> None:
         check_order(estimate.low, estimate.nominal, estimate.high, spot)
 
 
-def check_memories(table: Table, record: dict[str, Any], where: str) -> None:
+def check_memories(table: Table, record: Toml, where: str) -> None:
     for i, row in enumerate(table.memories, start=1):
         check_order(row.low_pj, row.energy_pj, row.high_pj, place(where, "memory", i, record["memory"][i - 1]))
     check_once((row.name for row in table.memories), "memory", where)

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from costmodel.errors import UnknownTable
+from costmodel.records import Json
 
 T = TypeVar("T")
+Toml = dict[str, Json]  # a table of a TOML file, as it was written
 
 # Text that must say something, and numbers that divide or are divided by.
 NEEDED_TEXT = ("name", "op", "dtype", "kind", "of", "source", "includes", "evidence")
 POSITIVE = ("node_nm", "vdd", "access_bits", "capacity_bytes", "min_bytes", "max_bytes")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> Toml:
     """The record of a file.
 
     Raises:
@@ -38,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UnknownTable(f"{path} is not TOML: {' '.join(str(error).split())}") from None
 
 
-def section(record: dict[str, Any], name: str, where: str) -> list[Any]:
+def section(record: Toml, name: str, where: str) -> list[Any]:
     """The rows of `[[name]]`; none where the section is not there."""
     rows = record.get(name, [])
     if not isinstance(rows, list):
@@ -46,7 +48,7 @@ def section(record: dict[str, Any], name: str, where: str) -> list[Any]:
     return rows
 
 
-def made_all(cls: type[T], record: dict[str, Any], name: str, where: str) -> tuple[T, ...]:
+def made_all(cls: type[T], record: Toml, name: str, where: str) -> tuple[T, ...]:
     """Every row of `[[name]]`, checked."""
     rows = section(record, name, where)
     return tuple(made(cls, row, place(where, name, i, row)) for i, row in enumerate(rows, start=1))

@@ -7,11 +7,11 @@ figures scaled to 7 nm are 3.4 to 7 times below the ones that Jouppi prints for 
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from costmodel.errors import UnknownTable
+from costmodel.records import decode
 from costmodel.technology.rows import read_toml
 from costmodel.technology.tables import Estimate, MemoryCost, OpCost, Table
 
@@ -22,14 +22,28 @@ OFF_CHIP = ("dram", "ddr", "lpddr", "gddr", "hbm")
 WARNING = "scaling Horowitz from 45 to 7 nm underestimates Jouppi's 7 nm figures by 3.4 to 7 times"
 
 
+@dataclass(frozen=True)
+class Stillmaker:
+    """Coefficients by node, such as `180` or `HP45`: polynomials in the voltage, the highest power first."""
+
+    source: str
+    found_at: str
+    evidence: str
+    energy: dict[str, tuple[float, ...]]
+    power: dict[str, tuple[float, ...]]
+    delay: dict[str, tuple[float, ...]]
+    area_45_to: dict[str, float]
+    nominal_vdd: dict[str, float]
+
+
 @functools.cache
-def stillmaker() -> dict[str, Any]:
-    return read_toml(DATA)
+def stillmaker() -> Stillmaker:
+    return decode(Stillmaker, read_toml(DATA), DATA.name)
 
 
 def nodes() -> tuple[int, ...]:
     """Nodes in nm that have coefficients, the largest first."""
-    return tuple(int(n) for n in stillmaker()["area_45_to"])
+    return tuple(int(n) for n in stillmaker().area_45_to)
 
 
 def check_node(node_nm: int) -> None:
@@ -41,7 +55,7 @@ def check_node(node_nm: int) -> None:
 def nominal_vdd(node_nm: int) -> float:
     """Volts that are taken for a node where none are given."""
     check_node(node_nm)
-    return float(stillmaker()["nominal_vdd"][str(node_nm)])
+    return float(stillmaker().nominal_vdd[str(node_nm)])
 
 
 def energy_at(node_nm: int, vdd: float, flavour: str) -> float:
@@ -49,7 +63,7 @@ def energy_at(node_nm: int, vdd: float, flavour: str) -> float:
     check_node(node_nm)
     if flavour not in FLAVOURS:
         raise UnknownTable(f"unknown flavour {flavour!r}; known: {', '.join(FLAVOURS)}")
-    square, linear, constant = stillmaker()["energy"][str(node_nm) if node_nm >= 65 else f"{flavour}{node_nm}"]
+    square, linear, constant = stillmaker().energy[str(node_nm) if node_nm >= 65 else f"{flavour}{node_nm}"]
     energy = square * vdd**2 + linear * vdd + constant
     if not (0 < vdd < 5 and energy > 0):
         raise UnknownTable(f"Stillmaker and Baas do not hold at {vdd:g} V for {node_nm} nm")
@@ -78,7 +92,7 @@ def area_factor(from_nm: int, to_nm: int) -> float:
     """
     check_node(from_nm)
     check_node(to_nm)
-    areas = stillmaker()["area_45_to"]
+    areas = stillmaker().area_45_to
     return float(areas[str(to_nm)] / areas[str(from_nm)])
 
 

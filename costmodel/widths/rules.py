@@ -344,5 +344,5 @@ def type_node(state: Typing, node: Node) -> None:
         where = f" in {node.module}" if node.module else ""
         raise UnknownOp(
             f"op {node.op!r}{where} has no rule for integer widths; "
-            "use --widths fp32 or bf16, or add a rule in costmodel/widths/rules.py"
+            "use `widths=fp32` or bf16, or add a rule in costmodel/widths/rules.py"
         )

@@ -64,7 +64,7 @@ class Typing:
         if held is None:
             raise UnknownOp(
                 f"%{i}, an operand of op {node.op!r} in {node.module or 'the model'}, has no integer range; "
-                "use --widths fp32 or bf16, or teach its maker in costmodel/widths/rules.py"
+                "use `widths=fp32` or bf16, or add a type to the op that makes it in costmodel/widths/rules.py"
             )
         return held
 

@@ -119,12 +119,38 @@ def test_formulas_give_the_counts(cli) -> None:
 def test_audit_is_what_the_command_line_says(cli) -> None:
     said = json.loads(cli("audit", TINY, "--device", "cpu", "--seq", "16", "--format", "json").out)
     assert cm.audit(TINY, seq=16).to_dict() == said
+    said = json.loads(cli("audit", TINY, "--attention", "eager", "--seq", "8", "--format", "json").out)
+    assert cm.audit(TINY, "eager", seq=8, device="meta").to_dict() == said
+    layer, inputs = torch.nn.Linear(8, 4), (torch.zeros(3, 8),)
+    totals = cm.audit(layer, inputs=inputs).record.audited.totals
+    assert (totals.costmodel, totals.FlopCounterMode, totals.fvcore) == (192, 192, 96)
+    own = cm.audit("tests.user_models:linear").record
+    assert (own.batch, own.seq, own.audited.totals.costmodel_macs) == (None, None, 24)
 
 
 def test_target_is_what_the_command_line_says(cli) -> None:
     said = json.loads(cli("targets", "zu9eg", "--format", "json").out)["targets"][0]
-    assert json.loads(json.dumps(cm.target("zu9eg").to_dict())) == said
+    assert cm.target("zu9eg").to_dict() == {"schema": 1} | said
+    assert cm.target().to_dict() == json.loads(cli("targets", "--format", "json").out)
+    assert str(cm.target()) + "\n" == cli("targets").out
     assert cm.target("edge-asic").to_rows()[0]["clock_mhz"] == 500
+
+
+def test_gemm_is_what_the_command_line_says(cli) -> None:
+    args = ("128", "96", "64", "--array", "8x16", "--dataflow", "ws", "--kind", "l1")
+    for more in (("--timing", "all"), ("--on", "edge-asic"), ("--on", "xc7z020", "--timing", "all")):
+        options = dict(zip(more[::2], more[1::2], strict=True))
+        found = cm.gemm(*(128, 96, 64, "8x16", "ws", "l1"), options.get("--timing", "array"), options.get("--on"))
+        assert found.to_dict() == json.loads(cli("gemm", *args, *more, "--format", "json").out)
+        assert found.to_text("csv") == cli("gemm", *args, *more, "--format", "csv").out
+        assert found.to_text("table") == cli("gemm", *args, *more).out
+
+
+@pytest.mark.parametrize("name", [None, "horowitz45", "horowitz45@7nm", "memories", "wires", "fpga"])
+def test_price_tables_are_what_the_command_line_says(cli, name: str | None) -> None:
+    args = () if name is None else (name,)
+    assert cm.price_tables(name).to_dict() == json.loads(cli("tables", *args, "--format", "json").out)
+    assert cm.price_tables(name).to_text("csv") == cli("tables", *args, "--format", "csv").out
 
 
 def test_simulate_is_what_the_command_line_says(cli) -> None:
@@ -170,7 +196,8 @@ def test_points_of_a_sweep_are_prices(tmp_path) -> None:
     for name in names:
         assert found.best(name)[name] == min(r[name] for r in rows if r["feasible"])
     again = cm.sweep(SPACE, tmp_path / "points.db")
-    assert again.to_dict() == found.to_dict()
+    assert again.record.stored_before == 18
+    assert again.to_dict() | {"stored_before": 0} == found.to_dict()
     assert again.to_rows() == rows
     (tmp_path / "space.py").write_text(f"SPACE = {SPACE!r}")
     assert cm.sweep(tmp_path / "space.py").front() == front
@@ -259,6 +286,10 @@ RESULTS = {
     "table": lambda: cm.table([{"a": 1, "b": 2.5}], "two numbers"),
     "audit": lambda: cm.audit(TINY, seq=8),
     "target": lambda: cm.target("xc7z020"),
+    "targets": lambda: cm.target(),
+    "gemm": lambda: cm.gemm(8, 8, 8, timing="all", target="xc7z020"),
+    "price_tables": lambda: cm.price_tables(),
+    "wires": lambda: cm.price_tables("wires"),
 }
 
 
@@ -313,19 +344,19 @@ def test_a_result_is_a_copy() -> None:
 # Mistakes
 
 MISTAKES = {
-    "seq = 0": lambda: cm.count(TINY, seq=0),
-    "batch = True": lambda: cm.count(TINY, batch=True),
+    "`seq=0`": lambda: cm.count(TINY, seq=0),
+    "`batch=True`": lambda: cm.count(TINY, batch=True),
     "dtype": lambda: cm.count(TINY, dtype="int8"),
-    "by = 'colour'": lambda: cm.count(TINY, by="colour"),
+    "`by=colour`": lambda: cm.count(TINY, by="colour"),
     "unknown attention": lambda: cm.count(TINY, "nothing"),
     "not a list": lambda: cm.count([1]),
-    "needs inputs": lambda: cm.count(torch.nn.Linear(2, 2)),
-    "inputs go with": lambda: cm.count(TINY, inputs=(1,)),
+    "needs `inputs`": lambda: cm.count(torch.nn.Linear(2, 2)),
+    "`inputs` go with": lambda: cm.count(TINY, inputs=(1,)),
     "leave them out": lambda: cm.count(cm.trace(TINY), seq=3),
-    "not by a Linear": lambda: cm.formula(torch.nn.Linear(2, 2)),
-    "of = 'colour'": lambda: cm.formula(TINY, of="colour"),
-    "break_even = 'Q'": lambda: cm.formula(TINY, break_even="Q"),
-    "name a target": lambda: cm.formula(TINY, of="cycles"),
+    "which only a preset takes, not a Linear": lambda: cm.formula(torch.nn.Linear(2, 2)),
+    "`of=colour`": lambda: cm.formula(TINY, of="colour"),
+    "`break_even=Q`": lambda: cm.formula(TINY, break_even="Q"),
+    "name one with `target`": lambda: cm.formula(TINY, of="cycles"),
     "no symbol Q": lambda: cm.formula(TINY, of="mul").at(Q=3),
     "unknown target": lambda: cm.price(TINY, target="moon"),
     "`timing=late` is not one of": lambda: cm.price(TINY, timing="late"),
@@ -344,10 +375,22 @@ MISTAKES = {
     "are floats": lambda: cm.simulate(TINY, random=1, widths="bf16"),
     "unknown 'beauty'": lambda: cm.sweep(SPACE | {"objectives": ["beauty"]}),
     "space is not a table": lambda: cm.sweep([1]),
-    "workers = 0": lambda: cm.sweep(SPACE, workers=0),
+    "`workers=0`": lambda: cm.sweep(SPACE, workers=0),
     "cannot read": lambda: cm.sweep("nothing.toml"),
     "all with the same keys": lambda: cm.table([{"a": 1}, {"b": 1}]),
     "unknown target 'moon'": lambda: cm.target("moon"),
+    "only a preset takes, not 'tests.user_models:linear'": lambda: cm.formula("tests.user_models:linear"),
+    "have no form": lambda: cm.formula(TINY, break_even="S").expression(),
+    "`quantity=mul`": lambda: cm.formula(TINY, of="add").expression("mul"),
+    "`m=0` is not at least 1": lambda: cm.gemm(0, 1, 1),
+    "`timing=never`": lambda: cm.gemm(1, 1, 1, timing="never"),
+    "`kind=fft`": lambda: cm.gemm(1, 1, 1, kind="fft"),
+    "`seed` goes with `trials`": lambda: cm.sweep(SPACE, seed=3),
+    "leave them out with `scheduler`": lambda: cm.sweep(SPACE, workers=2, scheduler="tcp://127.0.0.1:1"),
+    "there is no store": lambda: cm.pareto("nothing.db"),
+    "`export=a.txt` does not end in": lambda: cm.pareto("nothing.db", export="a.txt"),
+    "unknown table 'gold'": lambda: cm.price_tables("gold"),
+    "a trace holds no module": lambda: cm.audit(cm.trace(TINY, seq=8)),
 }
 
 

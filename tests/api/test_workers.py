@@ -61,9 +61,12 @@ def test_a_cluster_that_loses_a_worker_gives_what_one_process_gives(cluster, cli
     space, local, remote = tmp_path / "space.toml", tmp_path / "local.db", tmp_path / "remote.db"
     space.write_text(SMALL.replace("[8, 16, 24, 32]", "{from = 2, to = 32, step = 2}"))
     assert cli("sweep", str(space), "--store", str(local), "--workers", "1").code == 0
-    sweep = killed.start(str(space), "--store", str(remote), "--scheduler", address, "--format", "json")
-    killed.kill_at(sweep, remote, 20, victim=workers[0].pid)
+    args = (str(space), "--store", str(remote), "--scheduler", address, "--format", "json")
+    sweep = killed.start(*args, hold_at=20, go=tmp_path / "go")
+    killed.wait_for(sweep, remote, 20)
+    workers[0].kill()
     middle = killed.progress(remote)
+    (tmp_path / "go").touch()
     out, err = sweep.communicate(timeout=LIMIT_S)
     assert sweep.returncode == 0, err
     assert 20 <= middle < 384
@@ -89,8 +92,11 @@ def test_a_scheduler_without_workers_or_that_goes_away_is_one_line(cli, tmp_path
         worker = start_worker(file, tmp_path / "worker")
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(1, timeout=LIMIT_S)
-        sweep = killed.start(str(space), "--store", str(store), "--scheduler", address)
-        killed.kill_at(sweep, store, 20, victim=scheduler.pid)
+        args = (str(space), "--store", str(store), "--scheduler", address)
+        sweep = killed.start(*args, hold_at=20, go=tmp_path / "go")
+        killed.wait_for(sweep, store, 20)
+        scheduler.kill()
+        (tmp_path / "go").touch()
         out, err = sweep.communicate(timeout=LIMIT_S)
         assert (sweep.returncode, out) == (2, "")
         assert err == (

@@ -69,8 +69,8 @@ def measure(seed: int) -> list[str]:
             # The first while accuracies are measured, the others in the nearer half of what is left.
             size = rng.randint(done + 1, done + (204 - done) // 2) if n else rng.randint(1, 3)
             start = time.monotonic()
-            process = killed.start(str(space), "--store", str(path), "--workers", "2")
-            assert killed.kill_at(process, path, size, rng.random() / 5), "it was done before it could be killed"
+            process = killed.start(str(space), "--store", str(path), "--workers", "2", die_at=size)
+            assert killed.died(process), "it was done before it could be killed"
             seen.append(contents(path))
             assert len(seen[-1][0]) < 200
             lines.append(f"| {n + 1} | {time.monotonic() - start:.1f} | {len(seen[-1][1])} | {len(seen[-1][0])} |")

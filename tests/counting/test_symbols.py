@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costmodel.api.formulas import prime_graph, traced_forms
+from costmodel.api.closed_forms import prime_graph, traced_forms
 from costmodel.compare.roots import break_even
 from costmodel.counting import symbols
-from costmodel.counting.symbols import PRIMES, B, F, G, H, L, S, compiled, d, energy_pj, evaluate, symbol_of
+from costmodel.counting.symbols import (
+    PRIMES,
+    B,
+    F,
+    G,
+    H,
+    L,
+    S,
+    d,
+    energy_pj,
+    evaluate,
+    form_of_terms,
+    symbol_of,
+    terms_of,
+)
 from costmodel.counting.tally import count
 from costmodel.counting.traced import Traced, form_of
 from costmodel.errors import CostModelError
@@ -106,18 +120,19 @@ def test_break_even_by_hand() -> None:
         break_even(S * G, S**2, "S", sizes)
 
 
-def test_compiled_form_takes_arrays() -> None:
-    counts = form("distilbert", "inhibitor")
-    symbols = ("B", "S", "d", "H", "F", "L")
-    rng = np.random.default_rng(0)
-    sizes = [rng.integers(2, 200, 1000) * (2 if name == "d" else 1) for name in symbols]
-    for name in ("mul", "add", "read_bytes"):
-        got = compiled(getattr(counts, name), symbols)(*sizes)
-        for i in range(0, 1000, 100):
-            numbers = {s: int(column[i]) for s, column in zip(symbols, sizes, strict=True)}
-            assert int(got[i]) == getattr(evaluate(counts, numbers | {"G": numbers["H"]}), name)
-    with pytest.raises(CostModelError, match="no number for S"):
-        compiled(counts.mul, ("B", "d", "H", "F", "L"))
+def test_a_form_is_the_same_from_its_terms() -> None:
+    """As the cache keeps it: through JSON, and no text of it is run."""
+    for model in ("distilbert", "llama-3-8b"):
+        for name in ("mul", "cmp", "read_bytes", "exp"):
+            made = getattr(form(model, "inhibitor"), name)
+            assert form_of_terms(json.loads(json.dumps(terms_of(made)))) == made
+    halves = S**2 * H / G / 2 - 3
+    assert form_of_terms(terms_of(halves)) == sympy.expand(halves)
+    with pytest.raises(ValueError, match="is no term"):
+        terms_of(sympy.ceiling(S / 32))
+    for bad in ([["1", ["Q", 1]]], [["__import__('os')"]], [["1", ["S", "2+2"]]], [3], 7):
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            form_of_terms(bad)
 
 
 def test_errors() -> None:

@@ -6,10 +6,8 @@ import csv
 import io
 import json
 import os
-import random
 import shlex
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,23 +79,24 @@ def test_killed_three_times_it_ends_as_an_unkilled_one(students: Path, tmp_path:
     assert json.loads(ran.out)["stored"] == 200
     expected = table(whole)
     assert len(expected[1]) == 4
-    rng = random.Random(int(time.time()))
     args = (str(students), "--store", str(path), "--workers", "1", "--format", "json")
     seen = []
-    for low, high in ((1, 3), (6, 80)):
-        assert killed.kill_at(killed.start(*args), path, rng.randint(low, high), rng.random() / 4)
+    for size, before_commit in ((2, False), (40, True)):
+        assert killed.died(killed.start(*args, die_at=size, before_commit=before_commit))
         seen.append(table(path))
-    last, other = killed.start(*args), killed.start(*args)
-    assert killed.kill_at(other, path, rng.randint(85, 150))
+    go = tmp_path / "go"
+    last = killed.start(*args, hold_at=120, go=go)
+    assert killed.died(killed.start(*args, die_at=90))
     before = table(path)
+    go.touch()
     out, err = last.communicate(timeout=killed.PATIENCE_S)
     assert last.returncode == 0, err
     assert table(path) == expected
     for rows, measured in (*seen, before):
         assert set(rows) <= set(expected[0])
         assert measured.items() <= expected[1].items()
-    assert len(seen[0][1]) > 0 or len(seen[0][0]) > 0
-    assert len(seen[0][0]) <= len(seen[1][0]) <= len(before[0]) < 200
+    assert len(seen[0][1]) == 2
+    assert 0 == len(seen[0][0]) < len(seen[1][0]) < 40 < len(before[0]) < 200
     assert json.loads(out)["stored_before"] >= len(seen[1][0])
 
 
@@ -143,10 +142,14 @@ def test_two_sweeps_share_one_store(students: Path, tmp_path: Path) -> None:
     log: list[tuple[str, str]] = []
     path = tmp_path / "s.db"
     create_store(path, space).connection.close()
+    both_work = threading.Barrier(2)
 
     def measured(key: Any, name: str) -> float | str:
-        log.append((threading.current_thread().name, name))
-        time.sleep(0.2)
+        who = threading.current_thread().name
+        first = who not in {other for other, _ in log}
+        log.append((who, name))
+        if first:  # nothing is measured to its end before both have begun
+            both_work.wait()
         return len(name) / 1000
 
     def run(who: str) -> None:
@@ -395,17 +398,17 @@ def test_the_examples_of_the_help_run(cli, tmp_path: Path, monkeypatch: pytest.M
 
 MISTAKES = {
     "sweep": "Missing argument 'SPACE'",
-    "sweep {small}": "where to? give --store FILE",
+    "sweep {small}": "name the file that keeps the points: --store FILE",
     "sweep {folder}/no.toml --store {new}": "cannot read space {folder}/no.toml",
     "sweep {folder}/bad.toml --store {new}": "{folder}/bad.toml: ",
     "sweep {folder}/data.toml --store {new}": "{folder}/data/SST-2",
     "sweep {small} --store {folder}": "store {folder} is a directory",
     "sweep {small} --store {folder}/bad.toml": "{folder}/bad.toml is no store of a sweep",
     "sweep {small} --store {folder}/no/s.db": "store {folder}/no/s.db: there is no directory {folder}/no",
-    "sweep {small} --store {new} --workers 0": "Invalid value: --workers 0 is not at least 1",
-    "sweep {small} --store {new} --trials 0": "Invalid value: --trials 0 is not at least 1",
+    "sweep {small} --store {new} --workers 0": "--workers 0 is not at least 1",
+    "sweep {small} --store {new} --trials 0": "--trials 0 is not at least 1",
     "sweep {small} --store {new} --seed 3": "--seed goes with --trials",
-    "sweep {small} --store {new} --trials 3 --seed -1": "--seed -1 is negative",
+    "sweep {small} --store {new} --trials 3 --seed -1": "--seed -1 is not at least 0",
     "sweep {small} --store {new} --workers 2 --scheduler tcp://127.0.0.1:1": "--workers are processes",
     "sweep {small} --store {new} --scheduler nonsense://x": "--scheduler nonsense://x does not answer",
     "sweep {small} --store {new} --output {folder}": "Invalid value: --output {folder} is a directory",
@@ -419,9 +422,9 @@ MISTAKES = {
     "pareto {store} --where area_mm2<0.01": "store {store}: of 96 points",
     "pareto {store} --point 96": "{small} has points 0 to 95, not 96",
     "pareto {store} --point 1 --where lanes<20": "--point shows points by number",
-    "pareto {store} --export {new}": "Invalid value: --export {new} does not end in .csv or .parquet",
-    "pareto {store} --export {folder}/no/a.csv": "Invalid value: --export {folder}/no/a.csv",
-    "pareto {store} --figure {folder}/a.png": "Invalid value: --figure {folder}/a.png does not end in .html",
+    "pareto {store} --export {new}": "--export {new} does not end in .csv or .parquet",
+    "pareto {store} --export {folder}/no/a.csv": "--export {folder}/no/a.csv",
+    "pareto {store} --figure {folder}/a.png": "--figure {folder}/a.png does not end in .html",
 }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from costmodel.errors import CostModelError
-from costmodel.explore.dominance import hypervolume
+from costmodel.explore.dominance import front, hypervolume
 from costmodel.explore.points import evaluate_points
-from costmodel.explore.search import Judged, front_of, judge, proposals, search, searcher
+from costmodel.explore.search import Judged, judge, proposals, search, searcher
 from costmodel.explore.space import Space, parse_space
 from tests.explore.test_points import TINY, graph_of
 
@@ -35,6 +35,15 @@ SPACE = parse_space(RECORD, "search.toml")
 
 def look_up(indices: list[int]) -> dict[int, Judged]:
     return judge(SPACE, indices, evaluate_points(SPACE, indices, {}, graph_of).columns)
+
+
+def front_of(space: Space, found: dict[int, Judged]) -> list[int]:
+    """Numbers of the feasible points that no other found one dominates, ascending."""
+    feasible = sorted(index for index, judged in found.items() if judged.feasible)
+    if not feasible:
+        return []
+    values = np.array([found[index].values for index in feasible], float)
+    return [feasible[place] for place in front(values, space.senses)]
 
 
 def volume(space: Space, points: dict[int, Judged], worst: Any) -> float:
@@ -92,7 +101,9 @@ def test_judge_says_what_is_broken() -> None:
     knobs = RECORD["knobs"] | {"lanes": [2, 4, 8]}
     space = parse_space(RECORD | {"knobs": knobs}, "a.toml")
     columns = {"energy_uj": [1.0, 1.0, np.nan], "latency_ms": [2.0] * 3, "area_mm2": [0.25, 1.0, 0.1]}
-    lanes = [space.index_of(space.knobs(0) | {"lanes": n}) for n in (2, 4, 8)]
+    lanes = [
+        next(i for i in range(len(space)) if space.knobs(i) == space.knobs(0) | {"lanes": n}) for n in (2, 4, 8)
+    ]
     found = judge(space, lanes, columns)
     assert found[lanes[0]] == Judged((1.0, 2.0, 0.25), (-0.5, 0.5))
     assert found[lanes[1]] == Judged((1.0, 2.0, 1.0), (1.0, 0.0))

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from costmodel.cli import COMMANDS
+from costmodel.cli import COMMANDS, MODULES
 from tests.fuzz.stock import SPACE, Stock, spoiled_store
 from tests.paths import ROOT
 
@@ -745,13 +745,11 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "model": NOT_MODEL,
     **dict.fromkeys(("attention", "attentions", "against"), NOT_ATTENTION),
     "widths": NOT_WIDTHS,
-    **dict.fromkeys(
-        ("target", "target_text"), ("", "no-such", "no.toml", "edge-asic:lanes=0", ".toml", "out.toml")
-    ),
+    **dict.fromkeys(("target",), ("", "no-such", "no.toml", "edge-asic:lanes=0", ".toml", "out.toml")),
     **dict.fromkeys(("table", "tables"), ("", "no-such", "no.toml", "horowitz45@1nm", ".toml")),
     **dict.fromkeys(("task", "task_name"), ("", "no-such", "SST2", "²")),
     "operands_in": ("", "no-such"),
-    "array_text": ("", "0x1", "x", "²x2", "8", "-1x1"),
+    "array": ("", "0x1", "x", "²x2", "8", "-1x1"),
     "qat": ("", "fp32", "w8", "w²a8", "w1a1"),
     "name": ("no-such", "no.toml", ".toml", "²"),
     "space": ("none.toml", "out", "good.tsv"),
@@ -766,7 +764,7 @@ INPUT_FILES = ("file", "calibration", "calibrate_on", "data_dir", "teacher", "st
 
 def command_case(rng: Random, stock: Stock) -> Case:
     name = rng.choice(list(COMMANDS))
-    params = importlib.import_module(f"costmodel.cli.{name}").command.params
+    params = importlib.import_module(f"costmodel.cli.{MODULES[name]}").command.params
     base = BASE.get(name, ())
     files = {"good.tsv": stock.files["good.tsv"], "space.toml": SPACE.encode(), "store.db": b"nothing"}
     if name == "evaluate":
@@ -798,7 +796,7 @@ def command_case(rng: Random, stock: Stock) -> Case:
         args = (*without(base, option.opts), option.opts[0], word)
     return Case(
         "command",
-        (name, *args, *(output(rng) if name != "train" and option.name not in ("output", "format_") else ())),
+        (name, *args, *(output(rng) if name != "train" and option.name not in ("output", "form") else ())),
         files,
     )
 

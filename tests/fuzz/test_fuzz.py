@@ -48,7 +48,7 @@ def test_what_is_sound_is_not_refused(bench: Bench) -> None:
 def test_the_judge_sees_what_is_wrong(bench: Bench) -> None:
     case = Case("command", ("gemm", "8", "8", "8", "--output", "out/new.json"), {})
     assert complaints(case, bench.outcome(case)) == ["exit code 0, not 2"]
-    with mock.patch("costmodel.cli.products.gemm_record", side_effect=ZeroDivisionError):
+    with mock.patch("costmodel.cli.products.gemm", side_effect=ZeroDivisionError):
         assert complaints(case, bench.outcome(case)) == ["an exception got out"]
     two = Outcome(2, "", "costmodel: error: a\nb\n", "", (), (), 0.0)
     assert complaints(case, two) == ["stderr is not one line"]
@@ -62,7 +62,7 @@ def test_a_case_without_end_is_one_that_fails(bench: Bench) -> None:
             pass
 
     case = Case("command", ("gemm", "8", "8", "8"), {})
-    with mock.patch("costmodel.cli.products.gemm_record", loop), mock.patch("tests.fuzz.__main__.MOST_SECONDS", 1):
+    with mock.patch("costmodel.cli.products.gemm", loop), mock.patch("tests.fuzz.__main__.MOST_SECONDS", 1):
         assert complaints(case, bench.outcome(case)) == ["an exception got out"]
 
 

@@ -17,6 +17,7 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph, Node, Ref, Value
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
+from costmodel.records import decode, encode
 from models.attention.mechanisms import MECHANISMS, Mechanism
 from models.zoo.loading import load_model
 
@@ -140,7 +141,7 @@ def test_verify(graph: Graph, message: str) -> None:
 # Templates
 
 
-def fitted(name: str, mechanism: str, batch: int, longest: int) -> dict | None:
+def fitted(name: str, mechanism: str, batch: int, longest: int) -> template.Template | None:
     def trace_at(size: template.Size) -> Graph:
         return traced(name, mechanism=Mechanism(mechanism), batch=size[0], seq=size[1])
 
@@ -190,7 +191,8 @@ def test_templates_interpolate_only() -> None:
     assert template.covers(511, 512)
     assert not template.covers(2, 512)
     assert not template.covers(512, 512)
-    assert json.dumps(TEMPLATES["distilbert-tiny", "dot", 1])
+    made = TEMPLATES["distilbert-tiny", "dot", 1]
+    assert decode(template.Template, json.loads(json.dumps(encode(made))), "it") == made
 
 
 def test_refs_show_in_text() -> None:

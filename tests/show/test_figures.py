@@ -12,6 +12,8 @@ import pytest
 
 from costmodel.compare.evaluation import Evaluation, Measured, Ranges
 from costmodel.compare.records import ReportColumn, ReportRecord
+from costmodel.explore.front_records import DrawnPoint, FrontPicture
+from costmodel.explore.goals import Objective
 from costmodel.records import from_json, to_json
 from costmodel.show.figures import figures_of
 from costmodel.show.machine_figures import machine_figures
@@ -185,19 +187,17 @@ def test_a_target_without_prices(cli, tmp_path: Path) -> None:
 def test_a_front_is_that_of_its_points() -> None:
     points = [(1, 5, True), (2, 3, True), (3, 4, False), (4, 1, True)]
     made = [
-        {
-            "index": i,
-            "front": f,
-            "values": {"energy_uj": x, "latency_ms": y},
-            "knobs": {"attention": "dot", "seq": i},
-        }
+        DrawnPoint(i, f, {"energy_uj": x, "latency_ms": y}, {"attention": "dot", "seq": i})
         for i, (x, y, f) in enumerate(points)
     ]
-    front = {
-        **{"store": "s.db", "space": "s.toml", "stored": 5, "failed": 1, "feasible": 4, "front": 3, "drawn": 4},
-        "objectives": [{"name": "energy_uj", "sense": "min"}, {"name": "latency_ms", "sense": "min"}],
-        **{"attentions": ["dot"], "colours": [0], "varied": ["seq"], "points": made},
-    }
+    front = FrontPicture(
+        *("s.db", "s.toml", 5, 1, 4, 3, 4),
+        objectives=(Objective("energy_uj", "min"), Objective("latency_ms", "min")),
+        attentions=("dot",),
+        colours=(0,),
+        varied=("seq",),
+        points=tuple(made),
+    )
     picture = front_figure(front)
     beaten, best = traces(picture, 0, "scatter")
     assert list(best["x"]) == [1, 2, 4]

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from costmodel.show.price_lists import LISTINGS, figures
 from costmodel.technology.elements import asic_pes, fpga_units
+from costmodel.technology.figures import LISTINGS, figures
 from costmodel.technology.loading import load_table, table_names
 from tests.collected import collection, needs_collection
 from tests.paths import SHARED
