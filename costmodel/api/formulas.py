@@ -247,7 +247,7 @@ def target_break_even(
         target=machine.target.name,
         widths=machine.policy.name,
         sizes=others,
-        break_even=tuple(found.at),
+        break_even=found.at,
         verdict=f"{verdict} (on {machine.target.name}, {given}).",
     )
 

@@ -29,6 +29,7 @@ from costmodel.explore.front_records import FrontPicture
 from costmodel.files import write_output
 from costmodel.mapping.cost import PARTS, price
 from costmodel.mapping.schedule import Schedule, schedule
+from costmodel.records import decode, encode
 from costmodel.widths.assign import assign_widths
 from models.zoo.presets import PRESETS
 
@@ -56,7 +57,7 @@ def pictures_record(
         shares = tuple(share_column(request, name, lengths, pricing) for name in names)
         made = replace(made, shares=Shares(lengths, shares))
     if store is not None:
-        made = replace(made, front=front_record(store, names))
+        made = replace(made, front=encode(front_record(store, names)))
     return made
 
 
@@ -193,7 +194,7 @@ def write_page(path: Path, record: ReportRecord, notes: Iterable[str], command: 
 
     pictures = [*figures_of(record), *machine_figures(record)]
     if record.pictures is not None and record.pictures.front is not None:
-        pictures.append(front_figure(record.pictures.front))
+        pictures.append(front_figure(decode(FrontPicture, record.pictures.front, "the front")))
     pictures.sort(key=lambda picture: ORDER.index(picture.key))
     page = Page(
         title=title_of(record),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from costmodel.counting.records import CountRecord
+from costmodel.counting.records import CountRecord, CountRow, OperandBytes
 from costmodel.ops.counts import ARITHMETIC
 from costmodel.show.document import Cell, Document, Row
 from costmodel.show.grid import Grid, shown, sizes_of
@@ -55,9 +55,11 @@ def count_notes(record: CountRecord) -> list[str]:
 
 
 def count_rows(record: CountRecord) -> list[Row]:
-    """One flat row a group; `complete` is INCOMPLETE where calls are missing."""
+    """One flat row a group, and one a call without a rule, which counts nothing; `complete` marks them all."""
+    nothing = OperandBytes(0, 0)
+    missing = (CountRow(call, 1, {}, nothing) for call in record.unknown)
     rows: list[Row] = []
-    for row in record.rows:
+    for row in (*record.rows, *missing):
         flat: dict[str, Cell] = {"key": row.key, "nodes": row.nodes}
         flat |= {name: row.counts.get(name, 0) for name in ARITHMETIC}
         flat |= {"operand_read_bytes": row.bytes.operand_read, "operand_write_bytes": row.bytes.operand_write}
