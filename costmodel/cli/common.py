@@ -88,8 +88,10 @@ def present(result: Result[Any], form: str, path: Path | None) -> None:
 
     parameters = click.get_current_context().command.params
     document = result.document
-    notes = tuple(in_options(note, parameters) for note in document.notes)
-    put(replace(result, document=replace(document, notes=notes)).to_text(form), path)
+    lead, notes = (
+        tuple(in_options(line, parameters) for line in lines) for lines in (document.lead, document.notes)
+    )
+    put(replace(result, document=replace(document, lead=lead, notes=notes)).to_text(form), path)
 
 
 def put(text: str, path: Path | None) -> None:

@@ -202,7 +202,7 @@ def break_even_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
 def capped(lines: Sequence[str], what: str) -> list[str]:
     """The first few lines, and how many more there are."""
     more = len(lines) - MOST_LINES
-    return [*lines[:MOST_LINES], *([f"{more} more {what}: see details."] if more > 0 else [])]
+    return [*lines[:MOST_LINES], *([f"{more} more {what}: `details=True` shows all."] if more > 0 else [])]
 
 
 def warnings_of(record: ReportRecord, names: Sequence[str]) -> list[str]:
@@ -238,6 +238,6 @@ def where_to_look(record: ReportRecord) -> str:
         "every operation, bytes and energy by part, area, " if machine else "every operation, bytes, operands, "
     )
     return (
-        f"More: details prints {where}the verdict under each table and all sources; json has every figure; html "
-        "draws a page."
+        f"More: `details=True` prints {where}the verdict under each table and all sources; "
+        "`form=json` has every figure; `html` draws a page."
     )

@@ -50,9 +50,9 @@ def agreement_line(record: SimulationRecord) -> str:
     """Whether the machine and the analytic cost, which knows nothing of the run, have the same figures."""
     found = record.differences_from_analytic
     if found is None:
-        return "Not held against floats and the analytic cost; compare does that."
+        return "Not held against floats and the analytic cost; `compare=True` does that."
     if found:
-        return f"Machine and analytic cost differ in {len(found)} figures; details lists them."
+        return f"Machine and analytic cost differ in {len(found)} figures; `details=True` lists them."
     return f"Machine and analytic cost agree in all {len(record.steps)} steps: cycles, bits moved, arithmetic."
 
 
@@ -117,7 +117,8 @@ def error_lines(errors: tuple[Exactness, ...]) -> list[str]:
 
 def where_to_look(record: SimulationRecord) -> str:
     more = "" if record.errors is None else ", each value against floats"
-    return f"More: details prints events by width, energy by table and layer{more}; JSON has every step."
+    shown = f"events by width, energy by table and layer{more}"
+    return f"More: `details=True` prints {shown}; `form=json` has every step."
 
 
 # Tables
