@@ -175,7 +175,7 @@ MISTAKES: list[tuple[dict[str, Any] | Any, str]] = [
     (changed("knobs", "model", value="my.py:f"), "decides its own sizes and attention; leave seq out"),
     (changed("knobs", "attention", value="softmin"), "unknown attention 'softmin'"),
     (changed("knobs", "attention", value=["dot", "dot:"]), "attention: 'dot' is given twice"),
-    (changed("knobs", "seq", value=[128, 513]), "513 is beyond the 512 positions"),
+    (changed("knobs", "seq", value=[128, 513]), "`seq=513` is beyond the 512 positions"),
     (changed("knobs", "heads", value=[7]) | {"constraints": []}, "7 heads do not divide the width 384"),
     (changed("knobs", "width", value=[64, 90]) | {"constraints": []}, "12 heads do not divide the width 64"),
     (changed("accuracy", "task", value="", base=MEASURED), "lacks task"),

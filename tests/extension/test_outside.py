@@ -174,8 +174,9 @@ def test_a_pe_kind_on_a_target(outside: Add) -> None:
     assert pe_resources(("l2",), True) == pe_resources(("mac",), True)
     product = Product(64, 64, 64)
     on_pes, on_lanes = (on_target(product, "l2", target, "array") for target in (own, mac))
-    assert on_pes["vector_cycles"] < on_lanes["vector_cycles"]
-    assert on_pes["energy_pj"]["array"][0] > 0 == on_lanes["energy_pj"]["array"][0]
+    assert on_pes.vector_cycles < on_lanes.vector_cycles
+    assert on_pes.energy_pj is not None and on_lanes.energy_pj is not None  # noqa: PT018
+    assert on_pes.energy_pj.array.nominal_pj > 0 == on_lanes.energy_pj.array.nominal_pj
     assert OPS["l2"].pe == "l2"
     assert count_op("l2", {"B": 1, "M": 2, "N": 3, "K": 4}) == Counts(add=42, mul=24)
 
