@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -33,6 +34,7 @@ from models.training.state import read_record
 from models.zoo.checkpoint import load_checkpoint, save_checkpoint
 from models.zoo.distilbert import load_minilm
 from tests.paths import ROOT
+from tests.schemas import schema_text
 from tests.training_models import QUERY, STUDENT, batch_of, tiny, weights
 
 WORDS = ["film", "story", "plot", "acting", "music", "scene", "end", "start", "actor", "line"]
@@ -401,6 +403,7 @@ def test_a_function_can_what_the_command_can(start: Path, data: Path, tmp_path: 
     record = json.loads(said.stdout)
     times = {"seconds": 0, "cpu_seconds": 0}
     assert json.loads(said.stdout.replace(f"{tmp_path}/a", f"{tmp_path}/b")) | times == found.to_dict() | times
+    jsonschema.validate(record, json.loads(schema_text("train")))
     assert list(record["results"]) == ["best", "w8a8", "int8"]
     assert (record["steps"], found.best) == (6, tmp_path / "b" / "best")
     assert [row["form"] for row in found.to_rows()] == ["best", "w8a8", "int8"]
