@@ -11,7 +11,7 @@ from costmodel.api.graphs import Request
 from costmodel.cli.common import check_output, model_options, present
 
 
-@click.command("audit")
+@click.command("audit", context_settings={"default_map": {"device": "cpu"}})
 @model_options
 @click.option("--attention", help="A mechanism of ours, or eager or sdpa of transformers.  [default: sdpa]")
 def command(asked: Request, form: str, output: Path | None, attention: str | None) -> None:

@@ -119,7 +119,9 @@ def test_formulas_give_the_counts(cli) -> None:
 def test_audit_is_what_the_command_line_says(cli) -> None:
     said = json.loads(cli("audit", TINY, "--device", "cpu", "--seq", "16", "--format", "json").out)
     assert cm.audit(TINY, seq=16).to_dict() == said
-    said = json.loads(cli("audit", TINY, "--attention", "eager", "--seq", "8", "--format", "json").out)
+    said = json.loads(
+        cli("audit", TINY, "--attention", "eager", "--device", "meta", "--seq", "8", "--format", "json").out
+    )
     assert cm.audit(TINY, "eager", seq=8, device="meta").to_dict() == said
     layer, inputs = torch.nn.Linear(8, 4), (torch.zeros(3, 8),)
     totals = cm.audit(layer, inputs=inputs).record.audited.totals

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
 
 import click
 import pytest
+from click._utils import UNSET
 
 import costmodel as cm
-from costmodel.cli import in_options
+from costmodel.cli import COMMANDS, Commands, in_options
 from costmodel.errors import CostModelError
 from tests.test_imports import SOURCES
 
@@ -63,3 +65,25 @@ def test_no_function_speaks_of_options(module: str) -> None:
         m for m in messages(SOURCES[module]) if " --" in f" {m}" and "`costmodel " not in m and "pip " not in m
     ]
     assert not spoken, spoken
+
+
+# Where the function has another name than the command.
+FUNCTIONS = {"targets": "target", "tables": "price_tables", "results": "stored_results"}
+ONLY_OF_THE_COMMAND = {"form", "output", "help"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_can_a_function_can(name: str) -> None:
+    """Every option is a parameter of the function, of the same name and the same default."""
+    command = Commands().get_command(click.Context(Commands()), name)
+    assert command is not None
+    function = FUNCTIONS.get(name, name)
+    parameters = inspect.signature(getattr(cm, function)).parameters
+    context = click.Context(command, **command.context_settings)
+    for option in command.params:
+        if option.name in ONLY_OF_THE_COMMAND:
+            continue
+        assert option.name in parameters, f"{name}: cm.{function} has no {option.name}"
+        default = option.get_default(context)
+        if isinstance(option, click.Option) and default not in (None, (), False, UNSET):
+            assert parameters[option.name].default == default, option.name
