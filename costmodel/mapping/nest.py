@@ -8,9 +8,9 @@ the innermost. Each operand has two of the three dims:
     {x, z}  comes y times; or it is *held*, and a block of x by all of Z stays while y runs: once
     {y, z}  comes x times; or it is held, and all of it stays: once
 
-"Comes" of the result means: its partial sums go to DRAM and back. Where a loop makes one pass it is no loop,
-and the rule holds for the others. Held is all there is between a tile and everything: a block that stays
-for y only is in the first column of that order in which y is the innermost loop.
+"Comes" of the result means: its partial sums go to DRAM and back. A loop of one pass is no loop, and the
+rule holds for the others. So with nothing held the two outer loops may change places: three of the six orders
+differ. With something held all six do.
 
 Room in the buffer:
 
@@ -23,9 +23,14 @@ Room in the buffer:
             held; two tiles where partial sums travel (one, if `single`). For whole rows those of the rows.
             They are requantised as they leave; the next pass overwrites them in place.
 
-Time: array, DMA and vector unit go through the same passes, each at its own pace, averaged over the step. It
-takes as long as the slowest, and what nothing hides: loads of `single` operands, the first tiles, fill and
-drain of the array, the store of the last tile.
+Time: array, DMA and vector unit go through the same passes, each at its own pace, averaged over the step.
+Where the array or the vector unit is the slowest, the first tiles come before it and the last tile leaves
+behind it. Where DMA is the slowest it moves these as it moves all others, and what it waits for is the array's
+last pass. Fill and drain of the array, and loads of `single` operands, nothing hides:
+
+    cycles = single loads + max(first tiles + max(array, vector) + last store, DMA + one pass) + fill and drain
+
+Each term is the less, the more bandwidth, lanes or buffer there is; so is the least of all mappings.
 
 The array may run as a smaller one, `rows` x `columns`: operands then enter at the first row and column in
 use, and what idles is neither filled nor drained. Without that, more PEs could cost cycles.
@@ -36,7 +41,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.timing import ArrayShape, Product, tail_cycles
+from costmodel.hardware.timing import ArrayShape, Product, steady_cycles, tail_cycles
 from costmodel.mapping.tile import Operands
 
 OBJECTIVES = ("cycles", "energy", "edp", "bytes")
@@ -155,12 +160,16 @@ def visits(operand: str, mapping: Mapping, p: dict[str, int]) -> int:
 
 
 def held_region(operand: str, mapping: Mapping, product: Product, p: dict[str, int]) -> tuple[int, int]:
-    """Elements of an operand that lie in the buffer, and how many tiles those are."""
+    """Elements of an operand that lie in the buffer, and how many tiles those are.
+
+    What comes only once is not held: there is no second pass to hold it for.
+    """
+    held = operand in mapping.held and p[LACKS[operand]] > 1
     dims = [dim for dim in "MNK" if dim != LACKS[operand]]
     elements = tiles = 1
     place = mapping.order.index(LACKS[operand])
     for dim in dims:
-        if operand in mapping.held and mapping.order.index(dim) > place:
+        if held and mapping.order.index(dim) > place:
             elements, tiles = elements * getattr(product, dim), tiles * p[dim]
         else:
             elements *= min(getattr(mapping, dim), getattr(product, dim))
@@ -310,10 +319,13 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
             first += tile
     stored = mapping.M * (N if problem.whole_rows else mapping.N) * operands.out_bits * operands.out_moves
     moved = a + b + out + spills + operands.extra_bits
-    hidden = max(cycles, machine.dma_cycles(moved - exposed), operands.vector_cycles)
-    ends = machine.dma_cycles(first) + machine.dma_cycles(stored)
+    dma = machine.dma_cycles(moved - exposed)
+    one_pass = tail = 0
     if operands.on_array:
-        ends += tail_cycles(product, array, machine.dataflow, machine.convention)
+        tile = Product(mapping.M, mapping.N, mapping.K)
+        one_pass = steady_cycles(tile, array, machine.dataflow, machine.convention)
+        tail = tail_cycles(product, array, machine.dataflow, machine.convention)
+    computed = machine.dma_cycles(first) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
     kept = M * N * operands.out_bits * (not operands.out_moves)
     sum_bits = B * sums * operands.accumulator_bits
@@ -321,8 +333,8 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept + operands.extra_bits
     return Mapped(
         mapping=mapping,
-        cycles=machine.dma_cycles(exposed) + hidden + ends,
-        hidden_cycles=hidden,
+        cycles=machine.dma_cycles(exposed) + max(computed, dma + one_pass) + tail,
+        hidden_cycles=max(cycles, dma, operands.vector_cycles),
         exposed_cycles=machine.dma_cycles(exposed),
         array_cycles=cycles,
         dma_cycles=machine.dma_cycles(moved),

@@ -87,18 +87,24 @@ def figures(
     bits = 0
     exposed_a = exposed_b = False
     if c[P_AM]:
-        elements, tiles = region(0, 2, 1, held & A, x, y, size, most, dims)
+        held_a = (held & A) if most[1] > 1 else 0
+        elements, tiles = region(0, 2, 1, held_a, x, y, size, most, dims)
         again = 1
-        if tiles == 1 and (c[P_B] > 1 or not covered(0, 2, 1, held & A, x, y, p)):
+        if held_a and p[1] == 1:  # a box in which it may be held or not
+            elements, tiles = region(0, 2, 1, 0, x, y, size, most, dims)
+        elif tiles == 1 and (c[P_B] > 1 or not covered(0, 2, 1, held_a, x, y, p)):
             if single & A:
                 exposed_a = True
             else:
                 again = 2
         bits += again * elements * c[P_AB]
     if c[P_BM] and not c[P_BYPASS]:
-        elements, tiles = region(2, 1, 0, held & B_, x, y, size, most, dims)
+        held_b = (held & B_) if most[0] > 1 else 0
+        elements, tiles = region(2, 1, 0, held_b, x, y, size, most, dims)
         again = 1
-        if tiles == 1 and (c[P_B] > 1 or not covered(2, 1, 0, held & B_, x, y, p)):
+        if held_b and p[0] == 1:  # a box in which it may be held or not
+            elements, tiles = region(2, 1, 0, 0, x, y, size, most, dims)
+        elif tiles == 1 and (c[P_B] > 1 or not covered(2, 1, 0, held_b, x, y, p)):
             if single & B_:
                 exposed_b = True
             else:
@@ -154,9 +160,11 @@ def figures(
         array = B * steady(flow, how, M, N, K, R, C, p, most, work)
     speed, clock = c[P_SPEED], c[P_CLOCK]
     moved = dram + c[P_EXTRA]
-    hidden = max(array, max(ceil_div((moved - exposed) * clock, speed), c[P_VECTOR]))
-    cycles = ceil_div(exposed * clock, speed) + hidden + ceil_div(first * clock, speed)
-    cycles += ceil_div(stored * clock, speed) + c[P_TAIL]
+    computed = ceil_div(first * clock, speed) + max(array, c[P_VECTOR]) + ceil_div(stored * clock, speed)
+    dma = ceil_div((moved - exposed) * clock, speed)
+    if c[P_ON]:
+        dma += one_pass(flow, how, R, C, size)
+    cycles = ceil_div(exposed * clock, speed) + max(computed, dma) + c[P_TAIL]
     energy = moved * price[2] + reads * price[0] + writes * price[1] + price[3]
     objective = c[P_OBJECTIVE]
     key[3], key[4] = reads + writes, ceil_div(bits, 8)
@@ -202,6 +210,26 @@ def steady(flow: int, how: int, M: int, N: int, K: int, R: int, C: int, p: Array
     passes = most[0] * most[1] * most[2]
     # A pass is one cycle shorter than its folds, of which it has at least one.
     return max(folds * (p[s] * skew + T) - passes, folds * (p[s] * skew + T - most[s]))
+
+
+@njit
+def one_pass(flow: int, how: int, R: int, C: int, size: Array) -> int:
+    """Steady cycles of a pass of one tile."""
+    m, n, k = size
+    if flow == 0:
+        down, across, T = m, n, k
+    elif flow == 1:
+        down, across, T = k, n, m
+    else:
+        down, across, T = k, m, n
+    rows, columns = ceil_div(down, R), ceil_div(across, C)
+    if how == 0:
+        return columns * (rows * T + down - rows if flow == 0 else rows * max(T, 2 * R))
+    if how == 1:
+        return rows * columns * T
+    if how == 2:
+        return rows * columns * (2 * R + C + T - 2)
+    return rows * columns * ((R if flow == 0 else 2 * R) + C + T - 2) - 1
 
 
 @njit

@@ -1,0 +1,231 @@
+"""What no mapping of a product goes below: a relaxation over real sizes of tiles, apart from the search.
+
+For every structure (order, held, single), and every pair of numbers of passes along the two outer dims, tiles
+have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of the
+array are the fewest that so many passes can have; the array runs as whichever part of it is best for each
+term by itself. Each relaxed figure is at most that of every mapping with integer sizes in the box. Intervals
+are halved until their bound is above `target` or they are narrow. The least bound of all boxes is the answer.
+
+The formulas are written anew here, in floating point, so that a mistake in `nest_search.py`, or in the claim
+of `nest_sizes.py` that certain sizes are enough, would show as a mapping below its bound. Convention `array`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from costmodel.errors import CostModelError
+from costmodel.hardware.timing import Product
+from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS, Machine, Problem
+from costmodel.mapping.search import uncut
+
+Array = np.ndarray[Any, Any]
+njit = numba.njit(cache=True, error_model="numpy")
+SLACK = 1e-9  # of floats that round in another order
+
+
+def lower_bound(problem: Problem, machine: Machine, objective: str, target: float) -> float:
+    """A bound below the figure of every mapping; refined until it reaches `target`, as far as it can.
+
+    Raises:
+        CostModelError: another convention than `array`, an unknown objective.
+    """
+    if machine.convention != "array":
+        raise CostModelError(f"the relaxation knows the array convention, not {machine.convention!r}")
+    product, operands = problem.product, problem.operands
+    dims = np.array([product.M, product.N, product.K], float)
+    R, C = machine.array.R, machine.array.C
+    flow = ("os", "ws", "is").index(machine.dataflow)
+    shares = machine.partial and operands.on_array and objective in ("cycles", "edp")
+    rows = np.arange(1, R + 1) if shares else np.array([R])
+    columns = np.arange(1, C + 1) if shares else np.array([C])
+    sides = np.stack([a.ravel() for a in np.meshgrid(rows, columns, indexing="ij")], 1).astype(np.int64)
+    steady, tail = uncut(product, sides, machine.dataflow, "array")
+    together = float((problem.B * steady + tail).min()) if operands.on_array else 0.0
+    counts = [distinct_parts(dim) for dim in (product.M, product.N, product.K)]
+    stream = stream_table(product, machine, rows)
+    speed = 8 * machine.bandwidth_mb_s / machine.clock_mhz
+    numbers = np.array(
+        [
+            *(problem.B, operands.a_bits, operands.b_bits, operands.accumulator_bits, operands.out_bits),
+            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, operands.on_array),
+            *(operands.extra_bits, operands.vector_cycles, problem.whole_rows, R, C, flow),
+            *(8 * machine.buffer_bytes, speed, together, float(tail.min()) if operands.on_array else 0.0),
+            *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
+            *(OBJECTIVES.index(objective), target),
+        ],
+        float,
+    )
+    least = np.inf
+    for order in ORDERS:
+        x, y, z = ("MNK".index(dim) for dim in order)
+        may = [i for i, op in enumerate(("a", "b", "out")) if LACKS[op] != order[2]]
+        for held in (0, 1 << may[0], 1 << may[1], 1 << may[0] | 1 << may[1]):
+            for single in range(8):
+                bound = least_of(numbers, dims, counts[x], counts[y], x, y, z, held, single, stream)
+                least = min(least, bound)
+    return float(least * (1 - SLACK))
+
+
+def distinct_parts(dim: int) -> Array:
+    """All numbers of passes that an integer size gives."""
+    sizes = np.arange(1, dim + 1, dtype=np.int64)
+    return np.unique(-(-dim // sizes)).astype(float)
+
+
+def stream_table(product: Product, machine: Machine, rows: Array) -> Array:
+    """Under ws and is: by passes of what streams, the least cycles of all folds along K together."""
+    if machine.dataflow == "os":
+        return np.zeros(2)
+    T = product.M if machine.dataflow == "ws" else product.N
+    passes = np.unique(-(-T // np.arange(1, T + 1, dtype=np.int64)))
+    found = np.zeros(T + 1)
+    folds = -(-product.K // rows)
+    for p in passes:
+        found[p] = (folds * np.maximum(T, 2 * rows * p)).min()
+    return np.maximum.accumulate(found)  # never falls with passes; fills the numbers that no size gives
+
+
+@njit
+def least_of(
+    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, single: int, stream: Array
+) -> float:
+    """The least bound of a structure."""
+    least = np.inf
+    target = n[25]
+    low, high = np.empty(64), np.empty(64)
+    Z = dims[z]
+    for px in xs:
+        for py in ys:
+            least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
+            if Z < 2:
+                continue
+            low[0], high[0] = 1.0, Z - 1
+            top = 1
+            while top:
+                top -= 1
+                a, b = low[top], high[top]
+                found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, stream)
+                if found >= target or found >= least or b <= a * 1.0005 or b - a < 0.5:
+                    least = min(least, found)
+                else:
+                    middle = np.sqrt(a * b)
+                    low[top], high[top] = a, middle
+                    low[top + 1], high[top + 1] = middle, b
+                    top += 2
+    return least
+
+
+@njit
+def relaxed(
+    n: Array, dims: Array, px: float, py: float, x: int, y: int, z: int, held: int, single: int,
+    low: float, high: float, stream: Array,
+) -> float:
+    """The figure with outer tiles of real sizes, the inner one of a size between `low` and `high`."""  # fmt: skip
+    B, wa, wb, ws, wo = n[0], n[1], n[2], n[3], n[4]
+    moves_a, moves_b, moves_o, bypass, on, extra, vector, rows = n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]
+    R, C, flow, room, speed, together, tail = n[13], n[14], n[15], n[16], n[17], n[18], n[19]
+    s, p = np.empty(3), np.empty(3)
+    s[x], s[y], s[z] = dims[x] / px, dims[y] / py, low
+    p[x], p[y] = px, py
+    p[z] = 1.0 if high >= dims[z] else max(2.0, dims[z] / high)
+    M, N, K = dims
+    comes = np.ones(3)  # of the operands that lack N, M, K
+    room_of = np.empty(3)
+    for op in range(3):
+        lacks = 1 if op == 0 else (0 if op == 1 else 2)
+        one, two = (0, 2) if op == 0 else ((2, 1) if op == 1 else (0, 1))
+        holds = held >> op & 1 and p[lacks] > 1
+        inner = 1.0
+        if lacks == y:
+            inner = p[z]
+        elif lacks == x:
+            inner = max(p[y], p[z])
+        if lacks != z and not holds and inner > 1:
+            comes[op] = p[lacks]
+        elements, tiles, whole = 1.0, 1.0, True
+        for d in (one, two):
+            if holds and (lacks == x or (lacks == y and d == z)):
+                elements *= dims[d]
+                tiles *= p[d]
+            else:
+                elements *= s[d]
+                whole = whole and p[d] == 1
+        again = op < 2 and tiles == 1 and (not whole or B > 1)
+        if again and not single >> op & 1:
+            elements *= 2
+        if again and single >> op & 1:
+            room_of[op] = -elements  # marks that these loads are not hidden
+        else:
+            room_of[op] = elements
+    bits = abs(room_of[0]) * wa * moves_a + (0.0 if bypass else abs(room_of[1]) * wb * moves_b)
+    if rows and (comes[2] > 1 or not (p[1] == 1 or (held >> 2 & 1 and z != 2 and x != 1))):
+        return np.inf
+    if comes[2] > 1:
+        bits += s[0] * s[1] * ws * (1 if single >> 2 & 1 else 2)
+    elif p[2] == 1:
+        if rows:
+            bits += s[0] * N * ws
+        elif flow > 0 and K > R:
+            bits += s[0] * s[1] * ws
+    else:
+        bits += room_of[2] * ws
+    if bits > room * (1 + 1e-12):
+        return np.inf
+    # Folds: at least one a pass, and no fewer than those of the uncut dim.
+    fold = np.empty(3)
+    for d in range(3):
+        unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
+        fold[d] = max(np.ceil(dims[d] / unit), p[d])
+    if flow == 0:
+        read_a, read_b, sums = fold[1], fold[0], p[2]
+    elif flow == 1:
+        read_a, read_b, sums = fold[1], p[0], fold[2]
+    else:
+        read_a, read_b, sums = p[1], fold[0], fold[2]
+    a = B * M * K * wa * moves_a * comes[0]
+    b = B * K * N * wb * moves_b * comes[1]
+    if bypass:
+        once = flow == 1 and z == 0
+        b = B * K * N * wb * moves_b * (1.0 if once else read_b)
+    spills = B * M * N * ws * (comes[2] - 1)
+    dram = a + b + 2 * spills + B * M * N * wo * moves_o
+    if n[24] == 3:
+        return dram
+    moved = dram + extra
+    reads = B * (read_a * M * K * wa + (0.0 if bypass else read_b * K * N * wb) + sums * M * N * ws)
+    reads += spills + extra
+    writes = B * sums * M * N * ws + a + spills + (0.0 if bypass else b) + extra
+    writes += 0.0 if moves_o else B * M * N * wo
+    energy = moved * n[22] + reads * n[20] + writes * n[21] + n[23]
+    if n[24] == 1:
+        return energy
+    alone = 2 * spills if single >> 2 & 1 else 0.0
+    first = 0.0
+    if room_of[0] < 0 and moves_a:
+        alone += a
+    else:
+        first += s[0] * s[2] * wa * moves_a
+    if room_of[1] < 0 and moves_b and not bypass:
+        alone += b
+    else:
+        first += s[1] * s[2] * wb * moves_b
+    stored = s[0] * (N if rows else s[1]) * wo * moves_o
+    array = 0.0
+    one_pass = 0.0
+    if on:
+        if flow == 0:
+            array = B * fold[1] * (fold[0] * K + p[2] * (M - fold[0]))
+            one_pass = np.ceil(s[0] / R) * np.ceil(s[1] / C) * s[2]
+        elif flow == 1:
+            array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
+            one_pass = np.ceil(s[2] / R) * np.ceil(s[1] / C) * s[0]
+        else:
+            array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
+            one_pass = np.ceil(s[2] / R) * np.ceil(s[0] / C) * s[1]
+    computed = max(max(array, vector) + tail, together) + (first + stored) / speed
+    cycles = alone / speed + max(computed, (moved - alone) / speed + one_pass + tail)
+    return cycles if n[24] == 0 else energy * cycles
