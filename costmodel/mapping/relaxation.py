@@ -24,6 +24,7 @@ from costmodel.mapping.search import uncut
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
+FREE = 15  # every operand has a single place, and nothing waits for it
 SLACK = 1e-9  # of floats that round in another order
 
 
@@ -64,9 +65,7 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
         x, y, z = ("MNK".index(dim) for dim in order)
         may = [i for i, op in enumerate(("a", "b", "out")) if LACKS[op] != order[2]]
         for held in (0, 1 << may[0], 1 << may[1], 1 << may[0] | 1 << may[1]):
-            for single in range(8):
-                bound = least_of(numbers, dims, counts[x], counts[y], x, y, z, held, single, stream)
-                least = min(least, bound)
+            least = min(least, least_of(numbers, dims, counts[x], counts[y], x, y, z, held, stream))
     return float(least * (1 - SLACK))
 
 
@@ -91,31 +90,52 @@ def stream_table(product: Product, machine: Machine, rows: Array) -> Array:
 
 @njit
 def least_of(
-    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, single: int, stream: Array
+    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, stream: Array
 ) -> float:
-    """The least bound of a structure."""
+    """The least bound of an order and of what is held in it, over all that may have a single place."""
     least = np.inf
-    target = n[25]
-    low, high = np.empty(64), np.empty(64)
-    Z = dims[z]
+    target, Z = n[25], dims[z]
     for px in xs:
         for py in ys:
-            least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
-            if Z < 2:
+            # Single places that cost no time are below all that do; for energy and bytes they cost none.
+            free = relaxed(n, dims, px, py, x, y, z, held, FREE, Z, Z, stream)
+            if Z > 1:
+                free = min(free, relaxed(n, dims, px, py, x, y, z, held, FREE, 1.0, Z - 1, stream))
+            if free >= target or free >= least:
+                least = min(least, free)
                 continue
-            low[0], high[0] = 1.0, Z - 1
-            top = 1
-            while top:
-                top -= 1
-                a, b = low[top], high[top]
-                found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, stream)
-                if found >= target or found >= least or b <= a * 1.0005 or b - a < 0.5:
-                    least = min(least, found)
-                else:
-                    middle = np.sqrt(a * b)
-                    low[top], high[top] = a, middle
-                    low[top + 1], high[top + 1] = middle, b
-                    top += 2
+            if n[24] == 1 or n[24] == 3:
+                least = min(least, halved(n, dims, px, py, x, y, z, held, FREE, stream, least))
+            else:
+                for single in range(8):
+                    least = min(least, halved(n, dims, px, py, x, y, z, held, single, stream, least))
+    return least
+
+
+@njit
+def halved(
+    n: Array, dims: Array, px: float, py: float, x: int, y: int, z: int, held: int, single: int,
+    stream: Array, least: float,
+) -> float:
+    """The least bound over the sizes of the inner dim, whose intervals are halved while that helps."""  # fmt: skip
+    target, Z = n[25], dims[z]
+    least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
+    if Z < 2:
+        return least
+    low, high = np.empty(64), np.empty(64)
+    low[0], high[0] = 1.0, Z - 1
+    top = 1
+    while top:
+        top -= 1
+        a, b = low[top], high[top]
+        found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, stream)
+        if found >= target or found >= least or b <= a * 1.0005 or b - a < 0.5:
+            least = min(least, found)
+        else:
+            middle = np.sqrt(a * b)
+            low[top], high[top] = a, middle
+            low[top + 1], high[top + 1] = middle, b
+            top += 2
     return least
 
 
@@ -134,7 +154,7 @@ def relaxed(
     p[z] = 1.0 if high >= dims[z] else max(2.0, dims[z] / high)
     M, N, K = dims
     comes = np.ones(3)  # of the operands that lack N, M, K
-    room_of = np.empty(3)
+    room_of, waits = np.empty(3), np.zeros(3, np.bool_)
     for op in range(3):
         lacks = 1 if op == 0 else (0 if op == 1 else 2)
         one, two = (0, 2) if op == 0 else ((2, 1) if op == 1 else (0, 1))
@@ -157,11 +177,9 @@ def relaxed(
         again = op < 2 and tiles == 1 and (not whole or B > 1)
         if again and not single >> op & 1:
             elements *= 2
-        if again and single >> op & 1:
-            room_of[op] = -elements  # marks that these loads are not hidden
-        else:
-            room_of[op] = elements
-    bits = abs(room_of[0]) * wa * moves_a + (0.0 if bypass else abs(room_of[1]) * wb * moves_b)
+        waits[op] = again and single >> op & 1 and single != FREE
+        room_of[op] = elements
+    bits = room_of[0] * wa * moves_a + (0.0 if bypass else room_of[1] * wb * moves_b)
     if rows and (comes[2] > 1 or not (p[1] == 1 or (held >> 2 & 1 and z != 2 and x != 1))):
         return np.inf
     if comes[2] > 1:
@@ -203,15 +221,15 @@ def relaxed(
     energy = moved * n[22] + reads * n[20] + writes * n[21] + n[23]
     if n[24] == 1:
         return energy
-    alone = 2 * spills if single >> 2 & 1 else 0.0
+    alone = 2 * spills if single >> 2 & 1 and single != FREE else 0.0
     first = 0.0
-    if room_of[0] < 0 and moves_a:
+    if waits[0] and moves_a:
         alone += a
-    else:
+    elif single != FREE:
         first += s[0] * s[2] * wa * moves_a
-    if room_of[1] < 0 and moves_b and not bypass:
+    if waits[1] and moves_b and not bypass:
         alone += b
-    else:
+    elif single != FREE:
         first += s[1] * s[2] * wb * moves_b
     stored = s[0] * (N if rows else s[1]) * wo * moves_o
     array = 0.0

@@ -249,7 +249,10 @@ def named(form: Array, M: int, N: int, K: int, R: int, C: int) -> Mapping:
 def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
     """The same mapping without words that change nothing."""
     p = parts(problem.product, mapping)
-    held = tuple(op for op in mapping.held if is_held(op, mapping, problem.product, p))
+    rows = problem.whole_rows and p["N"] > 1  # then the result is held though it comes but once
+    held = tuple(
+        op for op in mapping.held if (op == "out" and rows) or is_held(op, mapping, problem.product, p)
+    )
     single = []
     for op in mapping.single:
         if op == "out":
