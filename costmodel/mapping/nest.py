@@ -26,9 +26,9 @@ Room in the buffer:
 Time: array, DMA and vector unit go through the same passes, each at its own pace, averaged over the step.
 Where the array or the vector unit is the slowest, the first tiles come before it and the last tile leaves
 behind it. Where DMA is the slowest it moves these as it moves all others, and what it waits for is the array's
-last pass. Fill and drain of the array, and loads of `single` operands, nothing hides:
+last pass. While loads of `single` operands come, the array waits. Fill and drain of the array nothing hides:
 
-    cycles = single loads + max(first tiles + max(array, vector) + last store, DMA + one pass) + fill and drain
+    cycles = max(first and single loads + max(array, vector) + last store, DMA + one pass) + fill and drain
 
 Each term is the less, the more bandwidth, lanes or buffer there is; so is the least of all mappings.
 
@@ -108,7 +108,7 @@ class Mapped:
     mapping: Mapping
     cycles: int
     hidden_cycles: int  # of the slowest of array, DMA and vector unit
-    exposed_cycles: int  # loads of operands with a single place
+    load_cycles: int  # in which the array waits: first tiles, loads of operands with a single place
     array_cycles: int
     dma_cycles: int
     a_bits: int
@@ -319,13 +319,13 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
             first += tile
     stored = mapping.M * (N if problem.whole_rows else mapping.N) * operands.out_bits * operands.out_moves
     moved = a + b + out + spills + operands.extra_bits
-    dma = machine.dma_cycles(moved - exposed)
+    dma = machine.dma_cycles(moved)
     one_pass = tail = 0
     if operands.on_array:
         tile = Product(mapping.M, mapping.N, mapping.K)
         one_pass = steady_cycles(tile, array, machine.dataflow, machine.convention)
         tail = tail_cycles(product, array, machine.dataflow, machine.convention)
-    computed = machine.dma_cycles(first) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
+    computed = machine.dma_cycles(first + exposed) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
     kept = M * N * operands.out_bits * (not operands.out_moves)
     sum_bits = B * sums * operands.accumulator_bits
@@ -333,11 +333,11 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept + operands.extra_bits
     return Mapped(
         mapping=mapping,
-        cycles=machine.dma_cycles(exposed) + max(computed, dma + one_pass) + tail,
+        cycles=max(computed, dma + one_pass) + tail,
         hidden_cycles=max(cycles, dma, operands.vector_cycles),
-        exposed_cycles=machine.dma_cycles(exposed),
+        load_cycles=machine.dma_cycles(first + exposed),
         array_cycles=cycles,
-        dma_cycles=machine.dma_cycles(moved),
+        dma_cycles=dma,
         a_bits=a,
         b_bits=b,
         out_write_bits=out,

@@ -160,11 +160,11 @@ def figures(
         array = B * steady(flow, how, M, N, K, R, C, p, most, work)
     speed, clock = c[P_SPEED], c[P_CLOCK]
     moved = dram + c[P_EXTRA]
-    computed = ceil_div(first * clock, speed) + max(array, c[P_VECTOR]) + ceil_div(stored * clock, speed)
-    dma = ceil_div((moved - exposed) * clock, speed)
+    computed = ceil_div((first + exposed) * clock, speed) + max(array, c[P_VECTOR]) + ceil_div(stored * clock, speed)
+    dma = ceil_div(moved * clock, speed)
     if c[P_ON]:
         dma += one_pass(flow, how, R, C, size)
-    cycles = ceil_div(exposed * clock, speed) + max(computed, dma) + c[P_TAIL]
+    cycles = max(computed, dma) + c[P_TAIL]
     energy = moved * price[2] + reads * price[0] + writes * price[1] + price[3]
     objective = c[P_OBJECTIVE]
     key[3], key[4] = reads + writes, ceil_div(bits, 8)

@@ -244,6 +244,6 @@ def relaxed(
         else:
             array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
             one_pass = np.ceil(s[2] / R) * np.ceil(s[0] / C) * s[1]
-    computed = max(max(array, vector) + tail, together) + (first + stored) / speed
-    cycles = alone / speed + max(computed, (moved - alone) / speed + one_pass + tail)
+    computed = max(max(array, vector) + tail, together) + (first + alone + stored) / speed
+    cycles = max(computed, moved / speed + one_pass + tail)
     return cycles if n[24] == 0 else energy * cycles

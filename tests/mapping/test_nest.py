@@ -194,12 +194,12 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
             first += tile
     last = mapping.M * (product.N if problem.whole_rows else mapping.N) * operands.out_bits * operands.out_moves
     tail = tail_cycles(product, walk.array_shape, flow, machine.convention) * operands.on_array
-    dma = machine.dma_cycles(moved - exposed)
+    dma = machine.dma_cycles(moved)
     busy = max(array * operands.on_array, operands.vector_cycles)
     assert cost.hidden_cycles == max(busy, dma)
     longest = max(walk.pass_cycles(s, place) for s, place in walk.passes) * operands.on_array
-    computed = machine.dma_cycles(first) + busy + machine.dma_cycles(last)
-    assert cost.cycles == machine.dma_cycles(exposed) + max(computed, dma + longest) + tail
+    computed = machine.dma_cycles(first + exposed) + busy + machine.dma_cycles(last)
+    assert cost.cycles == max(computed, dma + longest) + tail
 
 
 def random_problem(rng: random.Random, most: int) -> Problem:
