@@ -1,10 +1,10 @@
 """What no mapping of a product goes below: a relaxation over real sizes of tiles, apart from the search.
 
 For every structure (order, held, single), and every pair of numbers of passes along the two outer dims, tiles
-have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of the
-array are the fewest that so many passes can have; the array runs as whichever part of it is best for each
-term by itself. Each relaxed figure is at most that of every mapping with integer sizes in the box. Intervals
-are halved until their bound is above `target` or they are narrow. The least bound of all boxes is the answer.
+have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of
+the array are the fewest that so many passes can have. Each relaxed figure is at most that of every mapping
+with integer sizes in the box. Intervals are halved until their bound is above `target` or they are narrow.
+The least bound of all boxes is the answer.
 
 The formulas are written anew here, in floating point, so that a mistake in `nest_search.py`, or in the claim
 of `nest_sizes.py` that certain sizes are enough, would show as a mapping below its bound. Convention `array`.
@@ -12,15 +12,16 @@ of `nest_sizes.py` that certain sizes are enough, would show as a mapping below 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.timing import Product
+from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS, Machine, Problem
-from costmodel.mapping.search import uncut
+from costmodel.mapping.search import smaller_arrays, uncut
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
@@ -31,32 +32,56 @@ SLACK = 1e-9  # of floats that round in another order
 def lower_bound(problem: Problem, machine: Machine, objective: str, target: float) -> float:
     """A bound below the figure of every mapping; refined until it reaches `target`, as far as it can.
 
+    Where the array may run as a smaller one, each such part is bounded: by what its steady cycles and its fill
+    and drain take, by what is the least without an array, and where neither reaches `target` by itself.
+
     Raises:
         CostModelError: another convention than `array`, an unknown objective.
     """
     if machine.convention != "array":
         raise CostModelError(f"the relaxation knows the array convention, not {machine.convention!r}")
+    operands, whole = problem.operands, machine.array
+    if not (machine.partial and operands.on_array and objective in ("cycles", "edp")):
+        return bound_on(problem, machine, objective, target, whole, operands.on_array)
+    sides = smaller_arrays(problem.product, whole, machine.dataflow)
+    steady, tail = uncut(problem.product, sides, machine.dataflow, "array")
+    steady = problem.B * steady
+    floor = max(int(steady.min()), operands.vector_cycles)
+    free = replace(problem, operands=replace(operands, vector_cycles=floor))
+    least = bound_on(free, machine, objective, target, whole, False)
+    energy = bound_on(problem, machine, "energy", np.inf, whole, True) if objective == "edp" else 1.0
+    bounds = np.maximum(least + energy * tail, energy * (steady + tail)) * (1 - SLACK)
+    found = float(bounds.max())
+    for i in np.argsort(bounds):
+        bound = float(bounds[i])
+        if bound < min(target, found):
+            array = ArrayShape(int(sides[i, 0]), int(sides[i, 1]))
+            bound = max(bound, bound_on(problem, machine, objective, target, array, True))
+        found = min(found, bound)
+    return found
+
+
+def bound_on(
+    problem: Problem, machine: Machine, objective: str, target: float, array: ArrayShape, on: bool
+) -> float:
+    """The bound on one array; `on=False`: as if nothing ran on it."""
     product, operands = problem.product, problem.operands
     dims = np.array([product.M, product.N, product.K], float)
-    R, C = machine.array.R, machine.array.C
     flow = ("os", "ws", "is").index(machine.dataflow)
-    shares = machine.partial and operands.on_array and objective in ("cycles", "edp")
-    rows = np.arange(1, R + 1) if shares else np.array([R])
-    columns = np.arange(1, C + 1) if shares else np.array([C])
-    sides = np.stack([a.ravel() for a in np.meshgrid(rows, columns, indexing="ij")], 1).astype(np.int64)
-    steady, tail = uncut(product, sides, machine.dataflow, "array")
-    together = float((problem.B * steady + tail).min()) if operands.on_array else 0.0
+    steady, tail = uncut(product, np.array([[array.R, array.C]], np.int64), machine.dataflow, "array")
     counts = [distinct_parts(dim) for dim in (product.M, product.N, product.K)]
-    stream = stream_table(product, machine, rows)
+    stream = stream_table(product, machine, array.R)
     speed = 8 * machine.bandwidth_mb_s / machine.clock_mhz
+    # Beside an array that is not used any smaller one may be; sums of K then never need room.
+    room_rows = array.R if on or not operands.on_array else max(array.R, product.K)
     numbers = np.array(
         [
             *(problem.B, operands.a_bits, operands.b_bits, operands.accumulator_bits, operands.out_bits),
-            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, operands.on_array),
-            *(operands.extra_bits, operands.vector_cycles, problem.whole_rows, R, C, flow),
-            *(8 * machine.buffer_bytes, speed, together, float(tail.min()) if operands.on_array else 0.0),
+            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, on),
+            *(operands.extra_bits, operands.vector_cycles, problem.whole_rows, array.R, array.C, flow),
+            *(8 * machine.buffer_bytes, speed, float(problem.B * steady[0] + tail[0]) * on, float(tail[0]) * on),
             *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
-            *(OBJECTIVES.index(objective), target),
+            *(OBJECTIVES.index(objective), target, room_rows),
         ],
         float,
     )
@@ -75,17 +100,13 @@ def distinct_parts(dim: int) -> Array:
     return np.unique(-(-dim // sizes)).astype(float)
 
 
-def stream_table(product: Product, machine: Machine, rows: Array) -> Array:
+def stream_table(product: Product, machine: Machine, R: int) -> Array:
     """Under ws and is: by passes of what streams, the least cycles of all folds along K together."""
     if machine.dataflow == "os":
         return np.zeros(2)
     T = product.M if machine.dataflow == "ws" else product.N
-    passes = np.unique(-(-T // np.arange(1, T + 1, dtype=np.int64)))
-    found = np.zeros(T + 1)
-    folds = -(-product.K // rows)
-    for p in passes:
-        found[p] = (folds * np.maximum(T, 2 * rows * p)).min()
-    return np.maximum.accumulate(found)  # never falls with passes; fills the numbers that no size gives
+    passes = np.arange(T + 1)
+    return (-(-product.K // R) * np.maximum(T, 2 * R * passes)).astype(float)
 
 
 @njit
@@ -187,17 +208,19 @@ def relaxed(
     elif p[2] == 1:
         if rows:
             bits += s[0] * N * ws
-        elif flow > 0 and K > R:
+        elif flow > 0 and K > n[26]:
             bits += s[0] * s[1] * ws
     else:
         bits += room_of[2] * ws
     if bits > room * (1 + 1e-12):
         return np.inf
-    # Folds: at least one a pass, and no fewer than those of the uncut dim.
+    # Folds: at least one a pass; no fewer than those of the uncut dim; all passes but the last are full.
     fold = np.empty(3)
     for d in range(3):
         unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
         fold[d] = max(np.ceil(dims[d] / unit), p[d])
+        if d != z:
+            fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
     if flow == 0:
         read_a, read_b, sums = fold[1], fold[0], p[2]
     elif flow == 1:

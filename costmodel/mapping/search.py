@@ -208,6 +208,8 @@ def arrays_to_try(search: Search) -> list[tuple[float, ArrayShape]]:
         bounds = tail + np.maximum(search.least("cycles", int(steady.min())), steady)
     else:
         energy = search.least("energy", 0)
+        if energy == np.inf:  # nothing fits, whatever part of the array is used
+            return []
         bounds = np.maximum(search.least("edp", int(steady.min())) + energy * tail, energy * (steady + tail))
         bounds *= 1 - 1e-12  # sums of floats, rounded in another order than those they bound
     order = np.argsort(bounds, kind="stable")
