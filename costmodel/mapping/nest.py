@@ -322,10 +322,12 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     dma = machine.dma_cycles(moved)
     one_pass = tail = 0
     if operands.on_array:
-        tile = Product(mapping.M, mapping.N, mapping.K)
-        one_pass = steady_cycles(tile, array, machine.dataflow, machine.convention)
+        shape = Product(mapping.M, mapping.N, mapping.K)
+        one_pass = steady_cycles(shape, array, machine.dataflow, machine.convention)
         tail = tail_cycles(product, array, machine.dataflow, machine.convention)
-    computed = machine.dma_cycles(first + exposed) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
+    computed = (
+        machine.dma_cycles(first + exposed) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
+    )
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
     kept = M * N * operands.out_bits * (not operands.out_moves)
     sum_bits = B * sums * operands.accumulator_bits
@@ -358,4 +360,3 @@ def stays_in_array(mapping: Mapping, array: ArrayShape, dataflow: str, p: dict[s
     """Whether b, past the buffer, comes once: under ws, where one fold of it stays while all of M passes."""
     fold = mapping.K <= array.R and mapping.N <= array.C and mapping.order[2] == "M"
     return dataflow == "ws" and (p["M"] == 1 or fold)
-

@@ -34,7 +34,7 @@ FIGURES = 5  # that are compared
 
 
 @njit
-def ceil_div(a: int, b: int) -> int:
+def ceil_div(a: int, b: int) -> Any:
     return np.int64(np.uint64(a + b - 1) // np.uint64(b))
 
 
@@ -66,8 +66,17 @@ def region(
 
 @njit
 def figures(
-    c: Array, price: Array, x: int, y: int, held: int, single: int,
-    size: Array, p: Array, most: Array, work: Array, key: Array,
+    c: Array,
+    price: Array,
+    x: int,
+    y: int,
+    held: int,
+    single: int,
+    size: Array,
+    p: Array,
+    most: Array,
+    work: Array,
+    key: Array,
 ) -> bool:
     """Figures of a mapping in the order of comparison, or a bound of them over a box; False: it is not legal.
 
@@ -113,10 +122,8 @@ def figures(
     if vo > 1:
         places = size[0] * size[1] * (1 if single & OUT else 2)
     elif p[2] == 1:
-        if c[P_ROWS]:
-            places = size[0] * N
-        else:
-            places = 0 if flow == 0 or K <= R else size[0] * size[1]
+        in_array = flow == 0 or K <= R
+        places = size[0] * N if c[P_ROWS] else (0 if in_array else size[0] * size[1])
     else:
         places, tiles = region(0, 1, 2, held & OUT, x, y, size, p, dims)
     bits += places * c[P_SB]
@@ -160,7 +167,9 @@ def figures(
         array = B * steady(flow, how, M, N, K, R, C, p, most, work)
     speed, clock = c[P_SPEED], c[P_CLOCK]
     moved = dram + c[P_EXTRA]
-    computed = ceil_div((first + exposed) * clock, speed) + max(array, c[P_VECTOR]) + ceil_div(stored * clock, speed)
+    computed = (
+        ceil_div((first + exposed) * clock, speed) + max(array, c[P_VECTOR]) + ceil_div(stored * clock, speed)
+    )
     dma = ceil_div(moved * clock, speed)
     if c[P_ON]:
         dma += one_pass(flow, how, R, C, size)
@@ -174,8 +183,10 @@ def figures(
         key[0], key[1], key[2] = energy, cycles, dram
     elif objective == 2:
         key[0], key[1], key[2] = energy * cycles, cycles, dram
-    else:
+    elif objective == 3:
         key[0], key[1], key[2] = dram, energy, cycles
+    else:
+        key[0], key[1], key[2] = energy + price[4] * cycles, cycles, dram
     return True
 
 
@@ -260,8 +271,15 @@ def bound(
 
 @njit
 def search(
-    c: Array, price: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array,
-    best: Array, found: Array,
+    c: Array,
+    price: Array,
+    structures: Array,
+    tables: Array,
+    counts: Array,
+    least: Array,
+    apart: Array,
+    best: Array,
+    found: Array,
 ) -> int:
     """The best mapping of all structures, if it comes before `best`, which it then replaces.
 
@@ -318,4 +336,3 @@ def search(
             stack[top, 0], stack[top, 1:], bounds[top] = s, box, key
             top += 1
     return looked
-

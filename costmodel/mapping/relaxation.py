@@ -20,8 +20,8 @@ import numpy as np
 
 from costmodel.errors import CostModelError
 from costmodel.hardware.timing import ArrayShape, Product
+from costmodel.mapping.mapper import smaller_arrays, uncut
 from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS, Machine, Problem
-from costmodel.mapping.search import smaller_arrays, uncut
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
@@ -135,10 +135,19 @@ def least_of(
 
 @njit
 def halved(
-    n: Array, dims: Array, px: float, py: float, x: int, y: int, z: int, held: int, single: int,
-    stream: Array, least: float,
+    n: Array,
+    dims: Array,
+    px: float,
+    py: float,
+    x: int,
+    y: int,
+    z: int,
+    held: int,
+    single: int,
+    stream: Array,
+    least: float,
 ) -> float:
-    """The least bound over the sizes of the inner dim, whose intervals are halved while that helps."""  # fmt: skip
+    """The least bound over the sizes of the inner dim, whose intervals are halved while it helps."""
     target, Z = n[25], dims[z]
     least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
     if Z < 2:
@@ -162,8 +171,18 @@ def halved(
 
 @njit
 def relaxed(
-    n: Array, dims: Array, px: float, py: float, x: int, y: int, z: int, held: int, single: int,
-    low: float, high: float, stream: Array,
+    n: Array,
+    dims: Array,
+    px: float,
+    py: float,
+    x: int,
+    y: int,
+    z: int,
+    held: int,
+    single: int,
+    low: float,
+    high: float,
+    stream: Array,
 ) -> float:
     """The figure with outer tiles of real sizes, the inner one of a size between `low` and `high`."""  # fmt: skip
     B, wa, wb, ws, wo = n[0], n[1], n[2], n[3], n[4]
@@ -172,7 +191,7 @@ def relaxed(
     s, p = np.empty(3), np.empty(3)
     s[x], s[y], s[z] = dims[x] / px, dims[y] / py, low
     p[x], p[y] = px, py
-    p[z] = 1.0 if high >= dims[z] else max(2.0, dims[z] / high)
+    p[z] = 1.0 if high >= dims[z] else max(2.0, np.ceil(dims[z] / high - 1e-9))
     M, N, K = dims
     comes = np.ones(3)  # of the operands that lack N, M, K
     room_of, waits = np.empty(3), np.zeros(3, np.bool_)
@@ -208,7 +227,7 @@ def relaxed(
     elif p[2] == 1:
         if rows:
             bits += s[0] * N * ws
-        elif flow > 0 and K > n[26]:
+        elif flow > 0 and n[26] < K:
             bits += s[0] * s[1] * ws
     else:
         bits += room_of[2] * ws
@@ -219,8 +238,7 @@ def relaxed(
     for d in range(3):
         unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
         fold[d] = max(np.ceil(dims[d] / unit), p[d])
-        if d != z:
-            fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
+        fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
     if flow == 0:
         read_a, read_b, sums = fold[1], fold[0], p[2]
     elif flow == 1:
@@ -260,13 +278,14 @@ def relaxed(
     if on:
         if flow == 0:
             array = B * fold[1] * (fold[0] * K + p[2] * (M - fold[0]))
-            one_pass = np.ceil(s[0] / R) * np.ceil(s[1] / C) * s[2]
+            rounds = np.ceil(s[0] / R - 1e-9)
+            one_pass = np.ceil(s[1] / C - 1e-9) * (rounds * (s[2] - 1) + s[0])
         elif flow == 1:
             array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
-            one_pass = np.ceil(s[2] / R) * np.ceil(s[1] / C) * s[0]
+            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[1] / C - 1e-9) * max(s[0], 2 * R)
         else:
             array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
-            one_pass = np.ceil(s[2] / R) * np.ceil(s[0] / C) * s[1]
+            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[0] / C - 1e-9) * max(s[1], 2 * R)
     computed = max(max(array, vector) + tail, together) + (first + alone + stored) / speed
     cycles = max(computed, moved / speed + one_pass + tail)
     return cycles if n[24] == 0 else energy * cycles

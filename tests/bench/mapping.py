@@ -22,10 +22,10 @@ from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
 from costmodel.mapping.cost import price_work
+from costmodel.mapping.mapper import best_mapping, found_mapping
 from costmodel.mapping.nest import OBJECTIVES, Machine, Problem, key_of
 from costmodel.mapping.relaxation import lower_bound
 from costmodel.mapping.schedule import slots, term_work
-from costmodel.mapping.search import best_mapping, found_mapping
 from costmodel.mapping.tile import Operands
 from costmodel.technology.loading import load_table
 from costmodel.widths.typing import requantise_work

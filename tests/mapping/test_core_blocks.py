@@ -23,13 +23,12 @@ from costmodel.mapping.core_blocks import (
     STRUCTURES,
     CoreMapping,
     CoreProblem,
-    best_blocks,
-    block_sizes,
     core_is_legal,
     core_key,
     evaluate_core,
     pass_cycles,
 )
+from costmodel.mapping.core_search import best_blocks, block_sizes
 from costmodel.mapping.nest import OBJECTIVES, Machine
 
 pytestmark = pytest.mark.quick

@@ -1,4 +1,4 @@
-"""More bandwidth, buffer, PEs or lanes never cost cycles; buffer and bandwidth never cost energy; S + 1 never less.
+"""More bandwidth, buffer, PEs or lanes never cost cycles; buffer and bandwidth never energy; S + 1 never less.
 
 All of it follows from how a mapping's cost is defined and from the search being exact: what a mapping costs
 falls, or stays, with each of these; a larger buffer only adds mappings; the parts of a larger array are those
@@ -16,9 +16,10 @@ import pytest
 from costmodel.errors import DoesNotFit
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
 from costmodel.mapping.core import CoreOperands
-from costmodel.mapping.core_blocks import CoreProblem, best_blocks
+from costmodel.mapping.core_blocks import CoreProblem
+from costmodel.mapping.core_search import best_blocks
+from costmodel.mapping.mapper import best_mapping
 from costmodel.mapping.nest import Machine, Problem
-from costmodel.mapping.search import best_mapping
 from costmodel.mapping.tile import Operands
 
 pytestmark = pytest.mark.quick

@@ -19,6 +19,7 @@ from costmodel.hardware.timing import (
     tail_cycles,
 )
 from costmodel.mapping.bounds import hong_kung_bits, lower_bound_bits
+from costmodel.mapping.mapper import best_mapping
 from costmodel.mapping.nest import (
     OBJECTIVES,
     ORDERS,
@@ -33,7 +34,6 @@ from costmodel.mapping.nest import (
 )
 from costmodel.mapping.nest_sizes import sides_of, sizes_along
 from costmodel.mapping.relaxation import lower_bound
-from costmodel.mapping.search import best_mapping
 from costmodel.mapping.tile import Operands
 
 pytestmark = pytest.mark.quick
@@ -92,7 +92,9 @@ class Walk:
         first: dict[tuple[int, ...], int] = {}
         for n, tile in enumerate(tiles):
             first.setdefault(tile, n)
-        loads = [tile for n, tile in enumerate(tiles) if (first[tile] == n if held else n == 0 or tiles[n - 1] != tile)]
+        loads = [
+            tile for n, tile in enumerate(tiles) if (first[tile] == n if held else n == 0 or tiles[n - 1] != tile)
+        ]
         room, alone = 0, True
         full = max(self.elements(op, tile) for tile in tiles)
         for n, tile in enumerate(tiles):
@@ -148,7 +150,9 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
         words = accesses(shape, walk.array_shape, flow, "array")
         outputs = len(i) * len(j)
         from_dram += words.filter_reads * operands.b_bits * operands.b_moves
-        reads += words.ifmap_reads * operands.a_bits + words.filter_reads * operands.b_bits * (not operands.b_bypasses)
+        reads += words.ifmap_reads * operands.a_bits + words.filter_reads * operands.b_bits * (
+            not operands.b_bypasses
+        )
         reads += (words.ofmap_reads + outputs * again) * operands.accumulator_bits
         writes += words.ofmap_writes * operands.accumulator_bits
         reads += outputs * operands.accumulator_bits * (passed[out] == product.K)
@@ -187,7 +191,12 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
     first = 0
     for op, total, tile, own in (
         ("a", a, mapping.M * mapping.K * operands.a_bits * operands.a_moves, operands.a_moves),
-        ("b", b, mapping.K * mapping.N * operands.b_bits * operands.b_moves, operands.b_moves and not operands.b_bypasses),
+        (
+            "b",
+            b,
+            mapping.K * mapping.N * operands.b_bits * operands.b_moves,
+            operands.b_moves and not operands.b_bypasses,
+        ),
     ):
         if own and op in mapping.single and walk.alone[op]:
             exposed += total
@@ -327,7 +336,9 @@ def test_sizes_are_those_with_less_work_than_all_smaller_ones() -> None:
         kept = []
         for size in range(1, dim + 1):
             parts = [len(s) for s in spans(dim, size)]
-            work = sum(max(p, stream) for p in parts) if stream else sum(-(-p // unit) for p in parts) if unit else 0
+            work = (
+                sum(max(p, stream) for p in parts) if stream else sum(-(-p // unit) for p in parts) if unit else 0
+            )
             if work < seen.get(len(parts), 1 << 60):
                 seen[len(parts)] = work
                 kept.append((size, len(parts), work))
@@ -356,7 +367,11 @@ def test_orders_that_are_equivalent() -> None:
     for _ in range(200):
         problem, machine = random_problem(rng, 20), random_machine(rng)
         p = problem.product
-        size = (rng.randint(1, max(1, p.M // 2)), rng.randint(1, max(1, p.N // 2)), rng.randint(1, max(1, p.K // 2)))
+        size = (
+            rng.randint(1, max(1, p.M // 2)),
+            rng.randint(1, max(1, p.N // 2)),
+            rng.randint(1, max(1, p.K // 2)),
+        )
         if any(-(-d // s) == 1 for d, s in zip((p.M, p.N, p.K), size, strict=True)):
             continue
         for one, two in (("MNK", "NMK"), ("MKN", "KMN"), ("NKM", "KNM")):
@@ -401,7 +416,7 @@ def test_more_than_one_place_for_what_comes_again() -> None:
 # ((S, M, N, K), KiB): ratio to max(compulsory, Hong-Kung) where it exceeds 1.1. The bound is not tight there. It
 # takes tiles of the best real size; but b comes ceil(M/m) times and a ceil(N/n) times, whole numbers. At 512 KiB
 # of 512 x 768 x 3072 sums of 362 x 362 would fill the buffer, which is 1.41 and 2.12 passes; two and two are the
-# fewest with any room left for operands. The relaxation, which knows whole passes, shows that no mapping moves less.
+# fewest with any room left for operands. The relaxation, which has whole passes, shows that none moves less.
 EXCEPTIONS = {
     ((128, 768, 768), 32): 1.227,
     ((128, 768, 768), 64): 1.312,

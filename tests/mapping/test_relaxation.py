@@ -9,9 +9,9 @@ import pytest
 
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product
+from costmodel.mapping.mapper import best_mapping
 from costmodel.mapping.nest import OBJECTIVES, Machine, Problem, key_of
 from costmodel.mapping.relaxation import lower_bound
-from costmodel.mapping.search import best_mapping
 from costmodel.mapping.tile import Operands
 from tests.mapping.test_nest import random_machine, random_problem
 
@@ -39,8 +39,10 @@ def test_the_bound_is_within_two_percent(dataflow: str, objective: str) -> None:
     for M, N, K in ((128, 768, 768), (512, 768, 3072), (512, 512, 64)):
         problem = Problem(Product(M, N, K), 1, Operands(8, 8, 32, 8, vector_cycles=M * N // 20), False, 1e6)
         best = key_of(best_mapping(problem, machine, objective), objective)[0]
-        assert lower_bound(problem, machine, objective, 0.995 * best) <= best <= 1.02 * lower_bound(
-            problem, machine, objective, 0.995 * best
+        assert (
+            lower_bound(problem, machine, objective, 0.995 * best)
+            <= best
+            <= 1.02 * lower_bound(problem, machine, objective, 0.995 * best)
         )
 
 

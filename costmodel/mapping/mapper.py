@@ -46,7 +46,7 @@ def structures_of(operands: Operands) -> Array:
     """
     found = []
     for order in ORDERS:
-        x, y, z = ("MNK".index(dim) for dim in order)
+        x, y = "MNK".index(order[0]), "MNK".index(order[1])
         may = [op for op in OPERANDS if LACKS[op] != order[2]]
         for held in ((), (may[0],), (may[1],), tuple(may)):
             if not held and x > y:
@@ -65,13 +65,17 @@ def structures(a: bool, b: bool) -> Array:
     return structures_of(Operands(8, 8, 32, 8, a_moves=a, b_moves=b))
 
 
+WEIGHTED = "weighted"  # energy and so many pJ a cycle: what `hull` asks for
+CODES = (*OBJECTIVES, WEIGHTED)
+
+
 def constants(problem: Problem, machine: Machine, objective: str) -> Array:
     """What does not change during a search, in the order of `nest_search.NAMES`.
 
     Raises:
         CostModelError: an unknown objective, or numbers beyond 64 bits.
     """
-    if objective not in OBJECTIVES:
+    if objective not in CODES:
         raise CostModelError(f"unknown objective {objective!r}; known: {', '.join(OBJECTIVES)}")
     product, operands = problem.product, problem.operands
     convention = ("array", "ideal", "paper", "scalesim").index(machine.convention)
@@ -82,7 +86,7 @@ def constants(problem: Problem, machine: Machine, objective: str) -> Array:
         *(operands.extra_bits, operands.vector_cycles, problem.whole_rows),
         *(machine.array.R, machine.array.C, DATAFLOWS.index(machine.dataflow), convention),
         *(8 * machine.buffer_bytes, 8 * machine.bandwidth_mb_s, machine.clock_mhz, 0),
-        OBJECTIVES.index(objective),
+        CODES.index(objective),
     ]
     widths = operands.a_bits + operands.b_bits + 4 * operands.accumulator_bits + operands.out_bits
     most = problem.B * product.steps * widths + operands.extra_bits
@@ -136,15 +140,60 @@ def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
     return found_mapping(problem, machine, objective)
 
 
+def hull(problem: Problem, machine: Machine) -> tuple[Mapped, ...]:
+    """Mappings of least energy plus a price on cycles, for every price: from fewest cycles to least energy.
+
+    The least energy-delay product of several steps together is not that of each alone. But it lies on the
+    lower hull of all sums of (energy, cycles), for on a line between two points the product is least at an
+    end; and points of that hull are sums of points of the hulls of the steps. So this is all one needs.
+    """
+    ends = [found_mapping(problem, machine, "cycles"), found_mapping(problem, machine, "energy")]
+    found, waiting = {point_of(end): end for end in ends}, [(ends[0], ends[1])]
+    while waiting:
+        fast, frugal = waiting.pop()
+        (e0, c0), (e1, c1) = point_of(fast), point_of(frugal)
+        if c1 <= c0 or e0 <= e1:
+            continue
+        weight = (e0 - e1) / (c1 - c0)
+        between = found_mapping(problem, machine, WEIGHTED, weight)
+        e, c = point_of(between)
+        if e + weight * c < min(e0 + weight * c0, e1 + weight * c1) * (1 - 1e-12):
+            found[e, c] = between
+            waiting += [(fast, between), (between, frugal)]
+    return lower_hull(list(found.values()))
+
+
+def lower_hull(points: list[Mapped]) -> tuple[Mapped, ...]:
+    """Those that no two others, in some mixture, are as good as; cycles rising, energy falling."""
+    kept: list[Mapped] = []
+    for point in sorted(points, key=lambda m: (m.cycles, m.energy_pj)):
+        if kept and point.energy_pj >= kept[-1].energy_pj:
+            continue
+        while len(kept) > 1 and above(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    return tuple(kept)
+
+
+def above(one: Mapped, two: Mapped, three: Mapped) -> bool:
+    """Whether the second lies on or above the line from the first to the third."""
+    run, fall = three.cycles - one.cycles, one.energy_pj - three.energy_pj
+    return (one.energy_pj - two.energy_pj) * run <= fall * (two.cycles - one.cycles)
+
+
+def point_of(cost: Mapped) -> tuple[float, int]:
+    return cost.energy_pj, cost.cycles
+
+
 class Search:
     """One problem on one machine: what all searches of it share."""
 
-    def __init__(self, problem: Problem, machine: Machine, objective: str) -> None:
+    def __init__(self, problem: Problem, machine: Machine, objective: str, weight: float = 0.0) -> None:
         self.problem, self.machine, self.objective = problem, machine, objective
         self.c = constants(problem, machine, objective)
-        self.price = np.array(
-            [machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj], float
-        )
+        self.weight = weight
+        prices = machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj, weight
+        self.price = np.array(prices, float)
         operands = problem.operands
         self.forms = structures(operands.a_moves, operands.b_moves and not operands.b_bypasses)
         self.best = np.full(loops.FIGURES, np.inf)
@@ -160,13 +209,13 @@ class Search:
         before, found = tuple(self.best), np.zeros(4, np.int64)
         loops.search(c, self.price, self.forms, tables, counts, least, apart, self.best, found)
         if tuple(self.best) != before:
-            sizes = (int(tables[0, d, found[d + 1]]) for d in range(3))
-            self.answer = named(self.forms[found[0]], *sizes, array.R, array.C)
+            M, N, K = (int(tables[0, d, found[d + 1]]) for d in range(3))
+            self.answer = named(self.forms[found[0]], M, N, K, array.R, array.C)
 
     def least(self, objective: str, floor: int) -> float:
         """The least figure on the whole array as if nothing ran on it, but for so many cycles in all."""
         c = self.c.copy()
-        c[loops.P_OBJECTIVE], c[loops.P_ON], c[loops.P_TAIL] = OBJECTIVES.index(objective), 0, 0
+        c[loops.P_OBJECTIVE], c[loops.P_ON], c[loops.P_TAIL] = CODES.index(objective), 0, 0
         c[loops.P_VECTOR] = max(int(c[loops.P_VECTOR]), floor)
         tables, counts, least, apart = tables_of(self.problem.product, self.machine.array, self.machine.dataflow)
         best = np.full(loops.FIGURES, np.inf)
@@ -175,9 +224,10 @@ class Search:
 
 
 @lru_cache(maxsize=8192)
-def found_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
-    search = Search(problem, machine, objective)
-    parts_matter = machine.partial and problem.operands.on_array and objective in ("cycles", "edp")
+def found_mapping(problem: Problem, machine: Machine, objective: str, weight: float = 0.0) -> Mapped:
+    """As `best_mapping`; also for `weighted`, energy plus `weight` pJ a cycle."""
+    search = Search(problem, machine, objective, weight)
+    parts_matter = machine.partial and problem.operands.on_array and objective not in ("energy", "bytes")
     if not parts_matter:
         search.on(machine.array)
     else:
@@ -203,14 +253,21 @@ def arrays_to_try(search: Search) -> list[tuple[float, ArrayShape]]:
     problem, machine = search.problem, search.machine
     sides = smaller_arrays(problem.product, machine.array, machine.dataflow)
     flow, convention = machine.dataflow, machine.convention
-    steady, tail = (problem.B * x if i == 0 else x for i, x in enumerate(uncut(problem.product, sides, flow, convention)))
+    steady, tail = (
+        problem.B * x if i == 0 else x for i, x in enumerate(uncut(problem.product, sides, flow, convention))
+    )
     if search.objective == "cycles":
         bounds = tail + np.maximum(search.least("cycles", int(steady.min())), steady)
     else:
         energy = search.least("energy", 0)
         if energy == np.inf:  # nothing fits, whatever part of the array is used
             return []
-        bounds = np.maximum(search.least("edp", int(steady.min())) + energy * tail, energy * (steady + tail))
+        floor = int(steady.min())
+        if search.objective == "edp":
+            bounds = np.maximum(search.least("edp", floor) + energy * tail, energy * (steady + tail))
+        else:
+            w = search.weight
+            bounds = np.maximum(search.least(WEIGHTED, floor) + w * tail, energy + w * (steady + tail))
         bounds *= 1 - 1e-12  # sums of floats, rounded in another order than those they bound
     order = np.argsort(bounds, kind="stable")
     return [(float(bounds[i]), ArrayShape(int(sides[i, 0]), int(sides[i, 1]))) for i in order]
@@ -252,9 +309,7 @@ def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
     """The same mapping without words that change nothing."""
     p = parts(problem.product, mapping)
     rows = problem.whole_rows and p["N"] > 1  # then the result is held though it comes but once
-    held = tuple(
-        op for op in mapping.held if (op == "out" and rows) or is_held(op, mapping, problem.product, p)
-    )
+    held = tuple(op for op in mapping.held if (op == "out" and rows) or is_held(op, mapping, problem.product, p))
     single = []
     for op in mapping.single:
         if op == "out":
