@@ -164,13 +164,14 @@ def figures(
     again = (pieces > 1) * (problem.statistics or 0)  # passes of statistics
     chunk = np.where(pieces > 1, keys, min(N, array.C) if on else 1)
     # What moves
+    q: Any
     q, k, v = (
         B * x for x in (M * d * o.q_bits * o.q_moves, N * d * o.k_bits * o.k_moves, N * D * o.v_bits * o.v_moves)
     )
     if order == "rows":
         k = k // o.shared if "k" in held else k * blocks * (1 + again)
         v = v // o.shared if "v" in held else v * blocks
-        q = q + 0 * again
+        q = q + 0 * again  # as many as there are blocks
     else:
         k = k // o.shared if "k" in held else k * (1 + again)
         q = q + 0 * again if "q" in held else q * np.where(blocks > 1, pieces * (1 + again), 1)
