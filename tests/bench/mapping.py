@@ -32,9 +32,10 @@ from costmodel.widths.typing import requantise_work
 
 TIGHT = 0.995
 NOTE = (
-    "Where a ratio is above 1.1 the bound is not tight: it takes tiles of the best real size, but an operand comes a",
-    "whole number of times. The relaxation, which has whole passes, shows that no mapping of the space moves less.",
-    "Ratios below 1 are those of mappings that hold whole rows: the usual form of the bound leaves them out.",
+    "Where a ratio is above 1.1 the bound is not tight: it takes tiles of the best real size, but an operand",
+    "comes a whole number of times. The relaxation, which has whole passes, shows that no mapping of the space",
+    "moves less (within 1 %). Ratios below 1 are those of mappings that hold whole rows: the usual form of the",
+    "bound leaves them out.",
 )
 KIB = 1024
 
