@@ -18,8 +18,8 @@ accelforge, its mapper FFM, an exhaustive search with pruning; objective energy
     and back. Where `out_bits` is less they may not (`no_refetch_from_above: C`): the tool has one width for C in
     DRAM. It does not read the first, empty sum, neither from DRAM nor from the buffer.
   - Array: `ws` is a column of R PEs that adds for C (reuses the output) and C columns that share A. A register of
-    one element a PE holds B, at no cost. `os`, `is` in the same way. PEs may idle. Columns and rows *may* reuse; if
-    the tool then finds a mapping that no such array can do (k across, say), it is asked again where they must
+    one element a PE holds B, at no cost. `os`, `is` in the same way. PEs may idle. Columns and rows *may* reuse;
+    if the tool then finds a mapping that no such array can do (k across, say), it is asked again where they must
     (`reuse`). That is not done at once, since the tool then tries fewer loops and finds worse mappings.
   - MACs and registers cost 0; no leakage, no time.
   - space "divisors": tiles divide tiles. space "all": `explore_imperfect_temporal_loops` and `_spatial_loops`. In
@@ -27,7 +27,8 @@ accelforge, its mapper FFM, an exhaustive search with pruning; objective energy
     in 7 tiles of 110, in tiles of 31: 7 x 110/31 = 24.84 reads of A, where there are 27). `energy_pj` is what the
     tool says; compare with the count of `nest`.
 
-zigzag, its mapper LOMA, loop orders of prime factors (`lpf_limit` factors, small ones merged), memory by a greedy rule
+zigzag, its mapper LOMA: loop orders of prime factors (`lpf_limit` of them, small ones merged), memory by a greedy
+rule
   - Buffer: one tile of each operand (`force_double_buffering` off), uneven; everything goes through it.
   - Only pairs with `out_bits` = `sum_bits`. It reads the first, empty sum from the buffer: M N `sum_bits` more
     than all others; compare with the count of `nest`.
@@ -78,7 +79,7 @@ def name_of(pair: Pair) -> str:
 
 
 def pairs() -> list[Pair]:
-    """Products of DistilBERT, MiniLM, GPT-2 and odd ones; buffers of 32 KiB to 1 MiB; tiny ones for brute force."""
+    """Products of DistilBERT, MiniLM, GPT-2, odd ones; buffers of 32 KiB to 1 MiB; small ones for brute force."""
     found = []
     for M, N, K, flow, side, kib, dram, buffer, sums, out in (
         # DistilBERT
@@ -257,7 +258,9 @@ def zigzag_files(pair: Pair) -> dict[str, Any]:
     dims = {"m": pair.M, "n": pair.N, "k": pair.K}
     across, down = ACROSS[pair.flow], DOWN[pair.flow]
 
-    def level(size: int, price: float, operands: list[str], served: list[str], top: bool = False) -> dict[str, Any]:
+    def level(
+        size: int, price: float, operands: list[str], served: list[str], top: bool = False
+    ) -> dict[str, Any]:
         ways = [f"{o}, {w}" for o in operands for w in (("tl", "fl") if o == "O" else ("tl",))]
         ways += [f"{o}, {w}" for o in operands if not top for w in (("fh", "th") if o == "O" else ("fh",))]
         word = {"bandwidth_min": 8, "bandwidth_max": 8}  # so that prices are for a byte

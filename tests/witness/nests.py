@@ -1,4 +1,4 @@
-"""One product on DRAM, one buffer and an array, as a nest of loops: counted exactly; and the best nest by brute force.
+"""One product on DRAM, a buffer and an array, as a nest of loops: counted exactly; the best nest by brute force.
 
 This is the model in which our mapper is compared with others (`tests.bench.mappers`). It shares no code with
 either. C = A B, A is [m, k], B is [k, n], C is [m, n].
@@ -14,14 +14,14 @@ the loops outside `[A]` reach another one. What the loops leave over, the array 
 Counted are elements that move between DRAM and the buffer, and between the buffer and the array:
 
   - A tile of A or B comes from DRAM into the buffer (a read there, a write here) when it is another one than
-    before; it counts as another one whenever a loop outside has gone on, except loops over the dim it lacks that
-    lie within all loops that change it. The array reads it from the buffer, once for all PEs of a row or column: what lies in registers when
-    it changes, the others in each step.
+    before. It counts as another one whenever a loop outside has gone on, but for loops over the dim it lacks that
+    lie within all loops that change it. The array reads it from the buffer, once for all PEs of a row or column:
+    what lies in registers when it changes, by the same rule; the others in each step.
   - The array adds a partial sum for all its k at once. It writes a sum into the buffer (under os when its
     registers take another tile) and reads it before that, unless it is the first. A tile of C that leaves the
     buffer is read there and written to DRAM; if it is not finished it comes back.
   - Sums have `sum_bits` everywhere but for finished ones in DRAM, which have `out_bits`.
-  - A tile of B without `[B]` goes past the buffer, from DRAM to the registers.
+  - With `b_bypasses` there is no `[B]`: B goes past the buffer, from DRAM to the registers.
 
 The buffer holds one tile of A, of B, and of C in `sum_bits`. Registers and arithmetic cost nothing.
 """
@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from functools import cache
 
 DIMS = "mnk"
-TENSORS = {"A": "mk", "B": "kn", "C": "mn"}
+TENSORS = {"A": ("m", "k"), "B": ("k", "n"), "C": ("m", "n")}
 LACKS = {"A": "n", "B": "m", "C": "k"}
 STAYS = {"ws": "B", "os": "C", "is": "A"}  # in registers
 ACROSS = {"ws": "n", "os": "n", "is": "m"}  # the dim along the C columns
@@ -232,7 +232,9 @@ def least_energy(pair: Pair, perfect: bool = False) -> tuple[float, str]:
                 yield size
 
     @cache
-    def best(parts: tuple[Parts, Parts, Parts], seen: int, left: str, last: str) -> tuple[tuple[int, float, str], ...]:
+    def best(
+        parts: tuple[Parts, Parts, Parts], seen: int, left: str, last: str
+    ) -> tuple[tuple[int, float, str], ...]:
         """(room, energy, nest) of what is further in; none that needs more room and more energy than another.
 
         `seen`: tiles of the dim that the tensor in registers lacks, when its tile changed last.
@@ -270,5 +272,3 @@ def least_energy(pair: Pair, perfect: bool = False) -> tuple[float, str]:
         raise ValueError("no nest fits the buffer")
     energy, nest = front[-1][1] + base, front[-1][2].strip()
     return energy, nest
-
-
