@@ -3,8 +3,9 @@
     python -m tests.bench.mappers accelforge     # in an environment with accelforge 1.0.467, Python 3.12
     python -m tests.bench.mappers zigzag         # in one with zigzag-dse 3.9.1 and six, Python 3.11
 
-Run in this project's folder; neither tool is needed for anything else, and neither is in its environment. Each
-replaces the results of that tool in mappers.toml. Timeloop is not on PyPI (`timeloop` there is another project;
+Run in this project's folder; neither tool is needed for anything else, and neither is in its environment. Results
+go to mappers.toml, one by one; what is there already is not asked again unless the tool's version differs or
+`--again` is given. Timeloop is not on PyPI (`timeloop` there is another project;
 `timeloopfe`, `pytimeloop` are not there).
 
 The model is that of `tests.witness.nests`, which counts what each mapping found here moves; tests hold that it
@@ -54,10 +55,11 @@ from typing import Any
 
 from tests.witness.nests import ACROSS, DOWN, LACKS, STAYS, Pair, count
 
-FILE = Path(__file__).with_name("mappers.toml")
+FILE = Path(__file__).resolve().with_name("mappers.toml")
 PACKAGES = {"accelforge": ("accelforge", "hwcomponents", "islpy-barvinok"), "zigzag": ("zigzag-dse",)}
 KIB = 1024
 LPF_LIMIT = 6
+SPACES = {"accelforge": ("divisors", "all"), "zigzag": (f"lpf_limit {LPF_LIMIT}",)}
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,7 @@ def ask_accelforge(pair: Pair, space: str, reuse: str) -> Found:
 
     # It draws each mapping with graphviz, which need not be here.
     Mappings.render = lambda self: ""
+    accelforge.set_n_parallel_jobs(1)
     path = Path("problem.yaml")
     path.write_text(accelforge_text(pair, reuse))
     spec = accelforge.Spec.from_yaml(str(path))
@@ -330,44 +333,48 @@ def write(tools: list[dict[str, Any]], found: list[Found]) -> None:
     records = [{k: v for k, v in asdict(p).items() if v != defaults[k]} | {"name": name_of(p)} for p in pairs()]
     text = "# Made by tests/bench/mappers.py: see there what each tool assumes.\n\n"
     text += "\n".join([table("tool", t) for t in tools] + [table("pair", r) for r in records])
+    order = {pair["name"]: i for i, pair in enumerate(records)}
+    found = sorted((f for f in found if f.pair in order), key=lambda f: (order[f.pair], f.tool, f.space))
     text += "\n" + "\n".join(table("found", asdict(f)) for f in found)
     FILE.write_text(text)
+
+
+def run_all(tool: str, again: bool) -> None:
+    """Asks for what the file lacks, and writes it down at once; all of it if the tool is another version now."""
+    run = {"accelforge": run_accelforge, "zigzag": run_zigzag}[tool]
+    _, tools, found = read()
+    mine = {"name": tool, "versions": ", ".join(f"{p} {version(p)}" for p in PACKAGES[tool])}
+    mine |= {"python": platform.python_version(), "command": f"python -m tests.bench.mappers {tool}"}
+    if again or not any(t["name"] == tool and t["versions"] == mine["versions"] for t in tools):
+        found = [f for f in found if f.tool != tool]
+    mine["date"] = datetime.date.today().isoformat()
+    tools = sorted([t for t in tools if t["name"] != tool] + [mine], key=lambda t: str(t["name"]))
+    for space in SPACES[tool]:
+        for pair in pairs():
+            done = any((f.pair, f.tool, f.space) == (name_of(pair), tool, space) for f in found)
+            if done or (tool == "zigzag" and (pair.b_bypasses or pair.out_bits != pair.sum_bits)):
+                continue
+            result = run(pair, space)
+            found.append(result)
+            write(tools, found)
+            moved = count(pair, result.nest)
+            share = moved.energy_pj(pair) / result.energy_pj
+            print(f"{result.pair} {space}: {result.energy_pj:.0f} pJ, counted {share:.6f} of it,", end=" ")
+            print(f"{moved.room_bytes} B, {result.seconds} s, {result.nest}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tool", choices=PACKAGES)
-    parser.add_argument("--first", type=int, help="only the first so many pairs; nothing is written")
+    parser.add_argument("--again", action="store_true", help="also what the file has already")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    run = {"accelforge": run_accelforge, "zigzag": run_zigzag}[options.tool]
-    found = []
+    home = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # both tools write beside themselves
-        for pair in pairs()[: options.first]:
-            if options.tool == "zigzag" and (pair.b_bypasses or pair.out_bits != pair.sum_bits):
-                continue
-            for space in ("divisors", "all") if options.tool == "accelforge" else (f"lpf_limit {LPF_LIMIT}",):
-                try:
-                    result = run(pair, space)
-                except Exception as error:
-                    print(f"{name_of(pair)} {space}: {type(error).__name__}: {str(error)[:200]}", flush=True)
-                    continue
-                moved = count(pair, result.nest)
-                found.append(result)
-                share = moved.energy_pj(pair) / result.energy_pj
-                print(f"{result.pair} {space}: {result.energy_pj:.0f} pJ, counted {share:.6f}", end=" ")
-                print(f"{moved.room_bytes} B, {result.seconds:.1f} s, {result.nest}", flush=True)
-        os.chdir(FILE.parent)
-    if options.first is None:
-        _, tools, others = read()
-        mine = {"name": options.tool, "versions": " ".join(f"{p} {version(p)}" for p in PACKAGES[options.tool])}
-        mine |= {"python": platform.python_version(), "command": f"python -m tests.bench.mappers {options.tool}"}
-        mine["date"] = datetime.date.today().isoformat()
-        tools = sorted([t for t in tools if t["name"] != options.tool] + [mine], key=lambda t: str(t["name"]))
-        kept = [f for f in others if f.tool != options.tool] + found
-        write(tools, sorted(kept, key=lambda f: f.tool))
+        run_all(options.tool, options.again)
+        os.chdir(home)
 
 
 if __name__ == "__main__":
