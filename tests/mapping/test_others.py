@@ -91,7 +91,7 @@ def test_tools_count_what_we_count() -> None:
         assert moved.room_bytes <= pair.buffer_bytes, f
         ours = moved.energy_pj(pair)
         if f.tool == "accelforge" and f.space == "all":  # fractions of tiles
-            assert f.energy_pj * (1 - 1e-6) <= ours <= f.energy_pj * 1.1, f
+            assert f.energy_pj * 0.99 <= ours <= f.energy_pj * 1.02, f
         elif f.tool == "accelforge" and pair.flow == "os" and pair.M == 1:
             # With no loop over m, a sum may stay in its register from one block of k to the next. We count
             # that; it takes the sum out and in again, since its registers come behind all that the buffer holds.
