@@ -1,0 +1,291 @@
+"""What no mapping of a product goes below: a relaxation over real sizes of tiles, apart from the search.
+
+For every structure (order, held, single), and every pair of numbers of passes along the two outer dims, tiles
+have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of
+the array are the fewest that so many passes can have. Each relaxed figure is at most that of every mapping
+with integer sizes in the box. Intervals are halved until their bound is above `target` or they are narrow.
+The least bound of all boxes is the answer.
+
+The formulas are written anew here, in floating point, so that a mistake in `nest_search.py`, or in the claim
+of `nest_sizes.py` that certain sizes are enough, would show as a mapping below its bound. Convention `array`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numba
+import numpy as np
+
+from costmodel.errors import CostModelError
+from costmodel.hardware.timing import ArrayShape, Product
+from costmodel.mapping.mapper import smaller_arrays, uncut
+from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS, Machine, Problem
+
+Array = np.ndarray[Any, Any]
+njit = numba.njit(cache=True, error_model="numpy")
+FREE = 15  # every operand has a single place, and nothing waits for it
+SLACK = 1e-9  # of floats that round in another order
+
+
+def lower_bound(problem: Problem, machine: Machine, objective: str, target: float) -> float:
+    """A bound below the figure of every mapping; refined until it reaches `target`, as far as it can.
+
+    Where the array may run as a smaller one, each such part is bounded: by what its steady cycles and its fill
+    and drain take, by what is the least without an array, and where neither reaches `target` by itself.
+
+    Raises:
+        CostModelError: another convention than `array`, an unknown objective.
+    """
+    if machine.convention != "array":
+        raise CostModelError(f"the relaxation knows the array convention, not {machine.convention!r}")
+    operands, whole = problem.operands, machine.array
+    if not (machine.partial and operands.on_array and objective in ("cycles", "edp")):
+        return bound_on(problem, machine, objective, target, whole, operands.on_array)
+    sides = smaller_arrays(problem.product, whole, machine.dataflow)
+    steady, tail = uncut(problem.product, sides, machine.dataflow, "array")
+    steady = problem.B * steady
+    floor = max(int(steady.min()), operands.vector_cycles)
+    free = replace(problem, operands=replace(operands, vector_cycles=floor))
+    least = bound_on(free, machine, objective, target, whole, False)
+    energy = bound_on(problem, machine, "energy", np.inf, whole, True) if objective == "edp" else 1.0
+    bounds = np.maximum(least + energy * tail, energy * (steady + tail)) * (1 - SLACK)
+    found = float(bounds.max())
+    for i in np.argsort(bounds):
+        bound = float(bounds[i])
+        if bound < min(target, found):
+            array = ArrayShape(int(sides[i, 0]), int(sides[i, 1]))
+            bound = max(bound, bound_on(problem, machine, objective, target, array, True))
+        found = min(found, bound)
+    return found
+
+
+def bound_on(
+    problem: Problem, machine: Machine, objective: str, target: float, array: ArrayShape, on: bool
+) -> float:
+    """The bound on one array; `on=False`: as if nothing ran on it."""
+    product, operands = problem.product, problem.operands
+    dims = np.array([product.M, product.N, product.K], float)
+    flow = ("os", "ws", "is").index(machine.dataflow)
+    steady, tail = uncut(product, np.array([[array.R, array.C]], np.int64), machine.dataflow, "array")
+    counts = [distinct_parts(dim) for dim in (product.M, product.N, product.K)]
+    stream = stream_table(product, machine, array.R)
+    speed = 8 * machine.bandwidth_mb_s / machine.clock_mhz
+    # Beside an array that is not used any smaller one may be; sums of K then never need room.
+    room_rows = array.R if on or not operands.on_array else max(array.R, product.K)
+    numbers = np.array(
+        [
+            *(problem.B, operands.a_bits, operands.b_bits, operands.accumulator_bits, operands.out_bits),
+            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, on),
+            *(operands.extra_bits, operands.vector_cycles, problem.whole_rows, array.R, array.C, flow),
+            *(8 * machine.buffer_bytes, speed, float(problem.B * steady[0] + tail[0]) * on, float(tail[0]) * on),
+            *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
+            *(OBJECTIVES.index(objective), target, room_rows),
+        ],
+        float,
+    )
+    least = np.inf
+    for order in ORDERS:
+        x, y, z = ("MNK".index(dim) for dim in order)
+        may = [i for i, op in enumerate(("a", "b", "out")) if LACKS[op] != order[2]]
+        for held in (0, 1 << may[0], 1 << may[1], 1 << may[0] | 1 << may[1]):
+            least = min(least, least_of(numbers, dims, counts[x], counts[y], x, y, z, held, stream))
+    return float(least * (1 - SLACK))
+
+
+def distinct_parts(dim: int) -> Array:
+    """All numbers of passes that an integer size gives."""
+    sizes = np.arange(1, dim + 1, dtype=np.int64)
+    return np.unique(-(-dim // sizes)).astype(float)
+
+
+def stream_table(product: Product, machine: Machine, R: int) -> Array:
+    """Under ws and is: by passes of what streams, the least cycles of all folds along K together."""
+    if machine.dataflow == "os":
+        return np.zeros(2)
+    T = product.M if machine.dataflow == "ws" else product.N
+    passes = np.arange(T + 1)
+    return (-(-product.K // R) * np.maximum(T, 2 * R * passes)).astype(float)
+
+
+@njit
+def least_of(
+    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, stream: Array
+) -> float:
+    """The least bound of an order and of what is held in it, over all that may have a single place."""
+    least = np.inf
+    target, Z = n[25], dims[z]
+    for px in xs:
+        for py in ys:
+            # Single places that cost no time are below all that do; for energy and bytes they cost none.
+            free = relaxed(n, dims, px, py, x, y, z, held, FREE, Z, Z, stream)
+            if Z > 1:
+                free = min(free, relaxed(n, dims, px, py, x, y, z, held, FREE, 1.0, Z - 1, stream))
+            if free >= target or free >= least:
+                least = min(least, free)
+                continue
+            if n[24] == 1 or n[24] == 3:
+                least = min(least, halved(n, dims, px, py, x, y, z, held, FREE, stream, least))
+            else:
+                for single in range(8):
+                    least = min(least, halved(n, dims, px, py, x, y, z, held, single, stream, least))
+    return least
+
+
+@njit
+def halved(
+    n: Array,
+    dims: Array,
+    px: float,
+    py: float,
+    x: int,
+    y: int,
+    z: int,
+    held: int,
+    single: int,
+    stream: Array,
+    least: float,
+) -> float:
+    """The least bound over the sizes of the inner dim, whose intervals are halved while it helps."""
+    target, Z = n[25], dims[z]
+    least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
+    if Z < 2:
+        return least
+    low, high = np.empty(64), np.empty(64)
+    low[0], high[0] = 1.0, Z - 1
+    top = 1
+    while top:
+        top -= 1
+        a, b = low[top], high[top]
+        found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, stream)
+        if found >= target or found >= least or b <= a * 1.0005 or b - a < 0.5:
+            least = min(least, found)
+        else:
+            middle = np.sqrt(a * b)
+            low[top], high[top] = a, middle
+            low[top + 1], high[top + 1] = middle, b
+            top += 2
+    return least
+
+
+@njit
+def relaxed(
+    n: Array,
+    dims: Array,
+    px: float,
+    py: float,
+    x: int,
+    y: int,
+    z: int,
+    held: int,
+    single: int,
+    low: float,
+    high: float,
+    stream: Array,
+) -> float:
+    """The figure with outer tiles of real sizes, the inner one of a size between `low` and `high`."""  # fmt: skip
+    B, wa, wb, ws, wo = n[0], n[1], n[2], n[3], n[4]
+    moves_a, moves_b, moves_o, bypass, on, extra, vector, rows = n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]
+    R, C, flow, room, speed, together, tail = n[13], n[14], n[15], n[16], n[17], n[18], n[19]
+    s, p = np.empty(3), np.empty(3)
+    s[x], s[y], s[z] = dims[x] / px, dims[y] / py, low
+    p[x], p[y] = px, py
+    p[z] = 1.0 if high >= dims[z] else max(2.0, np.ceil(dims[z] / high - 1e-9))
+    M, N, K = dims
+    comes = np.ones(3)  # of the operands that lack N, M, K
+    room_of, waits = np.empty(3), np.zeros(3, np.bool_)
+    for op in range(3):
+        lacks = 1 if op == 0 else (0 if op == 1 else 2)
+        one, two = (0, 2) if op == 0 else ((2, 1) if op == 1 else (0, 1))
+        holds = held >> op & 1 and p[lacks] > 1
+        inner = 1.0
+        if lacks == y:
+            inner = p[z]
+        elif lacks == x:
+            inner = max(p[y], p[z])
+        if lacks != z and not holds and inner > 1:
+            comes[op] = p[lacks]
+        elements, tiles, whole = 1.0, 1.0, True
+        for d in (one, two):
+            if holds and (lacks == x or (lacks == y and d == z)):
+                elements *= dims[d]
+                tiles *= p[d]
+            else:
+                elements *= s[d]
+                whole = whole and p[d] == 1
+        again = op < 2 and tiles == 1 and (not whole or B > 1)
+        if again and not single >> op & 1:
+            elements *= 2
+        waits[op] = again and single >> op & 1 and single != FREE
+        room_of[op] = elements
+    bits = room_of[0] * wa * moves_a + (0.0 if bypass else room_of[1] * wb * moves_b)
+    if rows and (comes[2] > 1 or not (p[1] == 1 or (held >> 2 & 1 and z != 2 and x != 1))):
+        return np.inf
+    if comes[2] > 1:
+        bits += s[0] * s[1] * ws * (1 if single >> 2 & 1 else 2)
+    elif p[2] == 1:
+        if rows:
+            bits += s[0] * N * ws
+        elif flow > 0 and n[26] < K:
+            bits += s[0] * s[1] * ws
+    else:
+        bits += room_of[2] * ws
+    if bits > room * (1 + 1e-12):
+        return np.inf
+    # Folds: at least one a pass; no fewer than those of the uncut dim; all passes but the last are full.
+    fold = np.empty(3)
+    for d in range(3):
+        unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
+        fold[d] = max(np.ceil(dims[d] / unit), p[d])
+        fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
+    if flow == 0:
+        read_a, read_b, sums = fold[1], fold[0], p[2]
+    elif flow == 1:
+        read_a, read_b, sums = fold[1], p[0], fold[2]
+    else:
+        read_a, read_b, sums = p[1], fold[0], fold[2]
+    a = B * M * K * wa * moves_a * comes[0]
+    b = B * K * N * wb * moves_b * comes[1]
+    if bypass:
+        once = flow == 1 and z == 0
+        b = B * K * N * wb * moves_b * (1.0 if once else read_b)
+    spills = B * M * N * ws * (comes[2] - 1)
+    dram = a + b + 2 * spills + B * M * N * wo * moves_o
+    if n[24] == 3:
+        return dram
+    moved = dram + extra
+    reads = B * (read_a * M * K * wa + (0.0 if bypass else read_b * K * N * wb) + sums * M * N * ws)
+    reads += spills + extra
+    writes = B * sums * M * N * ws + a + spills + (0.0 if bypass else b) + extra
+    writes += 0.0 if moves_o else B * M * N * wo
+    energy = moved * n[22] + reads * n[20] + writes * n[21] + n[23]
+    if n[24] == 1:
+        return energy
+    alone = 2 * spills if single >> 2 & 1 and single != FREE else 0.0
+    first = 0.0
+    if waits[0] and moves_a:
+        alone += a
+    elif single != FREE:
+        first += s[0] * s[2] * wa * moves_a
+    if waits[1] and moves_b and not bypass:
+        alone += b
+    elif single != FREE:
+        first += s[1] * s[2] * wb * moves_b
+    stored = s[0] * (N if rows else s[1]) * wo * moves_o
+    array = 0.0
+    one_pass = 0.0
+    if on:
+        if flow == 0:
+            array = B * fold[1] * (fold[0] * K + p[2] * (M - fold[0]))
+            rounds = np.ceil(s[0] / R - 1e-9)
+            one_pass = np.ceil(s[1] / C - 1e-9) * (rounds * (s[2] - 1) + s[0])
+        elif flow == 1:
+            array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
+            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[1] / C - 1e-9) * max(s[0], 2 * R)
+        else:
+            array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
+            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[0] / C - 1e-9) * max(s[1], 2 * R)
+    computed = max(max(array, vector) + tail, together) + (first + alone + stored) / speed
+    cycles = max(computed, moved / speed + one_pass + tail)
+    return cycles if n[24] == 0 else energy * cycles
