@@ -43,7 +43,7 @@ AGAINST = (
     "of any tool, as the witness counts its mapping (`tests.witness.nests` says how to read one). Under os the",
     "tools give sums in registers a place in the buffer, which we do not: the second ratio is ours if we did.",
     "Above 1 we are beaten: our mappings lack a fourth loop, a dim cut twice; for 1x768x3072 they lack sums that",
-    "stay in registers. Ours of the second ratio are least in steps of 1/32 of a fold of sums of the buffer's size.",
+    "stay in registers. For the second ratio the buffer is made less in steps of 1/32 of a fold of sums.",
 )
 KIB = 1024
 
