@@ -9,7 +9,7 @@ export HF_HUB_OFFLINE ?= 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help report test check fuzz bench students small imdb accuracy env notebooks readme docs clean
+.PHONY: help report test check fuzz bench students small imdb accuracy env notebooks readme docs mapping clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,13 +29,17 @@ report: $(STAMP) ## what the inhibitor changes: counts, cycles, energy, area, an
 	$(BIN)/costmodel report minilm-distilbert --task sst2 --attention dot --attention inhibitor --widths w8a8 --on edge-asic
 
 test: $(STAMP) ## all tests
-	$(PYTEST) -n 2 --dist worksteal
+	$(PYTEST) -n 2 --dist worksteal -m "not evidence"
 
 check: $(STAMP) ## format, lint, types, import direction, quick tests: before every commit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST) -n 2 -m quick
+
+mapping: $(STAMP) ## the exact mapper, which schedules do not use yet: brute force, gaps to bounds, other mappers
+	$(PYTEST) -n 2 -m evidence tests/mapping
+	$(BIN)/python -m tests.bench.mapping --write
 
 fuzz: $(STAMP) ## 20 000 malformed inputs, from a seed that it prints
 	$(BIN)/python -m tests.fuzz --cases 20000

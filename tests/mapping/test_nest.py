@@ -318,7 +318,7 @@ def test_search_equals_brute_force(seed: int) -> None:
     check_search(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.evidence
 @pytest.mark.parametrize("seed", range(24, 324))
 def test_search_equals_brute_force_hundreds_of_times(seed: int) -> None:
     check_search(seed)
