@@ -40,18 +40,16 @@ def verdict_under(
     """One mechanism over the first under one table."""
     target = planned[0].target
     with_memory = table.node_nm == target.node_nm and memory_prices(target) is not None
-    missing: list[str] = []
+    missing, costs = None, []
+    try:
+        costs = [price(typed[c], planned[c], table) for c in (0, i)]
+    except UnknownTable as error:
+        missing = str(error)
 
     def ratio(core: bool, memory: bool) -> Ratio | None:
-        if memory and not with_memory:
+        if not costs or (memory and not with_memory):
             return None
-        try:
-            before, after = (
-                energy_parts(table, planned[c], price(typed[c], planned[c], table), core, memory) for c in (0, i)
-            )
-        except UnknownTable as error:
-            missing.append(str(error))
-            return None
+        before, after = (energy_parts(table, cost, core, memory) for cost in costs)
         return ratio_of(after, before)
 
     return Verdict(
@@ -63,15 +61,16 @@ def verdict_under(
         model_arithmetic=ratio(False, False),
         core_with_memory=ratio(True, True),
         model_with_memory=ratio(False, True),
-        missing=missing[-1] if missing else None,
+        missing=missing,
     )
 
 
-def energy_parts(table: Table, planned: Schedule, cost: Cost, core: bool, memory: bool) -> dict[str, Energy]:
+def energy_parts(table: Table, cost: Cost, core: bool, memory: bool) -> dict[str, Energy]:
     """Energy by where the price is from: rows, each estimate, each memory."""
-    places = cost.core_places if core else range(len(planned.steps))
+    steps = cost.schedule.steps
+    places = cost.core_places if core else range(len(steps))
     sums: dict[str, Energy] = {}
-    works = [w for i in places for w in (*planned.steps[i].array_work, *planned.steps[i].vector_work)]
+    works = [w for i in places for w in (*steps[i].array_work, *steps[i].vector_work)]
     for work in works:
         origin = table.priced_by(work.op, str(work.type))
         sums[origin] = sums.get(origin, Energy()) + price_work(table, [work])

@@ -155,10 +155,7 @@ def machine_notes(
     lines = disagreement(verdicts)
     lines += [f"{v.table}: {v.missing}." for v in verdicts if v.missing and v.column == 1]
     for name, w, m in zip(names, widths, machines, strict=True):
-        if m.on_vector_unit:
-            units = ", ".join(m.on_vector_unit)
-            lines.append(f"{name}: the vector unit does {units}, because no PE of {first.target} can.")
-        lines += overflow_lines(name, w)
+        lines += [*vector_unit_lines(name, m), *overflow_lines(name, w)]
     flags = sorted({f for m in machines for f in m.interpolated})
     if flags:
         lines.append(f"Interpolated widths ({target.table}): {', '.join(flags)}.")
@@ -170,6 +167,14 @@ def machine_notes(
         lines.append("No energy of arithmetic or buffers is published for this target: none is given.")
     lines.append("Registers, clocks, wires, leakage and idle PEs are not modelled.")
     return lines
+
+
+def vector_unit_lines(name: str, machine: MachineRecord) -> list[str]:
+    """Products that no PE does."""
+    if not machine.on_vector_unit:
+        return []
+    units = ", ".join(machine.on_vector_unit)
+    return [f"{name}: the vector unit does {units}, because no PE of {machine.target} can."]
 
 
 def overflow_lines(name: str, widths: WidthsRecord) -> list[str]:

@@ -12,7 +12,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.show.accuracy_tables import accuracy_notes
 from costmodel.show.document import SCREEN, Document, folded
 from costmodel.show.grid import Grid, shown, sizes_of
-from costmodel.show.machine_tables import machines_of, overflow_lines
+from costmodel.show.machine_tables import machines_of, overflow_lines, vector_unit_lines
 from costmodel.show.plots import compact
 from costmodel.show.report_tables import report_grids, report_notes, report_rows
 from costmodel.show.verdict_lines import arithmetic_of, lead_lines, short_names
@@ -209,10 +209,9 @@ def warnings_of(record: ReportRecord, names: Sequence[str]) -> list[str]:
     """What a table lacks, what no PE does, what may overflow."""
     lines = []
     for name, c in zip(names, record.columns, strict=True):
-        if c.machine and c.machine.on_vector_unit:
-            units = ", ".join(c.machine.on_vector_unit)
-            lines.append(f"{name}: the vector unit does {units}, because no PE of {c.machine.target} can.")
-        if c.machine is None:
+        if c.machine:
+            lines += vector_unit_lines(name, c.machine)
+        else:
             found = c.widths.energy_pj if c.widths else c.energy_pj
             missing = (e.missing for t, e in found.items() if arithmetic_of(c)[t] is None)
             lines += [f"{name}: {text}." for text in missing if text]

@@ -138,7 +138,7 @@ def sure_line(record: ReportRecord, names: Sequence[str]) -> str:
     """Over how many tables, and the ranges of their prices, that holds; of the first few mechanisms."""
     lines = [sure_of(record, i, names) for i in range(1, min(len(record.columns), MOST_SURE + 1))]
     more = len(record.columns) - 1 - MOST_SURE
-    lines += [f"Details has the verdict on {more} more."] if more > 0 else []
+    lines += [f"`details=True` has the verdict on {more} more."] if more > 0 else []
     return " ".join(line for line in lines if line)
 
 
