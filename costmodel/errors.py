@@ -1,6 +1,29 @@
 """The errors that a user of the toolkit sees, all under `CostModelError`: a single line, exit code 2."""
 
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
 from models.errors import CostModelError as CostModelError
+
+PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+
+
+def in_words(message: str, words: Mapping[str, str]) -> str:
+    """A message with other words for the parameters that it names, `name` or `name=value` between backticks.
+
+    >>> in_words("`seq=600` is beyond 512 positions; see `costmodel count`", {"seq": "--seq"})
+    '--seq 600 is beyond 512 positions; see `costmodel count`'
+    """
+
+    def word(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in words:
+            return match[0]
+        return words[name] if value is None or value == "True" else f"{words[name]} {value}"
+
+    return PARAMETER.sub(word, message)
 
 
 class UnknownOp(CostModelError):

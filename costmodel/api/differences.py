@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from costmodel.api.graphs import Request
 from costmodel.api.prices import Price
-from costmodel.api.reports import Report, is_own
+from costmodel.api.reports import Report, is_own, report
 from costmodel.api.results import Result
-from costmodel.api.subjects import check_choice, check_whole, counted_of
 from costmodel.compare.breakdown import Breakdown, Difference, breakdown, difference
 from costmodel.compare.machine import MachineRecord, machine_record
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.counting.records import Subject, count_record
 from costmodel.counting.tally import count
-from costmodel.errors import BadRecord, CostModelError
-from costmodel.hardware.loading import load_target
-from costmodel.hardware.timing import CONVENTIONS
+from costmodel.errors import BadRecord, CostModelError, in_words
 from costmodel.mapping.schedule import schedule
 from costmodel.records import from_json
 from costmodel.show.breakdown_tables import difference_document
@@ -196,21 +192,19 @@ def from_words(text: str) -> Breakdown:
         CostModelError: the words name no point.
     """
     words = read_words(text)
-    machine = load_target(words.target) if words.target is not None else None
+    asked, attention = words.request, words.attention
     try:
-        check_whole("seq", words.request.seq)
-        check_whole("batch", words.request.batch)
-        check_choice("timing", words.timing, CONVENTIONS)
-        found = counted_of(words.request, words.attention)
+        found = report(
+            asked.model, None if attention is None else [attention], asked.seq, asked.batch, (), None,
+            words.widths, words.target, words.timing,
+            device=asked.device, dtype=asked.dtype, allow_unknown=asked.allow_unknown,
+        )  # fmt: skip
     except CostModelError as error:
         # The words are options, and so is what is said of them.
-        said = re.sub(r"`(\w+)=([^`]*)`", r"--\1 \2", str(error))
+        said = in_words(str(error), {parameter: option for option, parameter in VALUES.items()})
         raise CostModelError(f"{text!r}: {said}") from None
-    priced = None
-    if machine is not None:
-        typed = assign_widths(found.graph, parse_policy("w8a8" if words.widths is None else words.widths))
-        priced = machine_record(typed, schedule(typed, machine, words.timing))
-    return breakdown(text, count_record(found.subject, found.graph, found.tally, "kind"), priced)
+    (column,) = found.columns
+    return breakdown(text, column.count, column.machine)
 
 
 def read_words(text: str) -> Words:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -75,22 +74,16 @@ class Commands(click.Group):
             raise click.ClickException(in_options(str(error), command.params if command else [])) from error
 
 
-PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
-
-
 def in_options(message: str, parameters: Sequence[click.Parameter]) -> str:
-    """A message of a function with its parameters, `name` or `name=value`, as the options of a command."""
-    names = {
-        p.name: max(p.opts, key=len) if isinstance(p, click.Option) else p.human_readable_name for p in parameters
+    """A message of a function with its parameters as the options of a command."""
+    from costmodel.errors import in_words
+
+    options = {
+        p.name: max(p.opts, key=len) if isinstance(p, click.Option) else p.human_readable_name
+        for p in parameters
+        if p.name
     }
-
-    def option(match: re.Match[str]) -> str:
-        name, value = match.groups()
-        if name not in names:
-            return match[0]
-        return names[name] if value is None or value == "True" else f"{names[name]} {value}"
-
-    return PARAMETER.sub(option, message)
+    return in_words(message, options)
 
 
 @click.command(cls=Commands)

@@ -10,6 +10,7 @@ import pytest
 from click._utils import UNSET
 
 import costmodel as cm
+from costmodel.api import differences
 from costmodel.cli import COMMANDS, Commands, in_options
 from costmodel.errors import CostModelError
 from tests.test_imports import SOURCES
@@ -87,3 +88,11 @@ def test_what_a_command_can_a_function_can(name: str) -> None:
         default = option.get_default(context)
         if isinstance(option, click.Option) and default not in (None, (), False, UNSET):
             assert parameters[option.name].default == default, option.name
+
+
+def test_the_words_of_a_point_are_the_options_of_a_report() -> None:
+    """`diff` reads them itself: a new option of `report` must be taken, or refused with its reason."""
+    command = Commands().get_command(click.Context(Commands()), "report")
+    assert command is not None
+    options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
+    assert options == {*differences.VALUES, *differences.FLAGS, *differences.USELESS}
