@@ -28,7 +28,8 @@ from costmodel.errors import CostModelError
 from costmodel.explore.front_records import FrontPicture
 from costmodel.files import write_output
 from costmodel.mapping.cost import PARTS, price
-from costmodel.mapping.schedule import Schedule, schedule
+from costmodel.mapping.schedule import schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.records import decode, encode
 from costmodel.widths.assign import assign_widths
 from models.zoo.presets import PRESETS

@@ -8,8 +8,9 @@ from typing import Annotated
 
 from costmodel.errors import CostModelError
 from costmodel.hardware.occupancy import Area, area_of, available, memory_prices, resources
-from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price, price_work
-from costmodel.mapping.schedule import Schedule, Step
+from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price
+from costmodel.mapping.steps import Schedule, Step
+from costmodel.mapping.works import price_work
 from costmodel.records import OPTIONAL, flat
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, add_up

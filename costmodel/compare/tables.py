@@ -8,8 +8,9 @@ from costmodel.compare.ratios import Ratio, ratio_of
 from costmodel.compare.records import Verdict
 from costmodel.errors import UnknownTable
 from costmodel.hardware.occupancy import memory_prices
-from costmodel.mapping.cost import Cost, price, price_work
-from costmodel.mapping.schedule import Schedule
+from costmodel.mapping.cost import Cost, price
+from costmodel.mapping.steps import Schedule
+from costmodel.mapping.works import price_work
 from costmodel.technology.loading import load_table, table_names
 from costmodel.technology.tables import Energy, Table
 from costmodel.widths.assign import Typed

@@ -15,8 +15,8 @@ from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
 from costmodel.hardware.timing import ArrayShape
-from costmodel.mapping.cost import price_work
 from costmodel.mapping.many import Program, compile_program, run
+from costmodel.mapping.works import price_work
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import Work, parse_policy
 

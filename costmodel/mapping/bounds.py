@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import floor, isqrt, sqrt
 
 from costmodel.hardware.timing import Product
-from costmodel.mapping.tile import Operands
+from costmodel.mapping.nest_records import Operands
 
 
 def lower_bound_bits(product: Product, B: int, operands: Operands, buffer_bytes: int) -> int:

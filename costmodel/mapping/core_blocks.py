@@ -19,22 +19,51 @@ outside; sums and statistics of all rows stay in the buffer, k and v come once a
 Room: two blocks of queries; of k and v that are held all of a head and what arrives for the next one, else
 two pieces; two blocks of scores, one that the array makes or uses and one on which the vector unit works, or
 one on which they take turns (`turns`); sums and statistics. What does not move is counted by who keeps it.
-Time is counted as in `nest.py`; the first block's vector work is all that the array cannot hide.
+
+Time is counted as in `nest.py`. What nothing hides is, beside the first operands, the fill and drain and the
+last results, the vector unit's work on the first rows of scores, as many as a fold of the array has.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from costmodel.errors import CostModelError
-from costmodel.hardware.timing import ArrayShape, Product, steady_cycles, tail_cycles
-from costmodel.mapping.core import CoreOperands
-from costmodel.mapping.nest import OBJECTIVES, Cut, Machine, array_cycles, array_traffic, cut, units_of
+from costmodel.errors import CostModelError, DoesNotFit
+from costmodel.hardware.timing import Product
+from costmodel.mapping.front_search import unbeaten
+from costmodel.mapping.nest import Cut, Ends, array_cycles, array_traffic, cut, ends_of, fold_array, units_of
+from costmodel.mapping.nest_records import Machine, Operands, Problem
+from costmodel.mapping.nest_sizes import block_sizes
+from costmodel.mapping.objectives import objective_of
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class CoreOperands:
+    """Bits of an element: of q, k, v, of the probabilities or shifts between, of sums and the result."""
+
+    q_bits: int
+    k_bits: int
+    v_bits: int
+    between_bits: int
+    accumulator_bits: int
+    out_bits: int
+    q_moves: bool = True
+    k_moves: bool = True
+    v_moves: bool = True
+    out_moves: bool = True
+    scores_on_array: bool = True
+    values_on_array: bool = True
+    shared: int = 1  # rows of heads that share one k and v
+    extra_bits: int = 0  # what else the step moves
+    inside_bits: int = 0  # and reads of what lies in the buffer
+    also_bits: int = 0  # of results that stay in the buffer while others leave
+    vector_cycles: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,11 +90,6 @@ class CoreMapping:
     order: str  # rows, keys: which blocks are outside
     held: tuple[str, ...] = ()
     turns: bool = False
-    array_rows: int = 0  # of the array that is used; 0: all
-    array_columns: int = 0
-
-    def array(self, machine: Machine) -> ArrayShape:
-        return ArrayShape(self.array_rows or machine.array.R, self.array_columns or machine.array.C)
 
 
 @dataclass(frozen=True)
@@ -75,10 +99,11 @@ class CoreMapped:
     mapping: CoreMapping
     passes: int  # over the keys
     cycles: int
+    end_cycles: int
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
-    read_bits: int
+    read_bits: int  # with what else the step reads
     write_bits: int
     buffer_bytes: int
     buffer_read_bits: int
@@ -94,38 +119,80 @@ class CoreMapped:
         return self.buffer_read_bits + self.buffer_write_bits
 
 
-FIGURES = (
-    *("passes", "cycles", "array_cycles", "vector_cycles", "dma_cycles", "read_bits", "write_bits"),
-    *("buffer_bytes", "buffer_read_bits", "buffer_write_bits", "energy_pj"),
-)
 STRUCTURES = tuple(
     (order, held, turns)
     for order, choices in (("rows", ((), ("k",), ("v",), ("k", "v"))), ("keys", ((), ("q",), ("k",), ("q", "k"))))
     for held in choices
     for turns in (False, True)
 )
-
-
-def core_key(cost: CoreMapped, objective: str) -> tuple[float, ...]:
-    """As `nest.key_of`."""
-    rest = (cost.dram_bits, cost.buffer_bits, cost.buffer_bytes)
-    if objective not in OBJECTIVES:
-        raise CostModelError(f"unknown objective {objective!r}; known: {', '.join(OBJECTIVES)}")
-    return {
-        "cycles": (cost.cycles, cost.energy_pj, *rest),
-        "energy": (cost.energy_pj, cost.cycles, *rest),
-        "edp": (cost.energy_pj * cost.cycles, cost.cycles, *rest),
-        "bytes": (rest[0], cost.energy_pj, cost.cycles, *rest[1:]),
-    }[objective]
+# Figures of a block, without what is the same for all: passes of statistics, DRAM bits that are read, cycles of
+# the array, turns, bits that are read and written in the buffer. Room is not compared, but must be there.
+FIGURES = ("again", "read_bits", "array_cycles", "turns", "buffer_read_bits", "buffer_write_bits")
 
 
 def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> CoreMapped:
     """Cycles, traffic and energy of one mapping, legal or not."""
-    rows, keys = np.array([[mapping.rows]], object), np.array([[mapping.keys]], object)
+    o, B, (M, N, _), D = problem.operands, problem.B, dims_of(problem), problem.D
+    rows = M if mapping.rows == M else mapping.rows  # a block of all rows is that dim
+    keys = N if mapping.keys == N else mapping.keys
     structure = (mapping.order, mapping.held, mapping.turns)
-    found = figures(problem, rows, keys, structure, mapping.array(machine), machine)
-    values = [np.ravel(found[name])[0] for name in FIGURES]
-    return CoreMapped(mapping, *(int(v) for v in values[:-1]), energy_pj=float(values[-1]))  # type: ignore[misc]
+    found = figures(problem, np.array([[rows]], object), np.array([[keys]], object), structure, machine)
+    again, reads, array, _, buffer_reads, buffer_writes, room = (
+        np.ravel(found[name])[0] for name in (*FIGURES, "buffer_bytes")
+    )
+    writes = B * M * D * o.out_bits * o.out_moves
+    reads = reads + o.extra_bits
+    buffer_reads = buffer_reads + o.extra_bits + o.inside_bits
+    buffer_writes = buffer_writes + o.extra_bits + o.also_bits + B * M * D * o.out_bits * (not o.out_moves)
+    vector = o.vector_cycles + again * problem.again_cycles
+    busy = array + vector if mapping.turns else max(array, vector)
+    ends = core_ends(problem, machine)
+    wait = first_wait(problem, machine) if o.values_on_array and not mapping.turns else 0
+    dma = machine.dma_cycles(reads + writes)
+    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes)
+    return CoreMapped(
+        mapping=mapping,
+        passes=1 + int(again),
+        cycles=max(busy, dma, 1) + ends.cycles(machine) + wait,
+        end_cycles=ends.cycles(machine) + wait,
+        array_cycles=array,
+        vector_cycles=vector,
+        dma_cycles=dma,
+        read_bits=reads,
+        write_bits=writes,
+        buffer_bytes=room,
+        buffer_read_bits=buffer_reads,
+        buffer_write_bits=buffer_writes,
+        energy_pj=energy + (problem.arithmetic_pj + int(again) * problem.again_pj),
+    )
+
+
+def core_ends(problem: CoreProblem, machine: Machine) -> Ends:
+    """First operands of the scores; fill, drain and last results of the sums over keys."""
+    o, (M, N, d) = problem.operands, dims_of(problem)
+    scores = Operands(
+        *(o.q_bits, o.k_bits, o.accumulator_bits, 0, o.q_moves, o.k_moves), on_array=o.scores_on_array
+    )
+    sums = Operands(
+        *(o.between_bits, o.v_bits, o.accumulator_bits, o.out_bits, False, o.v_moves, o.out_moves),
+        on_array=o.values_on_array,
+    )
+    first = ends_of(Problem(Product(M, N, d), problem.B, scores), machine)
+    last = ends_of(Problem(Product(M, problem.D, N), problem.B, sums), machine)
+    return Ends(first.first_bits, last.tail_cycles, last.last_bits)
+
+
+def first_rows(problem: CoreProblem, machine: Machine) -> int:
+    """Rows of scores that the array makes first: those of a fold."""
+    M, N, d = dims_of(problem)
+    array = fold_array(Product(M, N, d), machine.array, machine.dataflow)
+    return int(min(M, array.C if machine.dataflow == "is" else array.R))
+
+
+def first_wait(problem: CoreProblem, machine: Machine) -> int:
+    """Cycles in which the array waits for the vector unit's work on the first rows."""
+    M = problem.scores.M
+    return ceil_of(problem.operands.vector_cycles * first_rows(problem, machine), problem.B * M)  # type: ignore[no-any-return]
 
 
 def core_is_legal(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> bool:
@@ -148,21 +215,19 @@ def cuts_of(dim: int, size: Array, unit: int, R: int) -> Cut:
 
 
 def figures(
-    problem: CoreProblem,
-    rows: Array,
-    keys: Array,
-    structure: tuple[str, tuple[str, ...], bool],
-    array: ArrayShape,
-    machine: Machine,
-    on: bool = True,
+    problem: CoreProblem, rows: Array, keys: Array, structure: tuple[str, tuple[str, ...], bool], machine: Machine
 ) -> dict[str, Array]:
-    """All figures of blocks `rows` [r,1] x `keys` [1,c]. `on=False`: bounds for all parts of the array."""
+    """`FIGURES` and the room of blocks `rows` [r,1] x `keys` [1,c]."""
     order, held, turns = structure
     o, B, D, (M, N, d) = problem.operands, problem.B, problem.D, dims_of(problem)
-    flow, how, acc = machine.dataflow, machine.convention, problem.operands.accumulator_bits
+    flow, how, acc = machine.dataflow, machine.convention, o.accumulator_bits
+    first, second = Product(M, N, d), Product(M, D, N)
+    one, two = (fold_array(product, machine.array, flow) for product in (first, second))
     blocks, pieces = ceil_of(M, rows), ceil_of(N, keys)
     again = (pieces > 1) * (problem.statistics or 0)  # passes of statistics
-    chunk = np.where(pieces > 1, keys, min(N, array.C) if on else 1)
+    # What streams takes as much room as the array takes at a time, unless it stays while blocks of rows pass.
+    stays = (pieces > 1) | ((blocks > 1) & (order == "keys"))
+    chunk = np.where(stays, keys, min(N, one.C))
     # What moves
     q: Any
     q, k, v = (
@@ -175,7 +240,6 @@ def figures(
     else:
         k = k // o.shared if "k" in held else k * (1 + again)
         q = q + 0 * again if "q" in held else q * np.where(blocks > 1, pieces * (1 + again), 1)
-    writes = B * M * D * o.out_bits * o.out_moves
     reads = q + k + v
     # Room
     more = o.shared < B
@@ -188,21 +252,14 @@ def figures(
     lasting: Any = rows if order == "rows" else M
     bits = bits + lasting * (D + problem.row_words * (again > 0)) * acc
     # Array and buffer
-    first, second = Product(M, N, d), Product(M, D, N)
-    u1, u2 = units_of(array, flow), units_of(array, flow)
-    across = {"d": cut(d, d, u1[2], array.R), "D": cut(D, D, u2[1], array.R)}
-    cuts1 = (cuts_of(M, rows, u1[0], array.R), cuts_of(N, keys, u1[1], array.R), across["d"])
-    cuts2 = (cuts_of(M, rows, u2[0], array.R), across["D"], cuts_of(N, keys, u2[2], array.R))
+    u1, u2 = units_of(one, flow), units_of(two, flow)
+    cuts1 = (cuts_of(M, rows, u1[0], one.R), cuts_of(N, keys, u1[1], one.R), cut(d, d, u1[2], one.R))
+    cuts2 = (cuts_of(M, rows, u2[0], two.R), cut(D, D, u2[1], two.R), cuts_of(N, keys, u2[2], two.R))
     cycles: Any = 0 * again
-    block: Any = 0 * again
-    tail: Any = 0
-    if on and o.scores_on_array:
-        cycles = cycles + B * (1 + again) * array_cycles(cuts1, first, array, flow, how)
-        block = block + block_cycles(rows, keys, d, array, flow, how)
-    if on and o.values_on_array:
-        cycles = cycles + B * array_cycles(cuts2, second, array, flow, how)
-        block = block + block_cycles(rows, D, keys, array, flow, how)
-        tail = tail_cycles(second, array, flow, how)
+    if o.scores_on_array:
+        cycles = cycles + B * (1 + again) * array_cycles(cuts1, first, one, flow, how)
+    if o.values_on_array:
+        cycles = cycles + B * array_cycles(cuts2, second, two, flow, how)
     a1, b1, s1 = array_traffic(cuts1, first, flow)
     a2, b2, s2 = array_traffic(cuts2, second, flow)
     noted = problem.row_words * acc * M * pieces  # of statistics, a head and pass
@@ -210,53 +267,114 @@ def figures(
     buffer_reads = buffer_reads + B * (a2 * o.between_bits + b2 * o.v_bits + s2 * acc)
     buffer_reads = buffer_reads + B * noted * (again + (again > 0))
     buffer_writes = B * ((1 + again) * s1 * acc + s2 * acc + M * N * o.between_bits + noted * again)
-    buffer_writes = buffer_writes + reads + B * M * D * o.out_bits * (not o.out_moves)
-    # Time
-    vector = o.vector_cycles + again * problem.again_cycles
-    wait = ceil_of(o.vector_cycles * rows * keys, B * M * N)
-    busy = cycles + vector if turns else np.maximum(cycles, vector) + wait
-    load = rows * d * o.q_bits * o.q_moves + chunk * (d * o.k_bits * o.k_moves + D * o.v_bits * o.v_moves)
-    store = rows * D * o.out_bits * o.out_moves
-    dma = dma_of(machine, reads + writes)
-    total = np.maximum(dma_of(machine, load) + busy + dma_of(machine, store), dma + block + wait) + tail
-    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes)
-    energy = energy + (problem.arithmetic_pj + again * problem.again_pj)
-    values = (1 + again, total, cycles, vector + 0 * again, dma, reads, writes + 0 * again, ceil_of(bits, 8))
-    wide = np.broadcast_arrays(*values, buffer_reads, buffer_writes, energy)
-    return dict(zip(FIGURES, wide, strict=True))
+    buffer_writes = buffer_writes + reads
+    values = (again, reads, cycles, int(turns), buffer_reads, buffer_writes, ceil_of(bits, 8))
+    return dict(zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values), strict=True))
 
 
 def dims_of(problem: CoreProblem) -> tuple[int, int, int]:
     return problem.scores.M, problem.scores.N, problem.scores.K
 
 
-def dma_of(machine: Machine, bits: Any) -> Any:
-    return -(-bits * machine.clock_mhz // (8 * machine.bandwidth_mb_s))
+# The front of a core
 
 
-def block_cycles(M: Any, N: Any, K: Any, array: ArrayShape, flow: str, how: str) -> Any:
-    """`timing.steady_cycles` of many products at once."""
-    R, C = array.R, array.C
-    down, across, T = {"os": (M, N, K), "ws": (K, N, M), "is": (K, M, N)}[flow]
-    rows, columns = ceil_of(down, R), ceil_of(across, C)
-    if how == "ideal":
-        return rows * columns * T
-    if how == "paper":
-        return rows * columns * (2 * R + C + T - 2)
-    if how == "scalesim":
-        return rows * columns * ((R if flow == "os" else 2 * R) + C + T - 2) - 1
-    return columns * (rows * T + down - rows) if flow == "os" else columns * rows * np.maximum(T, 2 * R)
+@dataclass(frozen=True, eq=False)
+class CoreFront:
+    """`FIGURES` of each block that some machine may choose, [points, 6], and the mappings."""
+
+    figures: Array
+    mappings: tuple[CoreMapping, ...]
+    room_bytes: Array
+    smallest_bytes: int  # of any block, whether it fits or not
 
 
-def pass_cycles(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> int:
-    """Steady cycles of the array in one full block: what DMA waits for where it is the slowest."""
-    o, array = problem.operands, mapping.array(machine)
-    shapes = (
-        Product(mapping.rows, mapping.keys, problem.scores.K),
-        Product(mapping.rows, problem.D, mapping.keys),
+def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
+    """All blocks that can be the best on an array with a buffer, for any bandwidth, price, lanes, objective.
+
+    Raises:
+        CostModelError: numbers beyond 64 bits.
+    """
+    o = problem.operands
+    plain = replace(
+        problem,
+        scores=Product(*(int(x) for x in dims_of(problem))),
+        B=int(problem.B),
+        operands=replace(
+            o,
+            out_bits=0,
+            out_moves=True,
+            extra_bits=0,
+            inside_bits=0,
+            also_bits=0,
+            vector_cycles=0,
+            shared=int(o.shared),
+        ),
+        again_cycles=0,
+        arithmetic_pj=0.0,
+        again_pj=0.0,
     )
-    runs = (o.scores_on_array, o.values_on_array)
-    return sum(
-        on * steady_cycles(shape, array, machine.dataflow, machine.convention)
-        for shape, on in zip(shapes, runs, strict=True)
-    )
+    place = Machine(machine.array, machine.dataflow, machine.convention, int(machine.buffer_bytes), 1, 1)
+    return core_front_of(plain, place)
+
+
+@lru_cache(maxsize=4096)
+def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
+    M, N, d = dims_of(problem)
+    if 64 * problem.B * M * N * (d + problem.D) * (1 + (problem.statistics or 0)) >= 1 << 50:
+        raise CostModelError(f"an attention core {M}x{N}x{d}, {problem.B} times, has numbers beyond 64 bits")
+    flow = machine.dataflow
+    one = fold_array(Product(M, N, d), machine.array, flow)
+    two = fold_array(Product(M, problem.D, N), machine.array, flow)
+    rows_work = {
+        "os": ((one.R, 0), (two.R, 0)),
+        "ws": ((0, 2 * one.R), (0, 2 * two.R)),
+        "is": ((one.C, 0), (two.C, 0)),
+    }
+    keys_work = {"os": ((one.C, 0),), "ws": ((one.C, 0), (two.R, 0)), "is": ((0, 2 * one.R), (two.R, 0))}
+    rows = np.array(block_sizes(M, rows_work[flow]), np.int64)[:, None]
+    keys = np.array([N] if problem.statistics is None else block_sizes(N, keys_work[flow]), np.int64)[None]
+    every = np.array([[N]], np.int64)
+    if keys.size > 1:  # no block takes less than one of all rows and keys: if that fits, no other is looked at
+        free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in STRUCTURES]
+        floor = {name: min(int(found[name][0, 0]) for found in free) for name in FIGURES}
+        for structure in STRUCTURES:
+            found = figures(problem, rows, every, structure, machine)
+            if ((found["buffer_bytes"] <= machine.buffer_bytes) & all_at(found, floor)).any():
+                keys = every
+                break
+    smallest, points, names, rooms = 1 << 62, [], [], []
+    for structure in STRUCTURES:
+        found = figures(problem, rows, keys, structure, machine)
+        room = found["buffer_bytes"]
+        smallest = min(smallest, int(room.min()))
+        where = np.argwhere(room <= machine.buffer_bytes)
+        points.append(np.stack([found[name][where[:, 0], where[:, 1]] for name in FIGURES], 1).astype(np.int64))
+        rooms.append(room[where[:, 0], where[:, 1]].astype(np.int64))
+        names += [CoreMapping(int(rows[i, 0]), int(keys[0, j]), *structure) for i, j in where]
+    table = np.concatenate(points)
+    order = np.lexsort(table[:, ::-1].T)
+    kept = order[unbeaten(np.ascontiguousarray(table[order]))]
+    return CoreFront(table[kept], tuple(names[i] for i in kept), np.concatenate(rooms)[kept], smallest)
+
+
+def all_at(found: dict[str, Array], floor: dict[str, int]) -> Array:
+    """Where every figure is the least that there is."""
+    return np.logical_and.reduce([found[name] <= least for name, least in floor.items()])
+
+
+def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreMapped:
+    """The best mapping of a core for an objective, over all blocks of rows and of keys.
+
+    Raises:
+        DoesNotFit: no block fits the buffer.
+        CostModelError: an unknown objective, or numbers beyond 64 bits.
+    """
+    key = objective_of(objective).key
+    found = core_front(problem, machine)
+    if not found.mappings:
+        raise DoesNotFit(
+            f"no block of an attention core with {problem.scores.N} keys fits {machine.buffer_bytes} bytes: "
+            f"the smallest takes {found.smallest_bytes}"
+        )
+    return min((evaluate_core(problem, mapping, machine) for mapping in found.mappings), key=key)

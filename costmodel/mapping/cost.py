@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from costmodel.counting.tally import compulsory_bytes, layer_of
-from costmodel.dtypes import Float, Int
 from costmodel.hardware.occupancy import memory_prices
-from costmodel.mapping.schedule import Schedule, Step
+from costmodel.mapping.steps import Schedule, Step
+from costmodel.mapping.works import price_work
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, Table, add_up
 from costmodel.widths.assign import Typed
@@ -115,15 +115,6 @@ def price(typed: Typed, schedule: Schedule, table: Table | None = None) -> Cost:
     used = [w for step in schedule.steps for w in (*step.array_work, *step.vector_work)]
     flags = () if table is None else interpolated(table, used)
     return Cost(schedule, tuple(energies), flags, roofline_cycles(typed, schedule))
-
-
-def price_work(table: Table, works: Iterable[Work]) -> Energy:
-    """Energy of scalar operations, each at its width."""
-    return add_up(price_one(table, w.op, w.type) * w.n for w in works)
-
-
-def price_one(table: Table, op: str, kind: Int | Float) -> Energy:
-    return table.interpolate(op, kind.bits) if isinstance(kind, Int) else table.price(op, str(kind))
 
 
 def interpolated(table: Table, works: Iterable[Work]) -> tuple[str, ...]:

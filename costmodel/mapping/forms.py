@@ -11,8 +11,8 @@ from costmodel.counting.traced import form_of
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
-from costmodel.mapping.cost import price_one
 from costmodel.mapping.schedule import schedule
+from costmodel.mapping.works import price_one
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import Policy

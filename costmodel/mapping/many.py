@@ -1,9 +1,9 @@
 """The cost of a model on arrays of machines, compiled: 10^5 design points a second and more.
 
-`compile_program` turns a typed graph into a table of distinct steps; `evaluate` runs it over numpy arrays
-of machine parameters. It is a second implementation of `tile.py` and `schedule.py` in closed forms, without
-a loop over passes and with a search that breaks off where no better tile can follow; tests hold both equal,
-cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
+`compile_program` turns a typed graph into its pieces; `evaluate` runs them over numpy arrays of machine
+parameters. Machines with one array and one size of buffer share all fronts of mappings (`front.py`); for each
+machine every way of a front is weighed by its bandwidth, clock, lanes and prices. Tests hold the results equal to
+`schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
 """
 
 from __future__ import annotations
@@ -16,182 +16,247 @@ import numpy as np
 
 from costmodel.errors import BadTarget, CostModelError
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.cost import price_work
-from costmodel.mapping.fusion import Group, outside_bits, plan_groups, value_bits
-from costmodel.mapping.many_steps import run_points
-from costmodel.mapping.many_tiles import CORE, FIELDS, MOST_VALUES, NEVER, PRODUCT, VECTOR
-from costmodel.mapping.schedule import Builder, lane_cycles, shape_of, site_of
-from costmodel.ops.rules import pe_of
+from costmodel.hardware.timing import ArrayShape
+from costmodel.mapping import many_loops as loops
+from costmodel.mapping.fusion import plan_groups
+from costmodel.mapping.keeping import Kept, Kinds, choices_of, kinds_of
+from costmodel.mapping.objectives import objective_of
+from costmodel.mapping.options import Prices, Stay
+from costmodel.mapping.pieces import CORE, Piece, Placed, pieces_of
+from costmodel.mapping.ways import Ways, ways_of
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
-from costmodel.widths.policy import Work
 
 Array = np.ndarray[Any, Any]
-CODES = {"os": 0, "ws": 1, "is": 2}
+FLOWS = ("os", "ws", "is")
 PARAMETERS = ("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz")
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
+CODES = ("cycles", "energy", "edp", "bytes")
+SLACK = 1e-9  # of floats that are summed in another order
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One way to group the nodes of a graph: its pieces, and the kinds of values that may stay."""
+
+    placed: tuple[Placed, ...]
+    kinds: Kinds
 
 
 @dataclass(frozen=True)
 class Program:
-    """Distinct steps of a model, how often each runs, what each reads and writes beside its operands.
+    """A model for machines whose PEs do one set of kinds: with its attention cores in one pass, and op by op."""
 
-    `reads[s, e]` and `writes[s, e]` are (bits, need, behind the cut). Energies are nominal, in pJ.
-    """
-
-    steps: Array  # [steps, fields]
-    reads: Array  # [steps, values, 3]
-    writes: Array  # [steps, values, 3]
-    times: Array  # [steps]
-    arithmetic_pj: Array  # [steps]
-    core: Array  # [steps], 1 where the step belongs to the attention core
-    same_as: Array  # [steps], the first step that differs at most in what is kept on chip
-    unfused: Program | None = None  # the same with the core op by op, for buffers that cannot hold it
+    target: Accelerator
+    groupings: tuple[Grouping, ...]
+    prices: Prices  # of arithmetic; those of memories are parameters
 
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
-    """The steps of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters."""
-    fused = compile_plan(typed, target, table, True)
-    if CORE not in fused.steps[:, 0]:
-        return fused
-    return replace(fused, unfused=compile_plan(typed, target, table, False))
+    """The pieces of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters."""
+    groupings = [grouping_of(typed, target, True)]
+    if any(p.piece.kind == CORE for p in groupings[0].placed):
+        groupings.append(grouping_of(typed, target, False))
+    return Program(target, tuple(groupings), Prices(table=table))
 
 
-def compile_plan(typed: Typed, target: Accelerator, table: Table | None, fuse_core: bool) -> Program:
+def grouping_of(typed: Typed, target: Accelerator, fuse_core: bool) -> Grouping:
     plan = plan_groups(typed, fuse_core=fuse_core)
-    builder = Builder(typed, target, site_of(target, "array"), plan)
-    needs = needs_of(builder)
-    rows: dict[tuple[Any, ...], int] = {}
-    for g, group in enumerate(plan.groups):
-        fields, reads, writes, works = describe(builder, needs, g, group)
-        energy = 0.0 if table is None else price_work(table, works).nominal_pj
-        ordered = tuple(fields.get(name, 0) for name in FIELDS)
-        key = (ordered, tuple(reads), tuple(writes), energy, int(group.core))
-        rows[key] = rows.get(key, 0) + 1
-    forms = [
-        (
-            tuple(x for name, x in zip(FIELDS, key[0], strict=True) if not name.endswith("_need")),
-            tuple((bits, behind) for bits, _, behind in key[1]),
-            tuple(bits for bits, _, _ in key[2]),
-        )
-        for key in rows
-    ]
-    widest = max(max(len(key[1]), len(key[2]), 1) for key in rows)
-    if widest > MOST_VALUES:
-        raise CostModelError(f"a step with {widest} operands cannot be compiled; {MOST_VALUES} are the most")
-    return Program(
-        steps=np.array([key[0] for key in rows], np.int64),
-        reads=padded([key[1] for key in rows], widest),
-        writes=padded([key[2] for key in rows], widest),
-        times=np.array(list(rows.values()), np.int64),
-        arithmetic_pj=np.array([key[3] for key in rows]),
-        core=np.array([key[4] for key in rows], np.int64),
-        same_as=np.array([forms.index(form) for form in forms], np.int64),
-    )
+    placed = pieces_of(typed, plan, target)
+    return Grouping(placed, kinds_of(plan, placed))
 
 
-def padded(lists: list[Any], width: int) -> Array:
-    result = np.zeros((len(lists), width, 3), np.int64)
-    for i, items in enumerate(lists):
-        for j, item in enumerate(items):
-            result[i, j] = item
+@dataclass(frozen=True)
+class Costs:
+    """What something takes on each machine; `fits` is one answer for all of them."""
+
+    numbers: Array  # [machines, 6], see `many_loops`
+    energy_pj: Array
+
+    def keys(self, objective: str) -> tuple[Array, ...]:
+        """As `objectives.py` compares."""
+        n = self.numbers
+        moved = n[:, loops.R_READ] + n[:, loops.R_WRITE]
+        rest = (n[:, loops.R_READS] + n[:, loops.R_WRITES], n[:, loops.R_ROOM])
+        cycles, energy = n[:, loops.R_CYCLES], self.energy_pj
+        return {
+            "cycles": (cycles, energy, moved, *rest),
+            "energy": (energy, cycles, moved, *rest),
+            "edp": (energy * cycles, cycles, moved, *rest),
+            "bytes": (moved, energy, cycles, *rest),
+        }[objective]
+
+
+def summed(parts: list[tuple[int, Costs]]) -> Costs:
+    """Sums of so many times each, energies in their order."""
+    numbers = np.zeros_like(parts[0][1].numbers)
+    for times, part in parts:
+        numbers = numbers + times * part.numbers
+    numbers[:, loops.R_ROOM] = np.max([part.numbers[:, loops.R_ROOM] for _, part in parts], axis=0)
+    energy = np.zeros(len(numbers))
+    for times, part in parts:
+        energy = energy + times * part.energy_pj
+    return Costs(numbers, energy)
+
+
+def less(one: tuple[Array, ...], two: tuple[Array, ...]) -> Array:
+    """Where the first keys come before the second."""
+    result, equal = np.zeros(len(one[0]), bool), np.ones(len(one[0]), bool)
+    for a, b in zip(one, two, strict=True):
+        result |= equal & (a < b)
+        equal &= a == b
     return result
 
 
-def needs_of(builder: Builder) -> dict[int, int]:
-    """Of each crossing value the most bytes that live at once during its life: see `kept_values`."""
-    plan, graph = builder.plan, builder.graph
-    live = [0] * len(plan.groups)
-    for v in plan.last:
-        for g in range(plan.born[v], plan.last[v] + 1):
-            live[g] += graph.values[v].distinct_bytes
-    returned = {plan.source[i] for i in graph.outputs}
-    return {
-        v: NEVER if v in returned else max(live[plan.born[v] : plan.last[v] + 1])
-        for v in {**plan.last, **plan.born}
-        if v in plan.last
-    }
+def taken(where: Array, one: Costs, two: Costs) -> Costs:
+    """The first costs at some machines, the second at others."""
+    return Costs(np.where(where[:, None], one.numbers, two.numbers), np.where(where, one.energy_pj, two.energy_pj))
 
 
-def describe(builder: Builder, needs: dict[int, int], g: int, group: Group) -> Any:
-    """Fields, outside reads, writes and work of one group."""
-    plan, graph = builder.plan, builder.graph
+class Machines:
+    """Machines with one array and buffer, and what pieces take on them, each computed once."""
 
-    def need(i: int) -> int:
-        return needs.get(plan.source[i], NEVER)
+    def __init__(self, program: Program, target: Accelerator, numbers: Array, prices: Array) -> None:
+        self.program, self.target = program, target
+        self.numbers, self.prices = numbers, prices
+        self.known: dict[tuple[str, Piece, Stay, int], Costs | None] = {}
 
-    def ops_of(nodes: tuple[int, ...]) -> int:
-        return lane_cycles(builder.work_of(nodes), builder.target)
+    def ways(self, ways: Ways, objective: str) -> Costs:
+        """The best of some ways, on each machine."""
+        found, energy = np.zeros((len(self.numbers), 6), np.int64), np.zeros(len(self.numbers))
+        loops.best_ways(
+            *(ways.ways, ways.same, ways.arithmetic_pj, self.numbers, self.prices, CODES.index(objective)),
+            *(found, energy),
+        )
+        return Costs(found, energy)
 
-    writes = [(value_bits(graph, v), need(v), 0) for v in plan.writes[g]]
-    works: tuple[Work, ...] = builder.work_of(tuple(group.nodes))
-    if group.kind == "vector":
-        reads = [(bits, need(v), 0) for v, bits in outside_bits(plan, g, ()).items()]
-        return {"kind": VECTOR, "ops": ops_of(tuple(group.nodes))}, reads, writes, works
-    nodes = [graph.nodes[n] for n in group.products]
-    shapes = [shape_of(graph, node) for node in nodes]
-    on = [pe_of(node.op) in builder.target.kinds for node in nodes]
-    placed = {n for n, here in zip(group.products, on, strict=True) if here}
-    vector_nodes = tuple(n for n in group.nodes if n not in placed)
-    first = shapes[0]
-    fields = {
-        "B": first.B,
-        "M": first.product.M,
-        "N": first.product.N,
-        "K": first.product.K,
-        "a_bits": builder.bits(first.a),
-        "b_bits": builder.bits(first.b),
-        "acc_bits": max(builder.accumulator_bits(node) for node in nodes),
-        "a_need": need(first.a),
-        "b_need": need(first.b),
-        "out_need": max(n for _, n, _ in writes),
-        "first_on": int(on[0]),
-        "bypass": int(builder.target.weights_bypass),
-        "ops": ops_of(vector_nodes),
-    }
-    operand_values = [plan.source[first.a], plan.source[first.b]]
-    if group.kind == "core":
-        made = builder.made_by(tuple(group.nodes))
-        second = shapes[1]
-        between = second.a if plan.source[second.a] in made else second.b
-        held = second.b if between == second.a else second.a
-        D = second.product.N
-        keys = graph.values[first.b].distinct_numel
-        fields |= {
-            "kind": CORE,
-            "D": D,
-            "v_bits": builder.bits(held),
-            "v_need": need(held),
-            "between_bits": builder.bits(between),
-            "second_on": int(on[1]),
-            "shared": max(1, first.B * first.product.N * first.product.K // keys),
-        }
-        operand_values.append(plan.source[held])
-    else:
-        fields |= {"kind": PRODUCT}
-    reads = []
-    behind: set[int] = set()
-    if group.cut is not None:
-        head, rest = tuple(group.nodes[: group.cut]), tuple(group.nodes[group.cut :])
-        made = builder.made_by(head)
-        inputs = [plan.source[i] for n in rest for i in graph.nodes[n].inputs]
-        behind = {v for v in inputs if v not in made}
-        fields |= {
-            "cut": 1,
-            "cut_bits": value_bits(graph, next(v for v in inputs if v in made)),
-            "head_ops": ops_of(tuple(n for n in head if n not in placed)),
-            "rest_ops": ops_of(rest),
-        }
-    for v, bits in outside_bits(plan, g, tuple(operand_values)).items():
-        reads.append((bits, need(v), int(v in behind)))
-    return fields, reads, writes, works
+    def piece(self, placed: Placed, values: frozenset[int], free_bytes: int, objective: str) -> Costs | None:
+        """The best option of a piece; None where nothing fits."""
+        stay = Stay(*(tuple(v in values for v in part) for part in (placed.operands, placed.reads, placed.writes)))
+        name = (objective, placed.piece, stay, free_bytes)
+        if name not in self.known:
+            self.known[name] = self.best_option(placed.piece, stay, free_bytes, objective)
+        return self.known[name]
+
+    def best_option(self, piece: Piece, stay: Stay, free_bytes: int, objective: str) -> Costs | None:
+        best: Costs | None = None
+        for option in ways_of(piece, stay, free_bytes, self.target, self.program.prices):
+            now = summed([(1, self.ways(part, objective)) for part in option])
+            best = now if best is None else taken(less(now.keys(objective), best.keys(objective)), now, best)
+        return best
+
+    def choice(self, grouping: Grouping, kept: Kept, objective: str, whole: bool = False) -> Choice | None:
+        """All pieces where some values are kept; `whole`: as if each had the whole buffer."""
+        parts: dict[int, tuple[int, Costs]] = {}
+        core = np.zeros(len(self.numbers), np.int64)
+        for p in grouping.placed:
+            free = self.target.buffer_bytes - (kept.waiting[p.group] if kept.waiting and not whole else 0)
+            costs = self.piece(p, kept.values, free, objective)
+            if costs is None:
+                return None
+            parts[id(costs)] = (parts.get(id(costs), (0, costs))[0] + 1, costs)
+            if p.piece.in_core:
+                core = core + costs.numbers[:, loops.R_CYCLES]
+        return Choice(summed(list(parts.values())), core)
 
 
-def evaluate(program: Program, parameters: Mapping[str, Any]) -> dict[str, Array]:
+@dataclass(frozen=True)
+class Choice:
+    """What a model takes on each machine, and its attention cores of it."""
+
+    costs: Costs
+    core_cycles: Array
+
+
+def best_choice(machines: Machines, objective: str) -> Choice | None:
+    """The best choice of kept values and grouping on each machine; None where nothing fits."""
+    best: Choice | None = None
+    for grouping in machines.program.groupings:
+        choices = choices_of(grouping.kinds, machines.target.buffer_bytes)
+        bounds = [bound_of(machines, grouping, kept, objective) for kept in choices]
+        found, place = best, np.full(len(machines.numbers), -1)
+        order = sorted((float(b.sum()), i) for i, b in enumerate(bounds) if b is not None)
+        for _, i in order:
+            bound = bounds[i]
+            if bound is None or (found is not None and (bound > found.costs.keys(objective)[0]).all()):
+                continue
+            now = machines.choice(grouping, choices[i], objective)
+            if now is None:
+                continue
+            if found is None:
+                found, place = now, np.full(len(place), i)
+                continue
+            new, old = now.costs.keys(objective), found.costs.keys(objective)
+            where = less((*new, np.full(len(place), i)), (*old, place))
+            found = Choice(
+                taken(where, now.costs, found.costs), np.where(where, now.core_cycles, found.core_cycles)
+            )
+            place = np.where(where, i, place)
+        best = found
+    return best
+
+
+def bound_of(machines: Machines, grouping: Grouping, kept: Kept, objective: str) -> Array | None:
+    """A bound of what is compared first: with more room no piece takes more."""
+    result: Any = 1.0
+    for name in ("energy", "cycles") if objective == "edp" else (objective,):
+        found = machines.choice(grouping, kept, name, whole=True)
+        if found is None:
+            return None
+        result = result * found.costs.keys(name)[0] * (1 - SLACK)
+    return np.asarray(result)
+
+
+def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | None = None) -> dict[str, Array]:
     """Cycles, bytes and energy of a model on each machine.
 
     `parameters`: arrays (or numbers, they broadcast) by the names of `PARAMETERS` and `PRICES`; dataflow
     as `os`, `ws`, `is` or its place among them. Where no tile fits, `fits` is False and the rest is 0.
+
+    Args:
+        objective: what mappings are chosen by: cycles, energy, edp, bytes; None: edp, or cycles without a table.
+
+    Raises:
+        BadTarget: a parameter is missing, unknown, or not at least 1.
+        CostModelError: no such objective, or one that was added from outside.
+    """
+    goal = objective or ("cycles" if program.prices.table is None else "edp")
+    if objective_of(goal).first is None:
+        raise CostModelError(f"`objective={goal}` is not compiled; take one of {', '.join(CODES)}")
+    machine, prices = machine_arrays(parameters)
+    return outcome(*run(program, machine, prices, goal), prices)
+
+
+def run(program: Program, machine: Array, prices: Array, objective: str) -> tuple[Array, Array, Array]:
+    """Numbers [n,6] as `many_loops` has them, energy, and cycles of the cores; machines as rows of `PARAMETERS`."""
+    numbers, energy = np.zeros((len(machine), 6), np.int64), np.zeros(len(machine))
+    core = np.zeros(len(machine), np.int64)
+    place_of = {name: j for j, name in enumerate(PARAMETERS)}
+    shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes")]
+    own = [place_of[name] for name in ("lanes", "bandwidth_mb_s", "clock_mhz")]
+    kinds, inverse = np.unique(machine[:, shared], axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    ends = np.searchsorted(inverse.ravel()[order], np.arange(len(kinds) + 1))
+    for j, (rows, columns, flow, buffer_bytes) in enumerate(kinds.tolist()):
+        where = order[ends[j] : ends[j + 1]]
+        target = replace(
+            program.target, array=ArrayShape(rows, columns), dataflow=FLOWS[flow], buffer_bytes=buffer_bytes
+        )
+        machines = Machines(
+            program, target, np.ascontiguousarray(machine[where][:, own]), np.ascontiguousarray(prices[where] / 8)
+        )
+        found = best_choice(machines, objective)
+        if found is not None:
+            numbers[where], energy[where], core[where] = (
+                found.costs.numbers,
+                found.costs.energy_pj,
+                found.core_cycles,
+            )
+    return numbers, energy, core
+
+
+def machine_arrays(parameters: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Machines as rows of `PARAMETERS`, their memories' prices as rows of `PRICES`.
 
     Raises:
         BadTarget: a parameter is missing, unknown, or not at least 1.
@@ -202,39 +267,30 @@ def evaluate(program: Program, parameters: Mapping[str, Any]) -> dict[str, Array
     given = dict(parameters)
     flows = np.asarray(given["dataflow"])
     if flows.dtype.kind in "US":
-        if not np.isin(flows, list(CODES)).all():
-            raise BadTarget(f"parameter 'dataflow' is not of {', '.join(CODES)} everywhere")
-        given["dataflow"] = np.select([flows == name for name in CODES], list(CODES.values()))
+        if not np.isin(flows, list(FLOWS)).all():
+            raise BadTarget(f"parameter 'dataflow' is not of {', '.join(FLOWS)} everywhere")
+        given["dataflow"] = np.select([flows == name for name in FLOWS], list(range(len(FLOWS))))
     arrays = np.broadcast_arrays(*[np.atleast_1d(np.asarray(given[n])) for n in known])
     machine = np.stack([np.ascontiguousarray(a, dtype=np.int64) for a in arrays[: len(PARAMETERS)]], axis=1)
     prices = np.stack([np.ascontiguousarray(a, dtype=float) for a in arrays[len(PARAMETERS) :]], axis=1)
     for j, name in enumerate(PARAMETERS):
         if name != "dataflow" and machine[:, j].min(initial=1) < 1:
             raise BadTarget(f"parameter {name!r} is not at least 1 everywhere")
-    out, memory_pj = run(program, machine, prices)
-    missed = np.flatnonzero(out[:, 0] == 0)
-    if program.unfused is not None and len(missed):
-        out[missed], memory_pj[missed] = run(program.unfused, machine[missed], prices[missed])
-    fits = out[:, 0] > 0
-    arithmetic = float((program.arithmetic_pj * program.times).sum())
+    return machine, prices
+
+
+def outcome(numbers: Array, energy_pj: Array, core_cycles: Array, prices: Array) -> dict[str, Array]:
+    """The results of `evaluate`; where nothing fits all numbers are 0."""
+    read, write, reads, writes = (numbers[:, loops.R_READ + i] for i in range(4))
+    memory = reads / 8 * prices[:, 0] + writes / 8 * prices[:, 1] + (read + write) / 8 * prices[:, 2]
     return {
-        "fits": fits,
-        "cycles": out[:, 0],
-        "core_cycles": out[:, 5],
-        "dram_read_bytes": out[:, 1] // 8,
-        "dram_write_bytes": out[:, 2] // 8,
-        "buffer_read_bytes": out[:, 3] // 8,
-        "buffer_write_bytes": out[:, 4] // 8,
-        "memory_pj": memory_pj,
-        "energy_pj": np.where(fits, memory_pj + arithmetic, 0.0),
+        "fits": numbers[:, loops.R_CYCLES] > 0,
+        "cycles": numbers[:, loops.R_CYCLES],
+        "core_cycles": core_cycles,
+        "dram_read_bytes": read // 8,
+        "dram_write_bytes": write // 8,
+        "buffer_read_bytes": reads // 8,
+        "buffer_write_bytes": writes // 8,
+        "memory_pj": memory,
+        "energy_pj": energy_pj,
     }
-
-
-def run(program: Program, machine: Array, prices: Array) -> tuple[Array, Array]:
-    out, memory_pj = np.zeros((len(machine), 6), np.int64), np.zeros(len(machine))
-    if len(machine):
-        run_points(
-            *(program.steps, program.reads, program.writes, program.times, program.core, program.same_as),
-            *(machine, prices, out, memory_pj),
-        )
-    return out, memory_pj

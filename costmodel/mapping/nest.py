@@ -24,125 +24,31 @@ Room in the buffer:
             They are requantised as they leave; the next pass overwrites them in place.
 
 Time: array, DMA and vector unit go through the same passes, each at its own pace, averaged over the step.
-Where the array or the vector unit is the slowest, the first tiles come before it and the last tile leaves
-behind it. Where DMA is the slowest it moves these as it moves all others, and what it waits for is the array's
-last pass. While loads of `single` operands come, the array waits. Fill and drain of the array nothing hides:
+While loads of `single` operands come, the array waits. What nothing hides does not depend on the tiles, for
+the array works fold by fold: it begins when the operands of its first fold are there (what is stationary, and
+the first line of what streams), and the step ends when the results of its last fold have left.
 
-    cycles = max(first and single loads + max(array, vector) + last store, DMA + one pass) + fill and drain
+    cycles = max(single loads + max(array, vector), DMA) + first operands + fill and drain + last results
 
 Each term is the less, the more bandwidth, lanes or buffer there is; so is the least of all mappings.
 
-The array may run as a smaller one, `rows` x `columns`: operands then enter at the first row and column in
-use, and what idles is neither filled nor drained. Without that, more PEs could cost cycles.
+Under an output-stationary array a tile of a single fold may be summed over several passes of K, one behind the
+other, without its sums leaving the PEs: it is drained once.
+
+The array runs as the smallest part on which the product has as few folds as on all of it (`fold_array`):
+operands then enter at the first row and column in use, and what idles is neither filled nor drained.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from costmodel.errors import CostModelError
-from costmodel.hardware.timing import ArrayShape, Product, steady_cycles, tail_cycles
-from costmodel.mapping.tile import Operands
+from costmodel.hardware.timing import ArrayShape, Product, tail_cycles
+from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
 
-OBJECTIVES = ("cycles", "energy", "edp", "bytes")
 ORDERS = ("MNK", "MKN", "NMK", "NKM", "KMN", "KNM")
 LACKS = {"a": "N", "b": "M", "out": "K"}  # the dim that an operand does not have
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a product runs. Bandwidth and clock are integers, so that cycles are exact; prices are pJ a bit."""
-
-    array: ArrayShape
-    dataflow: str
-    convention: str
-    buffer_bytes: int  # for this product: all of the buffer, less what is kept for others
-    bandwidth_mb_s: int
-    clock_mhz: int
-    buffer_read_pj: float = 0.0
-    buffer_write_pj: float = 0.0
-    dram_pj: float = 0.0
-    partial: bool = True  # the array may run as a smaller one
-
-    def dma_cycles(self, bits: int) -> int:
-        """Cycles in which DRAM moves so many bits."""
-        return -(-bits * self.clock_mhz // (8 * self.bandwidth_mb_s))
-
-    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int) -> float:
-        """Energy of what moves; one expression for all, so that equal traffic has equal energy."""
-        return dram_bits * self.dram_pj + read_bits * self.buffer_read_pj + write_bits * self.buffer_write_pj
-
-
-@dataclass(frozen=True)
-class Problem:
-    """B products, their operands, and what is asked of them."""
-
-    product: Product
-    B: int
-    operands: Operands
-    whole_rows: bool = False  # rows of the result are needed whole, for a norm behind the product
-    arithmetic_pj: float = 0.0  # the same for every mapping; it counts in `edp`
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Sizes of a tile, loops from the outermost, operands that are held or have a single place."""
-
-    M: int
-    N: int
-    K: int
-    order: str
-    held: tuple[str, ...] = ()
-    single: tuple[str, ...] = ()
-    rows: int = 0  # of the array that is used; 0: all
-    columns: int = 0
-
-    def array(self, machine: Machine) -> ArrayShape:
-        return ArrayShape(self.rows or machine.array.R, self.columns or machine.array.C)
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """What a mapping takes. `*_bits` count DRAM traffic, `buffer_*_bits` that of the buffer."""
-
-    mapping: Mapping
-    cycles: int
-    hidden_cycles: int  # of the slowest of array, DMA and vector unit
-    load_cycles: int  # in which the array waits: first tiles, loads of operands with a single place
-    array_cycles: int
-    dma_cycles: int
-    a_bits: int
-    b_bits: int
-    out_write_bits: int  # results and partial sums
-    out_read_bits: int  # partial sums
-    buffer_bytes: int  # occupied
-    buffer_read_bits: int
-    buffer_write_bits: int
-    energy_pj: float  # of what moves, and of arithmetic as the problem states it
-    extra_bits: int  # what else the step moves
-
-    @property
-    def dram_bits(self) -> int:
-        """Of the product's operands, as `TileCost` has it."""
-        return self.a_bits + self.b_bits + self.out_write_bits + self.out_read_bits
-
-    @property
-    def buffer_bits(self) -> int:
-        return self.buffer_read_bits + self.buffer_write_bits
-
-
-def key_of(cost: Mapped, objective: str) -> tuple[float, ...]:
-    """What is the least first, and what breaks ties, in this order."""
-    rest = (cost.dram_bits, cost.buffer_bits, cost.buffer_bytes)
-    if objective == "cycles":
-        return cost.cycles, cost.energy_pj, *rest
-    if objective == "energy":
-        return cost.energy_pj, cost.cycles, *rest
-    if objective == "edp":
-        return cost.energy_pj * cost.cycles, cost.cycles, *rest
-    if objective == "bytes":
-        return cost.dram_bits, cost.energy_pj, cost.cycles, *rest[1:]
-    raise CostModelError(f"unknown objective {objective!r}; known: {', '.join(OBJECTIVES)}")
 
 
 def parts(product: Product, mapping: Mapping) -> dict[str, int]:
@@ -208,12 +114,20 @@ def sum_places(problem: Problem, mapping: Mapping, machine: Machine, p: dict[str
     tile = min(mapping.M, product.M) * min(mapping.N, product.N)
     if visits("out", mapping, p) > 1:
         return tile if "out" in mapping.single else 2 * tile
+    held = "out" in mapping.held and mapping.order[2] != "K"
+    if problem.whole_rows and (p["K"] == 1 or not held):
+        return min(mapping.M, product.M) * product.N
     if p["K"] == 1:
-        if problem.whole_rows:
-            return min(mapping.M, product.M) * product.N
-        in_array = machine.dataflow == "os" or product.K <= mapping.array(machine).R
+        in_array = machine.dataflow == "os" or product.K <= machine.array.R
         return 0 if in_array else tile
+    if sums_stay(mapping, fold_array(product, machine.array, machine.dataflow), machine.dataflow):
+        return 0
     return held_region("out", mapping, product, p)[0]
+
+
+def sums_stay(mapping: Mapping, array: ArrayShape, dataflow: str) -> bool:
+    """Whether sums stay in the PEs from one pass of K to the next: a single fold, where outputs are stationary."""
+    return dataflow == "os" and mapping.order[2] == "K" and mapping.M <= array.R and mapping.N <= array.C
 
 
 def finishes_rows(problem: Problem, mapping: Mapping) -> bool:
@@ -222,13 +136,13 @@ def finishes_rows(problem: Problem, mapping: Mapping) -> bool:
     if visits("out", mapping, p) > 1:
         return False
     held = "out" in mapping.held and mapping.order[2] != "K" and mapping.order[0] != "N"
-    return p["N"] == 1 or held
+    in_turn = mapping.order == "MNK" or (p["K"] == 1 and mapping.order.index("M") < mapping.order.index("N"))
+    return p["N"] == 1 or held or in_turn
 
 
 def is_legal(problem: Problem, mapping: Mapping, machine: Machine) -> bool:
-    """Whether it fits the buffer and the array, and does what is asked."""
-    array = mapping.array(machine)
-    if array.R > machine.array.R or array.C > machine.array.C:
+    """Whether it fits the buffer, cuts K between folds where these are summed in order, and does what is asked."""
+    if machine.dataflow != "os" and mapping.K < problem.product.K and mapping.K % machine.array.R:
         return False
     if problem.whole_rows and not finishes_rows(problem, mapping):
         return False
@@ -290,13 +204,61 @@ def array_traffic(cuts: tuple[Cut, Cut, Cut], product: Product, flow: str) -> tu
     return a * M * K, b * K * N, sums * M * N
 
 
+@lru_cache(maxsize=4096)
+def fold_array(product: Product, array: ArrayShape, dataflow: str) -> ArrayShape:
+    """The smallest part of an array on which a product has as few folds as on all of it.
+
+    Where sums pass the rows from one to the next, folds of K are as deep as the array: a saturating sum is one
+    of the terms in some order, and no mapping may change its bits.
+    """
+    M, N, K = int(product.M), int(product.N), int(product.K)
+    down, across = {"os": (M, N), "ws": (K, N), "is": (K, M)}[dataflow]
+    rows, columns = -(-down // array.R), -(-across // array.C)
+    deep = -(-down // rows) if dataflow == "os" else min(down, array.R)
+    return ArrayShape(deep, -(-across // columns))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What nothing hides: operands before the first fold, fill and drain, results of the last fold."""
+
+    first_bits: int
+    tail_cycles: int
+    last_bits: int
+
+    def cycles(self, machine: Machine) -> int:
+        return machine.dma_cycles(self.first_bits) + self.tail_cycles + machine.dma_cycles(self.last_bits)
+
+
+def ends_of(problem: Problem, machine: Machine) -> Ends:
+    """Ends of a product on an array: the same for every mapping. None where no array does it."""
+    product, o, flow = problem.product, problem.operands, machine.dataflow
+    if not o.on_array:
+        return Ends(0, 0, 0)
+    array = fold_array(product, machine.array, flow)
+    M, N, K = product.M, product.N, product.K
+    R, C = array.R, array.C
+    a, b, rows, columns = {
+        "os": (min(M, R), min(N, C), min(M, R), min(N, C)),
+        "ws": (min(K, R), min(K, R) * min(N, C), 1, min(N, C)),
+        "is": (min(K, R) * min(M, C), min(K, R), min(M, C), 1),
+    }[flow]
+    if problem.whole_rows:
+        columns = N
+    first = a * o.a_bits * o.a_moves + b * o.b_bits * o.b_moves
+    tail = tail_cycles(product, array, flow, machine.convention)
+    return Ends(first, tail, rows * columns * o.out_bits * o.out_moves)
+
+
 def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     """Cycles, traffic and energy of a mapping, legal or not."""
     product, operands, B = problem.product, problem.operands, problem.B
     M, N, K = product.M, product.N, product.K
-    array, p = mapping.array(machine), parts(product, mapping)
+    array, p = fold_array(product, machine.array, machine.dataflow), parts(product, mapping)
     units = units_of(array, machine.dataflow)
     m, n, k = (cut(d, s, u, array.R) for d, s, u in zip((M, N, K), sizes_of(mapping), units, strict=True))
+    if sums_stay(mapping, array, machine.dataflow):
+        k = cut(K, K, units[2], array.R)
     read_a, read_b, sums = array_traffic((m, n, k), product, machine.dataflow)
     a = B * M * K * operands.a_bits * operands.a_moves * visits("a", mapping, p)
     b = B * K * N * operands.b_bits * operands.b_moves * visits("b", mapping, p)
@@ -307,38 +269,26 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     cycles = 0
     if operands.on_array:
         cycles = B * array_cycles((m, n, k), product, array, machine.dataflow, machine.convention)
-    exposed, first = spills * (spills > 0 and "out" in mapping.single) * 2, 0
-    for operand, tile, total in (
-        ("a", mapping.M * mapping.K * operands.a_bits * operands.a_moves, a),
-        ("b", mapping.K * mapping.N * operands.b_bits * operands.b_moves, b),
-    ):
-        alone = in_buffer(operand, operands) and arrives(operand, problem, mapping, p)
-        if operand in mapping.single and alone:
+    exposed = spills * 2 if spills > 0 and "out" in mapping.single else 0
+    for operand, total in (("a", a), ("b", b)):
+        if operand in mapping.single and in_buffer(operand, operands) and arrives(operand, problem, mapping, p):
             exposed += total
-        else:
-            first += tile
-    stored = mapping.M * (N if problem.whole_rows else mapping.N) * operands.out_bits * operands.out_moves
     moved = a + b + out + spills + operands.extra_bits
-    dma = machine.dma_cycles(moved)
-    one_pass = tail = 0
-    if operands.on_array:
-        shape = Product(mapping.M, mapping.N, mapping.K)
-        one_pass = steady_cycles(shape, array, machine.dataflow, machine.convention)
-        tail = tail_cycles(product, array, machine.dataflow, machine.convention)
-    computed = (
-        machine.dma_cycles(first + exposed) + max(cycles, operands.vector_cycles) + machine.dma_cycles(stored)
-    )
+    dma, load = machine.dma_cycles(moved), machine.dma_cycles(exposed)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
     kept = M * N * operands.out_bits * (not operands.out_moves)
     sum_bits = B * sums * operands.accumulator_bits
-    reads = B * pairs + sum_bits + spills + operands.extra_bits
-    writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept + operands.extra_bits
+    reads = B * pairs + sum_bits + spills + operands.extra_bits + operands.inside_bits
+    writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept
+    writes += operands.extra_bits + operands.also_bits
+    ends = ends_of(problem, machine).cycles(machine)
     return Mapped(
         mapping=mapping,
-        cycles=max(computed, dma + one_pass) + tail,
-        hidden_cycles=max(cycles, dma, operands.vector_cycles),
-        load_cycles=machine.dma_cycles(first + exposed),
+        cycles=max(load + max(cycles, operands.vector_cycles), dma, 1) + ends,
+        load_cycles=load,
+        end_cycles=ends,
         array_cycles=cycles,
+        vector_cycles=operands.vector_cycles,
         dma_cycles=dma,
         a_bits=a,
         b_bits=b,

@@ -34,14 +34,17 @@ class Sizes:
 
 
 @lru_cache(maxsize=4096)
-def sizes_along(dim: int, unit: int, stream: int) -> Sizes:
+def sizes_along(dim: int, unit: int, stream: int, whole_folds: bool = False) -> Sizes:
     """The sizes of tiles of a dim that can be the best.
 
     Args:
         unit: elements in a fold; 0 where the dim streams.
         stream: the least cycles of a pass, 2 R, where the dim streams under ws or is; else 0.
+        whole_folds: only all of the dim, or whole folds of it.
     """
     size = np.arange(1, dim + 1, dtype=np.int64)
+    if whole_folds:
+        size = size[(size % unit == 0) | (size == dim)]
     parts = -(-dim // size)
     last = dim - (parts - 1) * size
     if stream:
@@ -53,7 +56,7 @@ def sizes_along(dim: int, unit: int, stream: int) -> Sizes:
     # Fewer than every smaller size of as many passes: `parts` falls, so that a new run begins below all before.
     level = parts * (int(work.max()) + 1) + work
     before = np.minimum.accumulate(level)
-    found = np.ones(dim, bool)
+    found = np.ones(len(size), bool)
     found[1:] = level[1:] < before[:-1]
     return Sizes(size[found], parts[found], work[found])
 
@@ -68,3 +71,31 @@ def sides_of(dim: int, limit: int) -> tuple[int, ...]:
     """
     found = {-(-dim // q) for q in range(-(-dim // limit), dim + 1)}
     return tuple(sorted(found, reverse=True))
+
+
+@lru_cache(maxsize=4096)
+def block_sizes(dim: int, works: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Sizes that can be the best: none smaller has as many parts, and no more work of any kind.
+
+    `works`: for each kind the elements in a fold (0: none) and the least cycles of a part that streams.
+    """
+    sizes = np.arange(1, dim + 1, dtype=np.int64)
+    parts = -(-dim // sizes)
+    last = dim - (parts - 1) * sizes
+    columns = []
+    for unit, stream in works:
+        if unit:
+            columns.append((parts - 1) * -(-sizes // unit) + -(-last // unit))
+        if stream:
+            columns.append((parts - 1) * np.maximum(sizes, stream) + np.maximum(last, stream))
+    work = np.stack([*columns, 0 * sizes], 1).tolist()
+    found: list[int] = []
+    front: list[list[int]] = []
+    level = 0
+    for size, p, now in zip(sizes.tolist(), parts.tolist(), work, strict=True):
+        if p != level:
+            front, level = [], p
+        if not any(all(a <= b for a, b in zip(old, now, strict=True)) for old in front):
+            front.append(now)
+            found.append(size)
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""One product on one array: cycles under each convention; on a target its best tile, bytes and energy."""
+"""One product on one array: cycles under each convention; on a target its best mapping, bytes and energy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product, accesses, cycles, folds_of, utilisation
 from costmodel.mapping.bounds import lower_bound_bits
-from costmodel.mapping.cost import price_work
-from costmodel.mapping.schedule import show_tile, site_of, slots, term_work
-from costmodel.mapping.tile import Operands, best_tile
+from costmodel.mapping.front import best_mapping
+from costmodel.mapping.nest_records import Operands, Problem
+from costmodel.mapping.options import Prices, Site, prices_of
+from costmodel.mapping.schedule import objective_for, show_mapping
+from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.records import INLINE
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, add_up
@@ -42,9 +44,10 @@ class ProductEnergy:
 
 @dataclass(frozen=True)
 class OnTarget:
-    """The best tile of one product on a target, and what moves."""
+    """The best mapping of one product on a target, and what moves."""
 
     target: str
+    objective: str  # what the mapping was chosen by
     tile: str
     step_cycles: int  # with loads and stores
     dma_cycles: int
@@ -114,18 +117,24 @@ def product_cost(product: Product, array: ArrayShape, dataflow: str, kind: str, 
     )
 
 
-def on_target(product: Product, kind: str, target: Accelerator, convention: str) -> OnTarget:
-    """The best tile of an int8 product with 32-bit sums and int8 results; bytes at each level, energy.
+def on_target(
+    product: Product, kind: str, target: Accelerator, convention: str, objective: str | None = None
+) -> OnTarget:
+    """The best mapping of an int8 product with 32-bit sums and int8 results; bytes at each level, energy.
 
     The vector unit requantises the results; where no PE does this kind of term it does that too.
     """
     on_array = kind in target.kinds
     terms = term_work(kind, product, 32)
-    work = requantise_work(product.M * product.N, 32) + (() if on_array else terms)
+    requantise = requantise_work(product.M * product.N, 32)
+    work = requantise + (() if on_array else terms)
     operands = Operands(
         8, 8, 32, 8, b_bypasses=target.weights_bypass, on_array=on_array, vector_cycles=slots(work, target)
     )
-    cost = best_tile(product, 1, operands, site_of(target, convention))
+    goal, prices = objective_for(target, objective), prices_of(target) or Prices()
+    site = Site(target, convention, prices, goal)
+    problem = Problem(product, 1, operands, arithmetic_pj=prices.arithmetic_pj((*terms, *requantise)))
+    cost = best_mapping(problem, site.machine(target.buffer_bytes), goal)
     moved = MovedBytes(
         dram_read=(cost.a_bits + cost.b_bits + cost.out_read_bits) // 8,
         dram_write=cost.out_write_bits // 8,
@@ -134,12 +143,13 @@ def on_target(product: Product, kind: str, target: Accelerator, convention: str)
     )
     return OnTarget(
         target=target.name,
-        tile=show_tile(cost.tile),
+        objective=goal,
+        tile=show_mapping(cost),
         step_cycles=cost.cycles,
         dma_cycles=cost.dma_cycles,
         vector_cycles=operands.vector_cycles,
         moved_bytes=moved,
-        lower_bound_bytes=lower_bound_bits(product, 1, operands, target.tile_bytes) // 8,
+        lower_bound_bytes=lower_bound_bits(product, 1, operands, target.buffer_bytes) // 8,
         energy_pj=product_energy(target, moved, terms if on_array else (), work),
     )
 

@@ -21,7 +21,8 @@ import numpy as np
 from costmodel.errors import CostModelError
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.mapper import smaller_arrays, uncut
-from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS, Machine, Problem
+from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS
+from costmodel.mapping.nest_records import Machine, Problem
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")

@@ -10,7 +10,7 @@ from math import inf, log10
 import numpy as np
 
 from costmodel.graph.ir import Graph
-from costmodel.mapping.schedule import Schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.widths.policy import add_work
 from sim.integer.floats import run_floats
 from sim.integer.program import Program

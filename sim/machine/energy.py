@@ -13,7 +13,7 @@ from costmodel.counting.tally import layer_of
 from costmodel.errors import UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
-from costmodel.mapping.cost import price_work
+from costmodel.mapping.works import price_work
 from costmodel.technology.tables import Energy, Table, add_up
 from sim.machine.events import Events, sum_events, works_of
 from sim.machine.execution import Execution

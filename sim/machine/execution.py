@@ -15,11 +15,12 @@ from math import prod
 
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core import CoreCost
-from costmodel.mapping.schedule import Schedule, Step, shape_of
-from costmodel.mapping.tile import TileCost
+from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.nest_records import Mapped
+from costmodel.mapping.pieces import shape_of
+from costmodel.mapping.steps import Schedule, Step
 from costmodel.ops.counts import is_slow
-from costmodel.ops.rules import pe_of
+from costmodel.ops.rules import needs_whole_rows, pe_of
 from sim.integer.program import Program
 from sim.integer.run import start_batch
 from sim.integer.views import Array
@@ -100,28 +101,29 @@ def execute(
 def run_step(state: State, step: Step) -> Executed:
     state.now += 1
     events, ends = Events(), Ends()
-    array_cycles = buffer_bytes = 0
+    array_cycles = 0
     products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
     between = None if len(products) == 1 or not products else operand_between(state, products)
     for n in step.nodes:
         if n not in products:
             state.run_node(n)
             events.vector += vector_events(state.program.typed, state.graph.nodes[n])
-        elif isinstance(step.chosen, CoreCost):
-            first = n == products[0]
-            array_cycles += run_core_product(state, n, step.chosen, first, between, events, ends)
-            buffer_bytes = step.chosen.buffer_bytes
+        elif isinstance(step.chosen, CoreMapped):
+            assert between is not None, "a core has something between its products"
+            array_cycles += run_core_product(
+                state, n, step.chosen.mapping, n == products[0], between, events, ends
+            )
         else:
-            assert isinstance(step.chosen, TileCost)
-            used, buffer_bytes = run_product(state, n, step.chosen.tile, events, ends)
-            array_cycles += used
+            assert isinstance(step.chosen, Mapped)
+            whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
+            array_cycles += run_product(state, n, step.chosen.mapping, whole_rows, events, ends)
     operands = tile_operands(state, products)
     beside, kept = move_operands(state, step, operands, events)
     events.buffer_read_bits += beside + kept
     outputs = prod(state.graph.values[state.graph.nodes[products[-1]].outputs[0]].shape) if products else 0
-    store_bits = move_results(state, step, events, outputs) * ends.last_store_words
+    store_bits = move_results(state, step, events, outputs) * ends.last_words
     vector_cycles = cycles_of_vector(state, events.vector)
-    return timed(state, step, events, ends, store_bits, array_cycles, vector_cycles, buffer_bytes, beside)
+    return timed(state, step, events, ends, store_bits, array_cycles, vector_cycles)
 
 
 def timed(
@@ -132,31 +134,26 @@ def timed(
     store_bits: int,
     array_cycles: int,
     vector_cycles: int,
-    buffer_bytes: int,
-    beside: int,
 ) -> Executed:
     """Array, vector unit and DMA work beside each other; the ends do not."""
-    if isinstance(step.chosen, CoreCost):  # what a core reads beside its operands comes before it
-        moved = events.dram_read_bits + events.dram_write_bits - beside
-        dma, extra = dma_cycles(state, moved), dma_cycles(state, beside)
+    dma = dma_cycles(state, events.dram_read_bits + events.dram_write_bits)
+    waits = dma_cycles(state, ends.wait_bits)
+    between = 0
+    if ends.first_rows and not ends.turns:  # the first rows of scores, before their values can be summed
         shape = shape_of(state.graph, state.graph.nodes[next(n for n in step.nodes if state.is_product(n))])
-        blocks = -(-shape.product.M // step.chosen.rows)
-        cycles = max(array_cycles, dma, vector_cycles) - (-vector_cycles // (shape.B * blocks)) + extra
-        dma += extra
-    else:
-        dma = dma_cycles(state, events.dram_read_bits + events.dram_write_bits)
-        cycles = max(array_cycles, dma, vector_cycles, 1)
-    load, store = dma_cycles(state, ends.first_load_bits), dma_cycles(state, store_bits)
+        between = -(-vector_cycles * ends.first_rows // (shape.B * shape.product.M))
+    busy = array_cycles + vector_cycles if ends.turns else max(array_cycles, vector_cycles)
+    load, store = dma_cycles(state, ends.first_bits), dma_cycles(state, store_bits)
     return Executed(
         step=step,
         events=events,
-        cycles=cycles + load + ends.tail_cycles + store,
+        cycles=max(waits + busy, dma, 1) + load + between + ends.tail_cycles + store,
         array_cycles=array_cycles,
         vector_cycles=vector_cycles,
         dma_cycles=dma,
-        buffer_bytes=buffer_bytes,
+        buffer_bytes=-(-ends.buffer_bits // 8),
         load_cycles=load,
-        tail_cycles=ends.tail_cycles,
+        tail_cycles=ends.tail_cycles + between,
         store_cycles=store,
     )
 

@@ -6,24 +6,28 @@ from dataclasses import dataclass
 
 from costmodel.dtypes import Int, parse
 from costmodel.graph.ir import Node
-from costmodel.hardware.timing import Product
-from costmodel.mapping.core import CoreCost
-from costmodel.mapping.schedule import shape_of
-from costmodel.mapping.tile import Tile
+from costmodel.hardware.timing import ArrayShape, Product
+from costmodel.mapping.core_blocks import CoreMapping
+from costmodel.mapping.nest_records import Mapping
+from costmodel.mapping.pieces import shape_of
 from sim.integer.views import Array
 from sim.machine.events import Events, term_events
 from sim.machine.state import State
-from sim.machine.tiles import Slots, Tiles, passes, tiles_of
-from sim.machine.walk import toggles, walk
+from sim.machine.tiles import Slots, SumSlots, Tiles, passes, tiles_of
+from sim.machine.walk import part_in_use, spans, toggles, walk
 
 
 @dataclass
 class Ends:
-    """What nothing hides: bits before the first pass, words and array cycles behind the last."""
+    """What other units do not hide, and what the buffer holds."""
 
-    first_load_bits: int = 0
-    last_store_words: int = 0
+    wait_bits: int = 0  # loads for which the array waits
+    first_bits: int = 0  # operands before the first fold
+    last_words: int = 0  # results of the last fold
     tail_cycles: int = 0
+    first_rows: int = 0  # of scores, on which the lanes work before the array can go on; 0: none
+    turns: bool = False  # the array and the lanes take turns
+    buffer_bits: int = 0
 
 
 def prepared(state: State, n: int) -> Tiles:
@@ -69,109 +73,215 @@ def term_range(state: State, node: Node) -> tuple[int, int]:
     return 0, max(q.high - k.low, k.high - q.low)
 
 
-def take_terms(state: State, t: Tiles, part: Product, started: bool, events: Events, a: Array, b: Array) -> int:
-    """Arithmetic, registers and array cycles of one pass; on lanes if no PE does this kind of term."""
+def take_terms(state: State, t: Tiles, part: Product, started: bool, events: Events) -> None:
+    """Arithmetic of one pass; on lanes if no PE does this kind of term."""
     terms = term_events(t.sums.kind, part.steps, part.M * part.N, *t.exact, *t.term, t.sums.accumulator, started)
-    way = walk(part, state.target.array, state.target.dataflow)
-    acc, (a_bits, b_bits) = t.sums.accumulator.bits, (kind.bits for kind in t.kinds)
-    pairs = way.a_reads * a_bits + way.b_reads * b_bits * (not state.target.weights_bypass)
-    events.buffer_read_bits += pairs + way.sum_reads * acc
-    events.buffer_write_bits += way.sum_writes * acc
     if t.sums.kind not in state.target.kinds:
         events.vector += terms
-        return 0
+        return
     events.array += terms
     events.pairs += part.steps
+    events.port_bits += part.steps * sum(kind.bits for kind in t.kinds)
+
+
+def take_words(state: State, t: Tiles, part: Product, loads_b: bool, events: Events, a: Array, b: Array) -> int:
+    """What one way through the array reads, writes and stores in registers; its cycles.
+
+    `loads_b`: b goes past the buffer, and this way needs it anew.
+    """
+    array = part_in_use(t.product, state.target.array, state.target.dataflow)
+    way = walk(part, array, state.target.dataflow)
+    acc, (a_bits, b_bits) = t.sums.accumulator.bits, (kind.bits for kind in t.kinds)
+    bypass = state.target.weights_bypass
+    events.buffer_read_bits += way.a_reads * a_bits + way.b_reads * b_bits * (not bypass) + way.sum_reads * acc
+    events.buffer_write_bits += way.sum_writes * acc
+    if bypass and loads_b:
+        events.dram_read_bits += way.b_reads * b_bits * t.moves[1]
+    if t.sums.kind not in state.target.kinds:
+        return 0
     events.register_bits += way.a_writes * a_bits + way.b_writes * b_bits + way.sum_register_writes * acc
-    events.port_bits += part.steps * (a_bits + b_bits)
     if state.activity:
         events.toggled_bits = (events.toggled_bits or 0) + toggles(
-            a, b, state.target.array, state.target.dataflow, (a_bits, b_bits)
+            a, b, array, state.target.dataflow, (a_bits, b_bits)
         )
     return way.steady_cycles
 
 
-def run_product(state: State, n: int, tile: Tile, events: Events, ends: Ends) -> tuple[int, int]:
-    """All passes of a product; cycles of the array, bytes of the buffer."""
+def run_product(state: State, n: int, mapping: Mapping, whole_rows: bool, events: Events, ends: Ends) -> int:
+    """All passes of a product; cycles of the array."""
     t = prepared(state, n)
     (a_bits, b_bits), acc = (kind.bits for kind in t.kinds), t.sums.accumulator.bits
-    bypass = state.target.weights_bypass
-    array_cycles = 0
-    in_buffer: dict[str, tuple[int, ...]] = {}
-    slots = Slots(t, tile, state.target, a_bits, b_bits, acc)
-    for s, m, j, k in passes(t, tile):
-        part = Product(m.stop - m.start, j.stop - j.start, k.stop - k.start)
-        loads = 0
-        for name, place, words, bits, moves in (
-            ("a", (s, m.start, k.start), part.M * part.K, a_bits, t.moves[0]),
-            ("b", (s, k.start, j.start), part.K * part.N, b_bits, t.moves[1]),
+    bypass, product = state.target.weights_bypass, t.product
+    array = part_in_use(product, state.target.array, state.target.dataflow)
+    order = list(passes(t, mapping))
+    words = [(len(range(*m.indices(product.M))), j.stop - j.start, k.stop - k.start) for _, m, j, k in order]
+    a_slots = Slots(
+        [((s, m.start, k.start), w[0] * w[2]) for (s, m, _, k), w in zip(order, words, strict=True)],
+        *("a" in mapping.held, "a" in mapping.single),
+    )
+    b_slots = Slots(
+        [((s, k.start, j.start), w[2] * w[1]) for (s, _, j, k), w in zip(order, words, strict=True)],
+        *("b" in mapping.held, "b" in mapping.single),
+    )
+    sums = SumSlots(
+        [((s, m.start, j.start), w[0] * w[1]) for (s, m, j, _), w in zip(order, words, strict=True)],
+        "out" in mapping.held,
+    )
+    # A tile of one fold of an output-stationary array is summed to the end before it leaves the PEs.
+    in_pes = state.target.dataflow == "os" and mapping.order[2] == "K"
+    in_pes = in_pes and mapping.M <= array.R and mapping.N <= array.C
+    # One fold of b stays in the array while rows pass, where it does not lie in the buffer.
+    b_stays = state.target.dataflow == "ws" and mapping.K <= array.R and mapping.N <= array.C
+    cycles = 0
+    for i, (s, m, j, k) in enumerate(order):
+        part = Product(*words[i])
+        started, finished = k.start > 0, k.stop == product.K
+        sum_bits = part.M * part.N * acc
+        for slots, size, bits, moves, past in (
+            (a_slots, part.M * part.K, a_bits, t.moves[0], False),
+            (b_slots, part.K * part.N, b_bits, t.moves[1], bypass),
         ):
-            if tile.stay == name and in_buffer.get(name) == place:
-                continue
-            in_buffer[name] = place
-            if moves:
-                loads += words * bits
-                events.buffer_write_bits += 0 if name == "b" and bypass else words * bits
-        slots.hold((s, m.start, k.start), (s, k.start, j.start))
-        ends.first_load_bits = ends.first_load_bits or loads
-        events.dram_read_bits += loads
-        sums_bits = part.M * part.N * acc
-        started = k.start > 0
-        if started:
-            events.buffer_read_bits += sums_bits  # added to what the pass before left
-            if tile.stay != "out":  # which has been to DRAM meanwhile
-                events.dram_read_bits += sums_bits
-                events.buffer_write_bits += sums_bits
-        array_cycles += take_terms(
-            state, t, part, started or t.sums.start is not None, events, t.a[s, m, k], t.b[s, k, j]
-        )
+            if slots.loads[i] and moves and not past:
+                events.dram_read_bits += size * bits
+                events.buffer_write_bits += size * bits
+                ends.wait_bits += size * bits * slots.waits
+        if sums.back[i]:
+            events.dram_read_bits += sum_bits
+            events.buffer_write_bits += sum_bits
+        take_terms(state, t, part, started or t.sums.start is not None, events)
+        loads_b = not b_stays or b_slots.loads[i]
+        if not in_pes:
+            events.buffer_read_bits += sum_bits * started  # added to what the pass before left
+            cycles += take_words(state, t, part, loads_b, events, t.a[s, m, k], t.b[s, k, j])
+        elif finished:
+            cycles += take_words(
+                state, t, Product(part.M, part.N, product.K), loads_b, events, t.a[s, m], t.b[s, :, j]
+            )
         t.sum_tile(s, m, j, k)
-        if k.stop == t.product.K:  # to be requantised
-            events.buffer_read_bits += sums_bits
-        elif tile.stay != "out":  # to leave for DRAM
-            events.buffer_read_bits += sums_bits
-            events.dram_write_bits += sums_bits
+        if finished:  # to be requantised
+            events.buffer_read_bits += sum_bits
+        elif sums.leaves[i]:
+            events.buffer_read_bits += sum_bits
+            events.dram_write_bits += sum_bits
+        ends.wait_bits += sum_bits * (sums.leaves[i] + sums.back[i]) * ("out" in mapping.single)
     state.run_node(n, t.finished())
-    whole = walk(t.product, state.target.array, state.target.dataflow)
-    if array_cycles:
-        ends.tail_cycles = whole.cycles - whole.steady_cycles
-    ends.last_store_words = tile.M * tile.N
-    return array_cycles, slots.peak_bytes
+    ends.buffer_bits += a_slots.words * a_bits * t.moves[0] + b_slots.words * b_bits * (t.moves[1] and not bypass)
+    ends.buffer_bits += accumulators(state, t, mapping, sums, in_pes, whole_rows) * acc
+    first_and_last(state, t, events, ends, whole_rows)
+    return cycles
+
+
+def accumulators(state: State, t: Tiles, mapping: Mapping, sums: SumSlots, in_pes: bool, whole_rows: bool) -> int:
+    """Accumulators that lie in the buffer at once."""
+    product = t.product
+    all_k = mapping.K >= product.K
+    if sums.travels:
+        return sums.words * (1 if "out" in mapping.single else 2)
+    held = "out" in mapping.held and mapping.order[2] != "K"
+    if whole_rows and (all_k or not held):
+        return mapping.M * product.N
+    if in_pes or (all_k and (state.target.dataflow == "os" or product.K <= state.target.array.R)):
+        return 0
+    return mapping.M * mapping.N if all_k else sums.words
+
+
+def first_and_last(
+    state: State, t: Tiles, events: Events, ends: Ends, whole_rows: bool, scores: bool = False
+) -> None:
+    """What comes before the first fold of a product, and what is left behind its last one."""
+    flow, product = state.target.dataflow, t.product
+    array = part_in_use(product, state.target.array, flow)
+    if scores:
+        ends.first_rows = min(product.M, array.C if flow == "is" else array.R)
+    if t.sums.kind not in state.target.kinds:
+        return
+    M, N, K = (next(iter(spans(dim, size))) for dim, size in sizes_in_fold(product, array, flow))
+    (a_bits, b_bits) = (kind.bits for kind in t.kinds)
+    # One line of what streams, and all of a fold of what stays.
+    a, b = {"os": (M, N), "ws": (K, K * N), "is": (K * M, K)}[flow]
+    ends.first_bits += a * a_bits * t.moves[0] + b * b_bits * t.moves[1]
+    if scores:
+        return
+    way = walk(product, array, flow)
+    ends.tail_cycles = way.cycles - way.steady_cycles
+    rows = 1 if flow == "ws" else M
+    ends.last_words = rows * (product.N if whole_rows else 1 if flow == "is" else N)
+
+
+def sizes_in_fold(product: Product, array: ArrayShape, flow: str) -> tuple[tuple[int, int], ...]:
+    """Each dim with its part in a fold; the dim that streams has all of it."""
+    M, N, K = {
+        "os": (array.R, array.C, product.K),
+        "ws": (product.M, array.C, array.R),
+        "is": (array.C, product.N, array.R),
+    }[flow]
+    return (product.M, M), (product.N, N), (product.K, K)
 
 
 def run_core_product(
-    state: State, n: int, core: CoreCost, first: bool, between: int | None, events: Events, ends: Ends
+    state: State, n: int, block: CoreMapping, first: bool, between: int, events: Events, ends: Ends
 ) -> int:
     """One of a core's two products, block of rows by block; cycles of the array."""
     t = prepared(state, n)
-    assert between is not None, "a core has something between its products"
     (a_bits, b_bits), acc = (kind.bits for kind in t.kinds), t.sums.accumulator.bits
-    array_cycles = 0
+    name = "k" if first else "v"
+    shared = max(1, t.B * t.b[0].size // distinct(state, n))
+    cycles = 0
     for s in range(t.B):
-        for start in range(0, t.product.M, core.rows):
-            m = slice(start, min(start + core.rows, t.product.M))
+        for start in range(0, t.product.M, block.rows):
+            m = slice(start, min(start + block.rows, t.product.M))
             part = Product(m.stop - m.start, t.product.N, t.product.K)
-            loads = 0
-            if first and t.moves[0]:
-                loads += part.M * part.K * a_bits
-            if t.moves[1] and (start == 0 or not core.held):
+            loads = part.M * part.K * a_bits * (first and t.moves[0])
+            once = block.order == "keys" or name in block.held
+            heads = 1 if name not in block.held else shared
+            if t.moves[1] and ((start == 0 and s % heads == 0) if once else True):
                 loads += part.K * part.N * b_bits
             events.dram_read_bits += loads
             events.buffer_write_bits += loads
-            array_cycles += take_terms(state, t, part, t.sums.start is not None, events, t.a[s, m], t.b[s])
+            take_terms(state, t, part, t.sums.start is not None, events)
+            cycles += take_words(state, t, part, False, events, t.a[s, m], t.b[s])
             t.sum_tile(s, m, slice(0, part.N), slice(0, part.K))
             events.buffer_read_bits += part.M * part.N * acc
             if first:
                 events.buffer_write_bits += part.M * part.N * state.bits(between)
     state.run_node(n, t.finished())
-    chunk = t.b.shape[2 if first else 1] if core.held else min(t.b.shape[2 if first else 1], state.target.array.C)
-    width = t.product.K if first else t.product.N
-    ends.first_load_bits += chunk * width * b_bits * t.moves[1]
+    core_places(state, t, block, first, state.bits(between), shared, ends)
+    ends.turns = block.turns
     if first:
-        ends.first_load_bits += core.rows * t.product.K * a_bits * t.moves[0]
+        first_and_last(state, t, events, ends, False, scores=True)
     else:
-        if array_cycles:
-            whole = walk(Product(core.rows, t.product.N, t.product.K), state.target.array, state.target.dataflow)
-            ends.tail_cycles = whole.cycles - whole.steady_cycles
-        ends.last_store_words = core.rows * t.product.N
-    return array_cycles
+        before = ends.first_bits
+        first_and_last(state, t, events, ends, False)
+        ends.first_bits = before
+        ends.first_rows *= t.sums.kind in state.target.kinds
+    return cycles
+
+
+def distinct(state: State, n: int) -> int:
+    """Numbers of the second operand, heads that share it counted once."""
+    return state.graph.values[shape_of(state.graph, state.graph.nodes[n]).b].distinct_numel
+
+
+def core_places(
+    state: State, t: Tiles, block: CoreMapping, first: bool, between_bits: int, shared: int, ends: Ends
+) -> None:
+    """Places in the buffer for one product's operands; with the first also scores, with the second sums."""
+    product, name = t.product, "k" if first else "v"
+    keys, width = (product.N, product.K) if first else (product.K, product.N)
+    blocks = len(range(0, product.M, block.rows))
+    scores_array = part_in_use(Product(product.M, keys, width), state.target.array, state.target.dataflow)
+    # All keys of a head, and those of the next that arrive; or as many as the array takes at a time, twice.
+    chunk = keys if block.order == "keys" and blocks > 1 else min(keys, scores_array.C)
+    lines = keys + chunk * (shared < t.B) if name in block.held else 2 * chunk
+    ends.buffer_bits += lines * width * t.kinds[1].bits * t.moves[1]
+    acc = t.sums.accumulator.bits
+    if first:
+        queries = block.rows * (2 if blocks * t.B > 1 else 1)
+        if "q" in block.held:
+            queries = product.M + block.rows * (t.B > 1)
+        ends.buffer_bits += queries * product.K * t.kinds[0].bits * t.moves[0]
+        ends.buffer_bits += (1 if block.turns else 2) * block.rows * product.N * between_bits
+    else:
+        rows = block.rows if block.order == "rows" else product.M
+        ends.buffer_bits += rows * product.N * acc
+        ends.buffer_bits += (1 if block.turns else 2) * block.rows * product.K * acc

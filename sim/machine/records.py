@@ -12,7 +12,7 @@ import numpy as np
 from costmodel.compare.tables import NO_VERDICT
 from costmodel.errors import UnknownTable
 from costmodel.mapping.cost import interpolated, roofline_cycles
-from costmodel.mapping.schedule import Schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.records import INLINE, OPTIONAL
 from costmodel.technology.loading import load_table, table_names
 from costmodel.technology.tables import Table

@@ -8,7 +8,7 @@ from costmodel.dtypes import parse
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import sources_of
-from costmodel.mapping.schedule import Schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.ops.rules import pe_of
 from sim.integer.program import Batch, Instruction, Program
 from sim.integer.run import store, sum_up

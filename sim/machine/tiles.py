@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from costmodel.dtypes import Int
-from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import Product
-from costmodel.mapping.tile import Tile
+from costmodel.mapping.nest_records import Mapping
 from sim.integer import products
 from sim.integer.program import Sums
 from sim.integer.views import Array
 
 Place = tuple[int, int, int]  # of a tile: which product, first row, first column
-# Dims of passes, from the outermost loop to the innermost: what stays does not depend on that one.
-ORDER = {"out": ("M", "N", "K"), "a": ("M", "K", "N"), "b": ("N", "K", "M")}
 
 
-def passes(t: Tiles, tile: Tile) -> Iterator[tuple[int, slice, slice, slice]]:
-    """Passes (s, M, N, K) of all B products, in the order of the operand that stays."""
-    cuts = {dim: pieces(getattr(t.product, dim), getattr(tile, dim)) for dim in "MNK"}
-    outer, middle, inner = ORDER[tile.stay]
+def passes(t: Tiles, mapping: Mapping) -> Iterator[tuple[int, slice, slice, slice]]:
+    """Passes (s, M, N, K) of all B products, in the order of a mapping's loops."""
+    cuts = {dim: pieces(getattr(t.product, dim), getattr(mapping, dim)) for dim in "MNK"}
+    outer, middle, inner = tuple(mapping.order)
     for s in range(t.B):
         for x in cuts[outer]:
             for y in cuts[middle]:
@@ -112,24 +109,63 @@ def tiles_of(
 
 
 class Slots:
-    """The buffer's slots for tiles: what lies in them, and how many bytes were ever taken at once.
+    """The places of one operand in the buffer: which tiles lie there, and how many words they ever took at once.
 
-    An operand has the slot of the pass that runs and one for the pass that follows, unless all passes read
-    the same tile. Sums have a slot unless the array itself holds them; two where they travel.
+    A tile arrives while the pass before runs, and its words take the places of what is done. What is held lies
+    there until its last use; of everything else the tile in use. Where only one tile is ever in use there are
+    two places of the size of a whole one, or one (`single`), into which nothing arrives before it is free.
     """
 
-    def __init__(self, t: Tiles, tile: Tile, target: Accelerator, a_bits: int, b_bits: int, acc: int) -> None:
-        self.a_slot = tile.M * tile.K * a_bits
-        self.b_slot = 0 if target.weights_bypass else tile.K * tile.N * b_bits
-        travel = tile.K < t.product.K and tile.stay != "out"
-        in_array = tile.K >= t.product.K and (target.dataflow == "os" or tile.K <= target.array.R)
-        self.sums = (2 if travel else 0 if in_array else 1) * tile.M * tile.N * acc
-        self.before: tuple[Place, Place] | None = None
-        self.peak_bytes = 0
+    def __init__(self, tiles: Sequence[tuple[Place, int]], held: bool, single: bool) -> None:
+        """`tiles`: the tile of each pass and its words."""
+        names = [tile for tile, _ in tiles]
+        last = {tile: n for n, tile in enumerate(names)}
+        ends: dict[int, list[Place]] = {}
+        for tile, n in last.items():
+            ends.setdefault(n, []).append(tile)
+        alive: dict[Place, int] = {}
+        self.loads: list[bool] = []
+        most, alone = 0, True
+        for n, (tile, words) in enumerate(tiles):
+            self.loads.append(tile not in alive)
+            if not held:
+                alive.clear()
+            alive[tile] = words
+            alone = alone and len(alive) == 1
+            coming = 0 if n + 1 == len(tiles) or names[n + 1] in alive else tiles[n + 1][1]
+            most = max(most, sum(alive.values()) + coming)
+            for done in ends.get(n, ()):
+                if held:
+                    del alive[done]
+        self.waits = False
+        self.words = most
+        if alone and sum(self.loads) > 1:
+            self.waits = single
+            self.words = max(words for _, words in tiles) * (1 if single else 2)
 
-    def hold(self, a: Place, b: Place) -> None:
-        """The tiles of a pass arrive while those of the pass before are in use; both of one product."""
-        before_a, before_b = (a, b) if self.before is None or self.before[0][0] != a[0] else self.before
-        taken = len({before_a, a}) * self.a_slot + len({before_b, b}) * self.b_slot + self.sums
-        self.peak_bytes = max(self.peak_bytes, -(-taken // 8))
-        self.before = (a, b)
+
+class SumSlots:
+    """The places of accumulators: those of a tile, or of all that is held; what leaves for DRAM and comes back."""
+
+    def __init__(self, tiles: Sequence[tuple[Place, int]], held: bool) -> None:
+        names = [tile for tile, _ in tiles]
+        last = {tile: n for n, tile in enumerate(names)}
+        alive: dict[Place, int] = {}
+        self.back: list[bool] = []  # comes back from DRAM before a pass
+        self.leaves: list[bool] = []  # leaves for it after a pass
+        self.words = 0
+        begun: set[Place] = set()
+        for n, (tile, words) in enumerate(tiles):
+            self.back.append(tile in begun and tile not in alive)
+            begun.add(tile)
+            if not held:
+                alive.clear()
+            alive[tile] = words
+            self.words = max(self.words, sum(alive.values()))
+            self.leaves.append(not held and last[tile] > n and names[n + 1] != tile)
+            if last[tile] == n:
+                del alive[tile]
+
+    @property
+    def travels(self) -> bool:
+        return any(self.leaves)

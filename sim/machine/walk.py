@@ -36,6 +36,20 @@ def spans(total: int, size: int) -> Iterator[int]:
     return (min(size, total - start) for start in range(0, total, size))
 
 
+def part_in_use(product: Product, array: ArrayShape, dataflow: str) -> ArrayShape:
+    """The part of an array that runs: no row or column more than its number of folds needs."""
+    down, across = {
+        "os": (product.M, product.N),
+        "ws": (product.K, product.N),
+        "is": (product.K, product.M),
+    }[dataflow]
+    rows = min(down, array.R)  # folds of K are as deep as the array, so that sums have one order
+    if dataflow == "os":
+        rows = next(r for r in range(1, array.R + 1) if len(range(0, down, r)) == len(range(0, down, array.R)))
+    columns = next(c for c in range(1, array.C + 1) if len(range(0, across, c)) == len(range(0, across, array.C)))
+    return ArrayShape(rows, columns)
+
+
 @lru_cache(maxsize=4096)
 def walk(product: Product, array: ArrayShape, dataflow: str) -> Walk:
     """Folds one after the other, column of folds by column of folds."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest import Machine, Mapped, Mapping, Problem
+from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Problem
 from costmodel.mapping.tile import Operands
 from tests.bench.mappers import least_found
 from tests.witness.nests import LACKS, Pair, count

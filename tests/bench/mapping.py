@@ -23,7 +23,8 @@ from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
 from costmodel.mapping.cost import price_work
 from costmodel.mapping.mapper import best_mapping, found_mapping
-from costmodel.mapping.nest import OBJECTIVES, Machine, Problem, key_of
+from costmodel.mapping.nest import OBJECTIVES, key_of
+from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.relaxation import lower_bound
 from costmodel.mapping.schedule import slots, term_work
 from costmodel.mapping.tile import Operands

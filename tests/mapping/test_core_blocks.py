@@ -29,7 +29,8 @@ from costmodel.mapping.core_blocks import (
     pass_cycles,
 )
 from costmodel.mapping.core_search import best_blocks, block_sizes
-from costmodel.mapping.nest import OBJECTIVES, Machine
+from costmodel.mapping.nest import OBJECTIVES
+from costmodel.mapping.nest_records import Machine
 
 pytestmark = pytest.mark.quick
 

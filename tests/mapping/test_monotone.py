@@ -19,7 +19,7 @@ from costmodel.mapping.core import CoreOperands
 from costmodel.mapping.core_blocks import CoreProblem
 from costmodel.mapping.core_search import best_blocks
 from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest import Machine, Problem
+from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.tile import Operands
 
 pytestmark = pytest.mark.quick

@@ -20,18 +20,8 @@ from costmodel.hardware.timing import (
 )
 from costmodel.mapping.bounds import hong_kung_bits, lower_bound_bits
 from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest import (
-    OBJECTIVES,
-    ORDERS,
-    Machine,
-    Mapping,
-    Problem,
-    evaluate,
-    finishes_rows,
-    is_legal,
-    key_of,
-    occupied_bytes,
-)
+from costmodel.mapping.nest import OBJECTIVES, ORDERS, evaluate, finishes_rows, is_legal, key_of, occupied_bytes
+from costmodel.mapping.nest_records import Machine, Mapping, Problem
 from costmodel.mapping.nest_sizes import sides_of, sizes_along
 from costmodel.mapping.relaxation import lower_bound
 from costmodel.mapping.tile import Operands

@@ -10,7 +10,8 @@ import pytest
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product
 from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest import OBJECTIVES, Machine, Problem, key_of
+from costmodel.mapping.nest import OBJECTIVES, key_of
+from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.relaxation import lower_bound
 from costmodel.mapping.tile import Operands
 from tests.mapping.test_nest import random_machine, random_problem

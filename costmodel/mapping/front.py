@@ -1,0 +1,283 @@
+"""The front of a product: every mapping that some bandwidth, price, number of lanes or objective may choose.
+
+What a mapping takes on an array with a buffer of some size is five figures (`front_search.py`); bandwidth,
+clock, lanes, prices and the objective only say how these are weighed, and more of none is ever better. So the
+mappings that no other one beats in all figures hold the best one for every such machine: a few, out of
+millions. Which of them it is takes a look at each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from costmodel.errors import CostModelError, DoesNotFit
+from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
+from costmodel.mapping import front_search as loops
+from costmodel.mapping.nest import (
+    LACKS,
+    ORDERS,
+    arrives,
+    ends_of,
+    evaluate,
+    fold_array,
+    held_region,
+    in_buffer,
+    occupied_bytes,
+    parts,
+    units_of,
+    visits,
+)
+from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
+from costmodel.mapping.nest_sizes import sizes_along
+from costmodel.mapping.objectives import Objective, objective_of
+
+Array = np.ndarray[Any, Any]
+OPERANDS = ("a", "b", "out")
+BITS = {"a": loops.A, "b": loops.B_, "out": loops.OUT}
+MOST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a front depends on: a product, its operands, the array, the room in the buffer."""
+
+    product: Product
+    B: int
+    a_bits: int
+    b_bits: int
+    accumulator_bits: int
+    a_moves: bool
+    b_moves: bool
+    b_bypasses: bool
+    on_array: bool
+    whole_rows: bool
+    array: ArrayShape
+    dataflow: str
+    convention: str
+    buffer_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Figures of each mapping, [points, 5] as `front_search` has them, and the mappings."""
+
+    figures: Array
+    mappings: tuple[Mapping, ...]
+    spilled_bits: Array  # partial sums that leave for DRAM and come back
+    room_bytes: Array  # of the buffer
+
+
+def geometry_of(problem: Problem, machine: Machine) -> Geometry:
+    """The geometry of a problem; numbers that remember how they were made are plain here."""
+    p, o = problem.product, problem.operands
+    return Geometry(
+        product=Product(int(p.M), int(p.N), int(p.K)),
+        B=int(problem.B),
+        a_bits=o.a_bits,
+        b_bits=o.b_bits,
+        accumulator_bits=o.accumulator_bits,
+        a_moves=o.a_moves,
+        b_moves=o.b_moves,
+        b_bypasses=o.b_bypasses,
+        on_array=o.on_array,
+        whole_rows=problem.whole_rows,
+        array=machine.array,
+        dataflow=machine.dataflow,
+        convention=machine.convention,
+        buffer_bytes=int(machine.buffer_bytes),
+    )
+
+
+@lru_cache(maxsize=64)
+def structures(a: bool, b: bool) -> Array:
+    """All structures that can differ, (x, y, held, may be single) in rows; `a`, `b`: whether each takes room.
+
+    Operands of the outermost and innermost loops, and of the two inner ones, may be held; what has the two
+    outer dims stays anyway. With nothing held the two outer loops may change places, but for whole rows. A
+    result that is held or whose loop of K is the innermost never travels, and a `single` place changes nothing.
+    """
+    found = []
+    for order in ORDERS:
+        x, y = "MNK".index(order[0]), "MNK".index(order[1])
+        may = [op for op in OPERANDS if LACKS[op] != order[2]]
+        for held in ((), (may[0],), (may[1],), tuple(may)):
+            if not held and x > y:
+                continue
+            alone = [op for op, room in (("a", a), ("b", b)) if room]
+            if LACKS["out"] != order[2] and "out" not in held:
+                alone.append("out")
+            found.append((x, y, sum(BITS[op] for op in held), sum(BITS[op] for op in alone)))
+    return np.array(found, np.int64)
+
+
+def constants(g: Geometry) -> Array:
+    """What does not change during a search, in the order of `front_search.NAMES`.
+
+    Raises:
+        CostModelError: numbers beyond 64 bits.
+    """
+    array, product = fold_array(g.product, g.array, g.dataflow), g.product
+    numbers = [
+        *(g.B, product.M, product.N, product.K, g.a_bits, g.b_bits, g.accumulator_bits),
+        *(g.a_moves, g.b_moves, g.b_bypasses, g.on_array, g.whole_rows),
+        *(array.R, array.C, g.array.R, DATAFLOWS.index(g.dataflow), CONVENTIONS.index(g.convention)),
+        8 * g.buffer_bytes,
+    ]
+    widths = g.a_bits + g.b_bits + 4 * g.accumulator_bits
+    side = 2 * g.array.R + g.array.C
+    if max(g.B * product.steps * widths, g.B * product.steps * (side + 1), 8 * g.buffer_bytes) >= MOST >> 12:
+        raise CostModelError(
+            f"a product {product.M}x{product.N}x{product.K}, {g.B} times, has numbers beyond 64 bits"
+        )
+    return np.array([int(x) for x in numbers], np.int64)
+
+
+def tables_of(product: Product, array: ArrayShape, dataflow: str) -> tuple[Array, Array, Array, Array]:
+    """Candidates along M, N, K as `front_search.front_of` takes them."""
+    dims, units = (product.M, product.N, product.K), units_of(array, dataflow)
+    stream = {"os": "K", "ws": "M", "is": "N"}[dataflow]
+    least, apart, columns = [], [], []
+    for name, dim, unit in zip("MNK", dims, units, strict=True):
+        wait = 0 if dataflow == "os" or name != stream else 2 * array.R
+        whole_folds = dataflow != "os" and name == "K"
+        columns.append(sizes_along(dim, 0 if name == stream else unit, wait, whole_folds))
+        whole = max(dim, wait) if wait else -(-dim // unit)
+        least.append(whole if wait or name != stream else 0)
+        apart.append(wait if name == stream else 1)
+    counts = np.array([len(c.size) for c in columns], np.int64)
+    tables = np.zeros((3, 3, int(counts.max())), np.int64)
+    for d, column in enumerate(columns):
+        tables[:, d, : counts[d]] = column.size, column.parts, column.work
+    return tables, counts, np.array(least, np.int64), np.array(apart, np.int64)
+
+
+@lru_cache(maxsize=16384)
+def front(geometry: Geometry) -> Front:
+    """All mappings that can be the best, in a fixed order; none where nothing fits.
+
+    Raises:
+        CostModelError: numbers beyond 64 bits.
+    """
+    g = geometry
+    tables, counts, least, apart = tables_of(g.product, fold_array(g.product, g.array, g.dataflow), g.dataflow)
+    forms = structures(g.a_moves, g.b_moves and not g.b_bypasses)
+    rows = loops.front_of(constants(g), forms, tables, counts, least, apart)
+    rows = rows[np.lexsort(rows[:, ::-1].T)]
+    problem, machine = reference(g)
+    mappings = tuple(
+        simplified(problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9]), machine)
+        for row in rows
+    )
+    costs = [evaluate(problem, mapping, machine) for mapping in mappings]
+    return Front(
+        np.ascontiguousarray(rows[:, :5]),
+        mappings,
+        np.array([cost.out_read_bits for cost in costs], np.int64),
+        np.array([cost.buffer_bytes for cost in costs], np.int64),
+    )
+
+
+def reference(g: Geometry) -> tuple[Problem, Machine]:
+    """A problem and a machine of a geometry, for what does not depend on anything else."""
+    operands = Operands(
+        *(g.a_bits, g.b_bits, g.accumulator_bits, 8, g.a_moves, g.b_moves), True, g.b_bypasses, g.on_array
+    )
+    machine = Machine(g.array, g.dataflow, g.convention, g.buffer_bytes, 1000, 1000)
+    return Problem(g.product, g.B, operands, g.whole_rows), machine
+
+
+def named(form: Array, sizes: Sequence[int], single: int) -> Mapping:
+    """The mapping of a structure, tile sizes along M, N, K, and operands of a single place."""
+    x, y, held = (int(v) for v in form[:3])
+    M, N, K = (int(size) for size in sizes)
+    order = "MNK"[x] + "MNK"[y] + "MNK"[3 - x - y]
+    names = [tuple(op for op in OPERANDS if mask & BITS[op]) for mask in (held, int(single))]
+    return Mapping(M, N, K, order, names[0], names[1])
+
+
+def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
+    """The same mapping without words that change nothing."""
+    p = parts(problem.product, mapping)
+    rows = problem.whole_rows and p["N"] > 1  # then the result is held though it comes but once
+    held = tuple(op for op in mapping.held if (op == "out" and rows) or is_held(op, mapping, problem.product, p))
+    single = []
+    for op in mapping.single:
+        if op == "out":
+            alone = visits("out", mapping, p) > 1
+        else:
+            alone = in_buffer(op, problem.operands) and arrives(op, problem, mapping, p)
+        if alone:
+            single.append(op)
+    return replace(mapping, held=held, single=tuple(single))
+
+
+def is_held(operand: str, mapping: Mapping, product: Product, p: dict[str, int]) -> bool:
+    """Whether it matters that an operand is held."""
+    without = replace(mapping, held=tuple(op for op in mapping.held if op != operand))
+    same = held_region(operand, mapping, product, p) == held_region(operand, without, product, p)
+    return not same or visits(operand, mapping, p) != visits(operand, without, p)
+
+
+def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
+    """The best mapping of a product for an objective, see `objectives.py`.
+
+    Raises:
+        DoesNotFit: no tile fits the buffer.
+        CostModelError: an unknown objective, or numbers beyond 64 bits.
+    """
+    goal = objective_of(objective)
+    found = front(geometry_of(problem, machine))
+    if not found.mappings:
+        product = problem.product
+        raise DoesNotFit(
+            f"no tile of a product {product.M}x{product.N}x{product.K} fits {machine.buffer_bytes} bytes of "
+            f"buffer: the smallest takes {smallest_bytes(problem, machine)}; give the target a larger buffer"
+        )
+    if len(found.mappings) > 1:
+        costs = (evaluate(problem, found.mappings[i], machine) for i in candidates(found, problem, machine, goal))
+        best = min(costs, key=goal.key).mapping
+    else:
+        best = found.mappings[0]
+    return evaluate(problem, whole_dims(problem.product, best), machine)
+
+
+def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective) -> Iterable[int]:
+    """Places of the mappings among which the best one is: those of the least first figure, if that is known."""
+    if goal.first is None:
+        return range(len(found.mappings))
+    o, product = problem.operands, problem.product
+    moved, cycles, exposed, reads, writes = found.figures.T
+    out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits
+    extra = int(o.extra_bits)
+    moved = moved + (out * o.out_moves + extra)
+    reads = reads + (extra + int(o.inside_bits))
+    writes = writes + (extra + int(o.also_bits) + out * (not o.out_moves))
+    dma = -(-moved * machine.clock_mhz // (8 * machine.bandwidth_mb_s))
+    load = -(-exposed * machine.clock_mhz // (8 * machine.bandwidth_mb_s))
+    busy = load + np.maximum(cycles, int(o.vector_cycles))
+    total = np.maximum(np.maximum(busy, dma), 1) + int(ends_of(problem, machine).cycles(machine))
+    energy = machine.energy_pj(moved, reads, writes) + problem.arithmetic_pj
+    figure = {"cycles": total, "energy": energy, "edp": energy * total, "bytes": moved}[goal.first]
+    return np.flatnonzero(figure == figure.min()).tolist()
+
+
+def whole_dims(product: Product, mapping: Mapping) -> Mapping:
+    """A tile that takes all of a dim is that dim, however that number was made."""
+    M = product.M if mapping.M == product.M else mapping.M
+    N = product.N if mapping.N == product.N else mapping.N
+    K = product.K if mapping.K == product.K else mapping.K
+    return replace(mapping, M=M, N=N, K=K)
+
+
+def smallest_bytes(problem: Problem, machine: Machine) -> int:
+    """Bytes of the smallest mapping that does what is asked."""
+    product = problem.product
+    found = [
+        occupied_bytes(problem, Mapping(1, 1, k, "MNK", (), ("a", "b")), machine) for k in (1, int(product.K))
+    ]
+    return min(found)

@@ -1,0 +1,363 @@
+"""All mappings of one product that can be the best for somebody, by numba: branch and bound over boxes of tiles.
+
+A box is a structure (order, held, single) and a range of candidates along each dim. Its bound is what the
+smallest size, fewest passes and least work of each range take: no mapping in it takes less of anything. Boxes
+whose bound is no better in any figure than a mapping that is known are dropped, others cut in two along the
+dim of most candidates. What is left is the front: nothing else can be best for any bandwidth, price, number of
+lanes or objective, for all of those grow with the figures.
+
+It is a second implementation of `nest.py`, of integers and without records; tests hold both equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+njit = numba.njit(cache=True, error_model="numpy")
+
+# Places in the vector of what does not change during a search.
+NAMES = (
+    *("B", "M", "N", "K", "a_bits", "b_bits", "sum_bits", "a_moves", "b_moves"),
+    *("bypass", "on", "rows", "R", "C", "deep", "flow", "how", "room"),
+)
+(
+    P_B, P_M, P_N, P_K, P_AB, P_BB, P_SB, P_AM, P_BM, P_BYPASS, P_ON, P_ROWS,
+    P_R, P_C, P_DEEP, P_FLOW, P_HOW, P_ROOM,
+) = range(len(NAMES))  # fmt: skip
+A, B_, OUT = 1, 2, 4  # operands as bits of a mask
+# Figures of a mapping, without what is the same for all: DRAM bits, array cycles, bits that the array waits
+# for, bits that are read and written in the buffer.
+MOVED, CYCLES, EXPOSED, READS, WRITES = range(5)
+FIGURES = 5
+COLUMNS = FIGURES + 5  # also the structure, candidates along M, N, K, single places
+LEAST = 1 << 12  # places for points of a front, at first
+
+
+@njit
+def ceil_div(a: int, b: int) -> Any:
+    return np.int64(np.uint64(a + b - 1) // np.uint64(b))
+
+
+@njit
+def visits(lacks: int, held: int, x: int, y: int, px: int, py: int, pz: int) -> int:
+    """How often an operand comes that lacks a dim; p* are the passes of the loops from the outermost."""
+    if held or (lacks != x and lacks != y):
+        return 1
+    if lacks == y:
+        return py if pz > 1 else 1
+    return px if py > 1 or pz > 1 else 1
+
+
+@njit
+def region(
+    first: int, second: int, lacks: int, held: int, x: int, y: int, s: tuple, p: tuple, dims: tuple
+) -> tuple[int, int, bool]:
+    """Of an operand of two dims: elements that lie in the buffer, how many tiles they are, whether it is all."""
+    elements, tiles, covered = 1, 1, True
+    for dim in (first, second):
+        if held and ((lacks == x) or (lacks == y and dim != x)):
+            elements *= dims[dim]
+            tiles *= p[dim]
+        else:
+            elements *= s[dim]
+            covered = covered and p[dim] == 1
+    return elements, tiles, covered
+
+
+@njit
+def places_of(
+    operand: int, first: int, second: int, lacks: int, held: int, single: int, B: int, x: int, y: int,
+    s: tuple, p: tuple, most: tuple, dims: tuple,
+) -> tuple[int, bool]:  # fmt: skip
+    """Elements of a or b for which the buffer has places; whether the array waits for its loads."""
+    held = (held & operand) if most[lacks] > 1 else 0
+    elements, tiles, _ = region(first, second, lacks, held, x, y, s, most, dims)
+    if held and p[lacks] == 1:  # a box in which it may be held or not
+        return region(first, second, lacks, 0, x, y, s, most, dims)[0], False
+    if tiles == 1 and (B > 1 or not region(first, second, lacks, held, x, y, s, p, dims)[2]):
+        if single & operand:
+            return elements, True
+        return 2 * elements, False
+    return elements, False
+
+
+@njit
+def sum_places(c: Array, vo: int, stay: bool, x: int, y: int, held: int, single: int, s: tuple, p: tuple) -> int:
+    """Accumulators in the buffer; -1 where rows are asked for and do not become whole."""
+    z = 3 - x - y
+    lasting = (held & OUT) and z != 2
+    if c[P_ROWS]:
+        before = x == 0 or (y == 0 and x == 2)  # M is outside of N
+        in_turn = (x == 0 and y == 1) or (p[2] == 1 and before)
+        if vo > 1 or not (p[1] == 1 or (lasting and x != 1) or in_turn):
+            return -1
+        if p[2] == 1 or not lasting:
+            return s[0] * c[P_N]
+    if vo > 1:
+        return s[0] * s[1] * (1 if single & OUT else 2)
+    if p[2] == 1:
+        return 0 if c[P_FLOW] == 0 or c[P_K] <= c[P_DEEP] else s[0] * s[1]
+    if stay:
+        return 0
+    return region(0, 1, 2, held & OUT, x, y, s, p, (c[P_M], c[P_N], c[P_K]))[0]
+
+
+@njit
+def figures(
+    c: Array, x: int, y: int, held: int, single: int, s: tuple, p: tuple, most: tuple, work: tuple, key: Array
+) -> bool:
+    """Figures of a mapping, or a bound of them over a box; False: it is not legal.
+
+    `s`: sizes of a tile; `most`: the most passes along each dim in the box, `p` of a single mapping. `single` -1
+    stands for all choices: room as if each operand had a single place, and nothing waits.
+    """
+    M, N, K = c[P_M], c[P_N], c[P_K]
+    dims = (M, N, K)
+    z = 3 - x - y
+    B, flow, R, C = c[P_B], c[P_FLOW], c[P_R], c[P_C]
+    vo = visits(2, held & OUT, x, y, p[x], p[y], p[z])
+    stay = flow == 0 and z == 2 and s[0] <= R and s[1] <= C
+    bits = sum_places(c, vo, stay, x, y, held, single, s, p) * c[P_SB]
+    if bits < 0:
+        return False
+    waits_a = waits_b = False
+    if c[P_AM]:
+        elements, waits_a = places_of(A, 0, 2, 1, held, single, B, x, y, s, p, most, dims)
+        bits += elements * c[P_AB]
+    if c[P_BM] and not c[P_BYPASS]:
+        elements, waits_b = places_of(B_, 2, 1, 0, held, single, B, x, y, s, p, most, dims)
+        bits += elements * c[P_BB]
+    if bits > c[P_ROOM]:
+        return False
+    va = visits(1, held & A, x, y, p[x], p[y], p[z])
+    vb = visits(0, held & B_, x, y, p[x], p[y], p[z])
+    k_parts = 1 if stay else p[2]
+    folds_m, folds_n, folds_k = work
+    if flow == 0:
+        read_a, read_b, sums = folds_n, folds_m, k_parts
+    elif flow == 1:
+        read_a, read_b, sums = folds_n, p[0], folds_k
+    else:
+        read_a, read_b, sums = p[1], folds_m, folds_k
+    a = B * M * K * c[P_AB] * c[P_AM] * va
+    if c[P_BYPASS] and not (flow == 1 and (most[0] == 1 or (z == 0 and s[2] <= R and s[1] <= C))):
+        vb = read_b
+    b = B * K * N * c[P_BB] * c[P_BM] * vb
+    spills = B * M * N * c[P_SB] * (vo - 1)
+    key[MOVED] = a + b + 2 * spills
+    key[EXPOSED] = 0
+    if single > 0:
+        key[EXPOSED] = (2 * spills if single & OUT else 0) + (a if waits_a else 0) + (b if waits_b else 0)
+    sum_bits = B * sums * M * N * c[P_SB]
+    reads = B * (read_a * M * K * c[P_AB] + (0 if c[P_BYPASS] else read_b * K * N * c[P_BB]))
+    key[READS] = reads + sum_bits + spills
+    key[WRITES] = sum_bits + a + spills + (0 if c[P_BYPASS] else b)
+    key[CYCLES] = B * steady(c, p, most, work, k_parts) if c[P_ON] else 0
+    return True
+
+
+@njit
+def steady(c: Array, p: tuple, most: tuple, work: tuple, k_parts: int) -> int:
+    """Steady cycles of all passes of one product, see `nest.array_cycles`."""
+    flow, how, R, C = c[P_FLOW], c[P_HOW], c[P_R], c[P_C]
+    if flow == 0:
+        folds, T, streamed, line, many = work[0] * work[1], c[P_K], k_parts, work[2], most[2]
+    elif flow == 1:
+        folds, T, streamed, line, many = work[2] * work[1], c[P_M], p[0], work[0], most[0]
+    else:
+        folds, T, streamed, line, many = work[2] * work[0], c[P_N], p[1], work[1], most[1]
+    if how == 0:
+        if flow == 0:
+            return work[1] * (work[0] * T + k_parts * (c[P_M] - work[0]))
+        return folds * line
+    if how == 1:
+        return folds * T
+    if how == 2:
+        return folds * (streamed * (2 * R + C - 2) + T)
+    skew = (R if flow == 0 else 2 * R) + C - 2
+    if flow == 0 and k_parts == 1 and p[2] > 1:
+        many = 1
+    passes = most[0] * most[1] * (many if flow == 0 else most[2])
+    # A pass is one cycle shorter than its folds, of which it has at least one.
+    return max(folds * (streamed * skew + T) - passes, folds * (streamed * skew + T - many))
+
+
+@njit
+def bound(
+    c: Array, x: int, y: int, held: int, single: int, i: tuple, j: tuple, tables: Array, least: Array,
+    apart: Array, key: Array,
+) -> bool:  # fmt: skip
+    """Bound over a box of candidates, from `i` to before `j` along each dim, or figures of its only mapping.
+
+    `tables[0..2]`: sizes, passes, work. `least`: the least work along a dim; `apart`: of one pass.
+    """
+    i0, i1, i2 = i
+    j0, j1, j2 = j
+    s = (tables[0, 0, i0], tables[0, 1, i1], tables[0, 2, i2])
+    p = (tables[1, 0, j0 - 1], tables[1, 1, j1 - 1], tables[1, 2, j2 - 1])
+    most = (tables[1, 0, i0], tables[1, 1, i1], tables[1, 2, i2])
+    work = (
+        tables[2, 0, i0] if j0 - i0 == 1 else max(least[0], p[0] * apart[0]),
+        tables[2, 1, i1] if j1 - i1 == 1 else max(least[1], p[1] * apart[1]),
+        tables[2, 2, i2] if j2 - i2 == 1 else max(least[2], p[2] * apart[2]),
+    )
+    return figures(c, x, y, held, single, s, p, most, work, key)
+
+
+@njit
+def is_beaten(front: Array, number: int, key: Array) -> bool:
+    """Whether some point of the front is as good in every figure; such a point moves towards the first place."""
+    for i in range(number):
+        beats = True
+        for f in range(FIGURES):
+            if front[i, f] > key[f]:
+                beats = False
+                break
+        if beats:
+            if i > 0:
+                for f in range(front.shape[1]):
+                    front[i, f], front[i // 2, f] = front[i // 2, f], front[i, f]
+            return True
+    return False
+
+
+@njit
+def without(front: Array, number: int, key: Array) -> int:
+    """Drop the points that a new one beats; how many are left."""
+    left = 0
+    for i in range(number):
+        beaten = True
+        for f in range(FIGURES):
+            if key[f] > front[i, f]:
+                beaten = False
+                break
+        if not beaten:
+            front[left] = front[i]
+            left += 1
+    return left
+
+
+@njit
+def unbeaten(points: Array) -> Array:
+    """Places of the points, in ascending order of their figures, that no other one beats in all figures."""
+    found = np.empty(points.shape[0], np.int64)
+    number = 0
+    for i in range(points.shape[0]):
+        beaten = False
+        for j in range(number):
+            beaten = True
+            for f in range(points.shape[1]):
+                if points[found[j], f] > points[i, f]:
+                    beaten = False
+                    break
+            if beaten:
+                break
+        if not beaten:
+            found[number] = i
+            number += 1
+    return found[:number]
+
+
+@njit
+def merit(key: Array, floor: Array) -> float:
+    """In what order structures are looked at: the smaller, the earlier. It changes the time, not the result."""
+    total = 0.0
+    for f in range(FIGURES):
+        total += key[f] / (floor[f] + 1.0)
+    return total
+
+
+@njit
+def entered(
+    c: Array, front: Array, points: int, structures: Array, s: int, i: tuple, j: tuple,
+    tables: Array, least: Array, apart: Array, key: Array,
+) -> tuple[Array, int]:  # fmt: skip
+    """The front with the mappings of one structure and tile that no other beats: single places of all kinds."""
+    x, y, held, may = structures[s, 0], structures[s, 1], structures[s, 2], structures[s, 3]
+    for mask in (0, 1, 2, 4, 3, 5, 6, 7):
+        if mask & ~may:
+            continue
+        legal = bound(c, x, y, held, mask, i, j, tables, least, apart, key)
+        if not legal or is_beaten(front, points, key):
+            continue
+        points = without(front, points, key)
+        if points == front.shape[0]:
+            larger = np.empty((2 * points, COLUMNS), np.int64)
+            larger[:points] = front
+            front = larger
+        for f in range(FIGURES):
+            front[points, f] = key[f]
+        front[points, 5], front[points, 6], front[points, 7], front[points, 8] = s, i[0], i[1], i[2]
+        front[points, 9] = mask
+        points += 1
+    return front, points
+
+
+@njit
+def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array) -> Array:
+    """Rows of the front: figures, the structure, candidates along M, N, K, which operands have single places."""
+    number = structures.shape[0]
+    stack = np.empty((number + 512, 7), np.int64)
+    key, other, floor = np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64)
+    n = (counts[0], counts[1], counts[2])
+    floor[:] = 1 << 62
+    for s in range(number):
+        if bound(
+            c, structures[s, 0], structures[s, 1], structures[s, 2], -1, (0, 0, 0), n, tables, least, apart, key
+        ):
+            for f in range(FIGURES):
+                floor[f] = min(floor[f], key[f])
+    first = np.full(number, np.inf)
+    for s in range(number):
+        if bound(
+            c, structures[s, 0], structures[s, 1], structures[s, 2], -1, (0, 0, 0), n, tables, least, apart, key
+        ):
+            first[s] = merit(key, floor)
+    top, points = 0, 0
+    front = np.empty((LEAST, COLUMNS), np.int64)
+    for s in np.argsort(-first):
+        if first[s] < np.inf:
+            stack[top, 0] = s
+            for d in range(3):
+                stack[top, 1 + d], stack[top, 4 + d] = 0, counts[d]
+            top += 1
+    while top > 0:
+        top -= 1
+        s = stack[top, 0]
+        x, y, held = structures[s, 0], structures[s, 1], structures[s, 2]
+        i = (stack[top, 1], stack[top, 2], stack[top, 3])
+        j = (stack[top, 4], stack[top, 5], stack[top, 6])
+        if not bound(c, x, y, held, -1, i, j, tables, least, apart, key) or is_beaten(front, points, key):
+            continue
+        w0, w1, w2 = j[0] - i[0], j[1] - i[1], j[2] - i[2]
+        if w0 == 1 and w1 == 1 and w2 == 1:
+            front, points = entered(c, front, points, structures, s, i, j, tables, least, apart, key)
+            continue
+        h0, h1, h2 = i
+        if w0 >= w1 and w0 >= w2:
+            h0 = (i[0] + j[0]) // 2
+            cut, from_ = (h0, j[1], j[2]), (h0, i[1], i[2])
+        elif w1 >= w2:
+            h1 = (i[1] + j[1]) // 2
+            cut, from_ = (j[0], h1, j[2]), (i[0], h1, i[2])
+        else:
+            h2 = (i[2] + j[2]) // 2
+            cut, from_ = (j[0], j[1], h2), (i[0], i[1], h2)
+        one = bound(c, x, y, held, -1, i, cut, tables, least, apart, key)
+        two = bound(c, x, y, held, -1, from_, j, tables, least, apart, other)
+        later = two and (not one or merit(other, floor) < merit(key, floor))  # then it is looked at first
+        for turn in range(2):
+            if (turn == 0) == later:
+                if one:
+                    stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, i[0], i[1], i[2]
+                    stack[top, 4], stack[top, 5], stack[top, 6] = cut
+                    top += 1
+            elif two:
+                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, from_[0], from_[1], from_[2]
+                stack[top, 4], stack[top, 5], stack[top, 6] = j
+                top += 1
+    return front[:points].copy()

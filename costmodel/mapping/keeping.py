@@ -1,0 +1,79 @@
+"""Which activations stay in the buffer between steps.
+
+Tiles and kept values share the buffer, moment by moment: a step's tiles have what the values leave that wait
+meanwhile. A value that is kept costs no DRAM traffic where it is made and read. Values are kept or not by kind,
+the same in every layer: all that are as large and are read by the same pieces. Every choice of kinds that the
+buffer can hold is looked at, so that no better one of them exists; values of which least would be saved, beyond
+the first `MOST_KINDS` kinds, are one kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from costmodel.mapping.fusion import Plan
+from costmodel.mapping.pieces import Placed
+
+MOST_KINDS = 6
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Values by kind, and how many bytes of each kind wait while each group runs."""
+
+    values: tuple[frozenset[int], ...]
+    waiting: tuple[tuple[int, ...], ...]  # [kinds][groups]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A choice: the values that stay, and the bytes that they take while each group runs."""
+
+    values: frozenset[int]
+    waiting: tuple[int, ...]
+
+
+def kinds_of(plan: Plan, placed: tuple[Placed, ...]) -> Kinds:
+    """The kinds of values that cross between groups, those of which most bytes are saved first."""
+    returned = {plan.source[i] for i in plan.graph.outputs}
+    readers: dict[int, list[int]] = {}
+    for piece in placed:
+        for v in dict.fromkeys((*piece.operands, *piece.reads)):
+            readers.setdefault(v, []).append(piece.place)
+    found: dict[tuple[int, ...], list[int]] = {}
+    for v in plan.last:
+        if v not in returned:
+            size = int(plan.graph.values[v].distinct_bytes)
+            found.setdefault((size, *readers.get(v, ())), []).append(v)
+    # Each reader and the maker move it once, if it is not kept.
+    saved = sorted(found, key=lambda kind: -kind[0] * len(kind) * len(found[kind]))
+    values = [frozenset(found[kind]) for kind in saved[:MOST_KINDS]]
+    rest = frozenset(v for kind in saved[MOST_KINDS:] for v in found[kind])
+    values += [rest] if rest else []
+    return Kinds(tuple(values), tuple(waiting_bytes(plan, kind) for kind in values))
+
+
+def waiting_bytes(plan: Plan, values: frozenset[int]) -> tuple[int, ...]:
+    """Bytes of some values that lie in the buffer while each group runs."""
+    live = [0] * len(plan.groups)
+    for v in values:
+        size = int(plan.graph.values[v].distinct_bytes)
+        for g in range(plan.born[v], plan.last[v] + 1):
+            live[g] += size
+    return tuple(live)
+
+
+def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
+    """All choices of kinds of which the buffer holds the values and at least a byte more."""
+    groups = len(kinds.waiting[0]) if kinds.waiting else 0
+    found: list[tuple[tuple[int, ...], list[int]]] = [((), [0] * groups)] if groups else []
+    for i, waiting in enumerate(kinds.waiting):
+        for chosen, live in list(found):
+            more = [a + b for a, b in zip(live, waiting, strict=True)]
+            if max(more) < buffer_bytes:
+                found.append(((*chosen, i), more))
+    if not found:
+        return (Kept(frozenset(), ()),)
+    return tuple(
+        Kept(frozenset().union(*(kinds.values[i] for i in chosen)), tuple(live)) for chosen, live in found
+    )

@@ -1,0 +1,187 @@
+"""Groups of a typed graph as pieces: all that their cost depends on, but for the machine and what is kept.
+
+Layers of a transformer are alike: a graph of a hundred groups has some ten different pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from costmodel.dtypes import Int, parse
+from costmodel.errors import UnknownOp
+from costmodel.graph.ir import Graph, Node
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.timing import Product
+from costmodel.mapping.fusion import Group, Plan, outside_bits, value_bits
+from costmodel.ops.rules import pe_of
+from costmodel.widths.assign import Typed
+from costmodel.widths.policy import Work
+
+VECTOR, PRODUCT, CORE = "vector", "product", "core"
+ONE = Product(1, 1, 1)
+Works = tuple[Work, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One group. Reads and writes beside the operands of products are in bits, in the order of `Placed`."""
+
+    kind: str
+    in_core: bool
+    reads: tuple[tuple[int, bool], ...]  # bits, and whether only what is behind the cut reads them
+    writes: tuple[int, ...]
+    vector_work: Works
+    array_work: Works = ()
+    B: int = 1
+    product: Product = ONE
+    D: int = 0  # columns of a core's values
+    a_bits: int = 0
+    b_bits: int = 0
+    v_bits: int = 0
+    between_bits: int = 0
+    accumulator_bits: int = 0
+    shared: int = 1
+    first_on: bool = False
+    second_on: bool = False
+    # A norm behind a product may run with it, which takes whole rows, or as a step of its own.
+    cut_bits: int = 0  # of the result that lies between; 0: there is none
+    head_work: Works = ()
+    rest_work: Works = ()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A piece at its place in the graph; values by their origin."""
+
+    piece: Piece
+    place: int  # among distinct pieces
+    group: int
+    operands: tuple[int, ...]  # of the products: a and b; of a core q, k, v
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A product node as a product: B times a [M,K], b [K,N]; the values that are a and b."""
+
+    B: int
+    product: Product
+    a: int
+    b: int
+
+
+def shape_of(graph: Graph, node: Node) -> Shape:
+    """The product that a node runs on an array. For sums over keys a is z [M,N], b is v [N,D].
+
+    Raises:
+        UnknownOp: no kind of PE runs its terms, as of a kernel that is several products in one.
+    """
+    if not pe_of(node.op):
+        raise UnknownOp(
+            f"no kind of PE runs op {node.op!r}; say which with pe= at its rule in costmodel/ops/rules.py"
+        )
+    attrs = node.attrs
+    first, second = node.inputs[:2]
+    if node.op == "conv":
+        channels = graph.values[second].shape[0]
+        return Shape(1, Product(attrs["P"] // channels, channels, attrs["K"]), first, second)
+    if "D" in attrs:
+        return Shape(attrs["B"], Product(attrs["M"], attrs["D"], attrs["N"]), second, first)
+    B, product = attrs["B"], Product(attrs["M"], attrs["N"], attrs["K"])
+    if B > 1 and graph.values[second].distinct_numel == product.N * product.K:
+        # One b for all: rows of all B products stream past it.
+        return Shape(1, replace(product, M=B * product.M), first, second)
+    return Shape(B, product, first, second)
+
+
+def pieces_of(typed: Typed, plan: Plan, target: Accelerator) -> tuple[Placed, ...]:
+    """The pieces of a plan, in order; `target` says which products its PEs do."""
+    known: dict[Piece, int] = {}
+    placed = []
+    for g, group in enumerate(plan.groups):
+        piece, operands, reads = describe(typed, plan, target, g, group)
+        place = known.setdefault(piece, len(known))
+        placed.append(Placed(piece, place, g, operands, reads, plan.writes[g]))
+    return tuple(placed)
+
+
+def describe(
+    typed: Typed, plan: Plan, target: Accelerator, g: int, group: Group
+) -> tuple[Piece, tuple[int, ...], tuple[int, ...]]:
+    """A group as a piece, the values of its operands, and what else it reads."""
+    graph, source = typed.graph, plan.source
+    writes = tuple(value_bits(graph, v) for v in plan.writes[g])
+    if group.kind == VECTOR:
+        found = outside_bits(plan, g, ())
+        reads = tuple((bits, False) for bits in found.values())
+        return Piece(VECTOR, group.core, reads, writes, work_of(typed, group.nodes)), (), tuple(found)
+    nodes = [graph.nodes[n] for n in group.products]
+    shapes = [shape_of(graph, node) for node in nodes]
+    on = [pe_of(node.op) in target.kinds for node in nodes]
+    placed = {n for n, here in zip(group.products, on, strict=True) if here}
+    first = shapes[0]
+    operands = [source[first.a], source[first.b]]
+    piece = Piece(
+        kind=group.kind,
+        in_core=group.core,
+        reads=(),
+        writes=writes,
+        vector_work=work_of(typed, [n for n in group.nodes if n not in placed]),
+        array_work=work_of(typed, [n for n in group.products if n in placed]),
+        B=first.B,
+        product=first.product,
+        a_bits=bits_of(graph, first.a),
+        b_bits=bits_of(graph, first.b),
+        accumulator_bits=max(accumulator_bits(typed, node) for node in nodes),
+        first_on=on[0],
+    )
+    if group.kind == CORE:
+        second, made = shapes[1], made_by(plan, group.nodes)
+        between = second.a if source[second.a] in made else second.b
+        values = second.b if between == second.a else second.a
+        keys = graph.values[first.b].distinct_numel
+        operands.append(source[values])
+        piece = replace(
+            piece,
+            D=second.product.N,
+            v_bits=bits_of(graph, values),
+            between_bits=bits_of(graph, between),
+            second_on=on[1],
+            shared=max(1, first.B * first.product.N * first.product.K // keys),
+        )
+    behind: set[int] = set()
+    if group.cut is not None:
+        head, rest = group.nodes[: group.cut], group.nodes[group.cut :]
+        made = made_by(plan, head)
+        inputs = [source[i] for n in rest for i in graph.nodes[n].inputs]
+        behind = {v for v in inputs if v not in made}
+        piece = replace(
+            piece,
+            cut_bits=value_bits(graph, next(v for v in inputs if v in made)),
+            head_work=work_of(typed, [n for n in head if n not in placed]),
+            rest_work=work_of(typed, rest),
+        )
+    found = outside_bits(plan, g, tuple(operands))
+    reads = tuple((bits, v in behind) for v, bits in found.items())
+    return replace(piece, reads=reads), tuple(operands), tuple(found)
+
+
+def work_of(typed: Typed, nodes: list[int]) -> Works:
+    return tuple(work for n in nodes for work in typed.work[n])
+
+
+def bits_of(graph: Graph, i: int) -> int:
+    return parse(graph.values[i].dtype).bits
+
+
+def made_by(plan: Plan, nodes: list[int]) -> set[int]:
+    return {plan.source[i] for n in nodes for i in plan.graph.nodes[n].outputs}
+
+
+def accumulator_bits(typed: Typed, node: Node) -> int:
+    kind = typed.policy.activation
+    if not isinstance(kind, Int):
+        return max(32, kind.bits)
+    exact = bits_of(typed.graph, node.outputs[0])
+    return typed.policy.of(node.op).accumulator_bits or exact
