@@ -138,7 +138,7 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     structure = (mapping.order, mapping.held, mapping.turns)
     found = figures(problem, np.array([[rows]], object), np.array([[keys]], object), structure, machine)
     again, reads, array, _, buffer_reads, buffer_writes, room = (
-        np.ravel(found[name])[0] for name in (*FIGURES, "buffer_bytes")
+        plain(np.ravel(found[name])[0]) for name in (*FIGURES, "buffer_bytes")
     )
     writes = B * M * D * o.out_bits * o.out_moves
     reads = reads + o.extra_bits
@@ -167,6 +167,11 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     )
 
 
+def plain(number: Any) -> Any:
+    """An int of Python; what remembers how it was made stays as it is."""
+    return number.item() if isinstance(number, np.generic) else number
+
+
 def core_ends(problem: CoreProblem, machine: Machine) -> Ends:
     """First operands of the scores; fill, drain and last results of the sums over keys."""
     o, (M, N, d) = problem.operands, dims_of(problem)
@@ -192,7 +197,7 @@ def first_rows(problem: CoreProblem, machine: Machine) -> int:
 def first_wait(problem: CoreProblem, machine: Machine) -> int:
     """Cycles in which the array waits for the vector unit's work on the first rows."""
     M = problem.scores.M
-    return ceil_of(problem.operands.vector_cycles * first_rows(problem, machine), problem.B * M)  # type: ignore[no-any-return]
+    return -(-problem.operands.vector_cycles * first_rows(problem, machine) // (problem.B * M))
 
 
 def core_is_legal(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.errors import BadTarget, CostModelError
+from costmodel.errors import BadTarget, CostModelError, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping import many_loops as loops
@@ -22,7 +22,7 @@ from costmodel.mapping.fusion import plan_groups
 from costmodel.mapping.keeping import Kept, Kinds, choices_of, kinds_of
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import Prices, Stay
-from costmodel.mapping.pieces import CORE, Piece, Placed, pieces_of
+from costmodel.mapping.pieces import CORE, Piece, Placed, Works, pieces_of
 from costmodel.mapping.ways import Ways, ways_of
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
@@ -50,6 +50,7 @@ class Program:
     target: Accelerator
     groupings: tuple[Grouping, ...]
     prices: Prices  # of arithmetic; those of memories are parameters
+    objective: str  # unless another one is asked for
 
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
@@ -57,7 +58,19 @@ def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> P
     groupings = [grouping_of(typed, target, True)]
     if any(p.piece.kind == CORE for p in groupings[0].placed):
         groupings.append(grouping_of(typed, target, False))
-    return Program(target, tuple(groupings), Prices(table=table))
+    works = tuple(work for works in typed.work for work in works)
+    return Program(target, tuple(groupings), Prices(table=table), default_objective(works, table))
+
+
+def default_objective(works: Works, table: Table | None) -> str:
+    """The energy-delay product where a table prices all work of a model, else cycles."""
+    if table is None:
+        return "cycles"
+    try:
+        Prices(table=table).arithmetic_pj(works)
+    except UnknownTable:
+        return "cycles"
+    return "edp"
 
 
 def grouping_of(typed: Typed, target: Accelerator, fuse_core: bool) -> Grouping:
@@ -220,7 +233,7 @@ def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | N
         BadTarget: a parameter is missing, unknown, or not at least 1.
         CostModelError: no such objective, or one that was added from outside.
     """
-    goal = objective or ("cycles" if program.prices.table is None else "edp")
+    goal = objective or program.objective
     if objective_of(goal).first is None:
         raise CostModelError(f"`objective={goal}` is not compiled; take one of {', '.join(CODES)}")
     machine, prices = machine_arrays(parameters)

@@ -12,7 +12,7 @@ from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Operands, Problem
 from costmodel.mapping.options import Prices, Site, prices_of
-from costmodel.mapping.schedule import objective_for, show_mapping
+from costmodel.mapping.schedule import DEFAULT, check_objective, show_mapping
 from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.records import INLINE
 from costmodel.technology.loading import load_table
@@ -131,7 +131,10 @@ def on_target(
     operands = Operands(
         8, 8, 32, 8, b_bypasses=target.weights_bypass, on_array=on_array, vector_cycles=slots(work, target)
     )
-    goal, prices = objective_for(target, objective), prices_of(target) or Prices()
+    prices = prices_of(target)
+    goal = objective or ("cycles" if prices is None else DEFAULT)
+    check_objective(goal, target)
+    prices = prices or Prices()
     site = Site(target, convention, prices, goal)
     problem = Problem(product, 1, operands, arithmetic_pj=prices.arithmetic_pj((*terms, *requantise)))
     cost = best_mapping(problem, site.machine(target.buffer_bytes), goal)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from costmodel.errors import CostModelError, DoesNotFit
+from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_blocks import CoreMapped
 from costmodel.mapping.fusion import Plan, plan_groups
@@ -39,20 +39,34 @@ DEFAULT = "edp"  # where a target has prices; else cycles
 SLACK = 1e-12  # of floats that are summed in another order
 
 
-def objective_for(target: Accelerator, objective: str | None) -> str:
-    """What mappings on a target are chosen by, unless it is said: the energy-delay product, or cycles.
+def site_for(typed: Typed, target: Accelerator, convention: str, objective: str | None) -> Site:
+    """Where a model is mapped and what for: unless it is said, the energy-delay product, or cycles without prices.
 
     Raises:
         CostModelError: there is no such objective, or it needs prices that the target has not.
     """
-    if objective is None:
-        return "cycles" if prices_of(target) is None else DEFAULT
+    prices = prices_of(target)
+    if objective is None and prices is not None:
+        try:
+            prices.arithmetic_pj(tuple(work for works in typed.work for work in works))
+        except UnknownTable:
+            prices = None
+    goal = objective or ("cycles" if prices is None else DEFAULT)
+    check_objective(goal, target)
+    return Site(target, convention, prices or Prices(), goal)
+
+
+def check_objective(objective: str, target: Accelerator) -> None:
+    """Refuse what does not exist, and what nothing is published for.
+
+    Raises:
+        CostModelError: the objective is unknown, or needs prices that the target has not.
+    """
     if objective_of(objective).needs_prices and prices_of(target) is None:
         raise CostModelError(
             f"`objective={objective}` needs prices, and nothing is published for target {target.name}; "
             "take cycles or bytes, or state prices in the target's file"
         )
-    return objective
 
 
 def schedule(
@@ -67,14 +81,14 @@ def schedule(
 
     Args:
         keep: False sends all activations through DRAM.
-        objective: cycles, energy, edp, bytes, or one that was added; None: see `objective_for`.
+        objective: cycles, energy, edp, bytes, or one that was added; None: see `site_for`.
 
     Raises:
         DoesNotFit: a product of which no tile fits the buffer.
         CostModelError: there is no such objective, or it needs prices that the target has not.
     """
-    goal = objective_for(target, objective)
-    site = Site(target, convention, prices_of(target) or Prices(), goal)
+    site = site_for(typed, target, convention, objective)
+    goal = site.objective
     fused = search(typed, plan_groups(typed, fuse), site, keep)
     notes: tuple[str, ...] = ()
     best = fused.best

@@ -55,7 +55,7 @@ def program_of(spelling: str, widths: str, overflow: str = "saturate") -> Progra
 
 
 def run_both(
-    program: Program, target: str, fuse: bool = True, keep: bool = True
+    program: Program, target: str, fuse: bool = True, keep: bool = True, objective: str | None = None
 ) -> tuple[Execution, list[object]]:
     """The execution, after its values were held against the run's, and where it differs from the schedule."""
     ids, exist = padded_ids(B, S)
@@ -63,7 +63,7 @@ def run_both(
     fold = None if machine.dataflow == "os" else machine.array.R
     expected: dict[int, np.ndarray] = {}
     output = run_program(program, ids, exist, fold=fold, watch=expected.__setitem__)
-    plan = schedule(program.typed, machine, fuse=fuse, keep=keep)
+    plan = schedule(program.typed, machine, fuse=fuse, keep=keep, objective=objective)
     seen: dict[int, np.ndarray] = {}
     execution = execute(program, plan, ids, exist, watch=seen.__setitem__)
     assert np.array_equal(execution.output, output)
@@ -83,6 +83,9 @@ def counts(typed: Typed) -> dict[tuple[str, str], int]:
     return {key: n for key, n in width_counts(typed).items() if n}
 
 
+WAYS = ((True, True, None), (True, True, "cycles"), (True, False, "energy"), (False, True, "bytes"))
+
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
 def test_bits_arithmetic_cycles_and_bytes(spelling: str, dataflow: str) -> None:
@@ -90,11 +93,15 @@ def test_bits_arithmetic_cycles_and_bytes(spelling: str, dataflow: str) -> None:
     for widths in ("w8a8", "w4a8", "w8a16:acc=26"):
         program = program_of(spelling, widths)
         for target in MACHINES:
-            for fuse, keep in ((True, True), (True, False), (False, True)):
-                execution, different = run_both(program, f"{target},dataflow={dataflow}", fuse, keep)
+            for fuse, keep, objective in WAYS:
+                name = f"{target},dataflow={dataflow}"
+                execution, different = run_both(program, name, fuse, keep, objective)
                 assert not different, different[:3]
                 assert arithmetic(execution) == counts(program.typed)
-                assert execution.cycles == schedule(program.typed, execution.target, fuse=fuse, keep=keep).cycles
+                plan = schedule(program.typed, execution.target, fuse=fuse, keep=keep, objective=objective)
+                assert execution.cycles == plan.cycles
+                for done, step in zip(execution.steps, plan.steps, strict=True):
+                    assert done.buffer_bytes == step.buffer_bytes
 
 
 @pytest.mark.parametrize("dataflow", ["os", "ws"])
@@ -274,7 +281,7 @@ def test_mistakes() -> None:
     with pytest.raises(CostModelError, match="the machine steps the array convention, not ideal"):
         execute(program, schedule(program.typed, load_target("edge-asic"), "ideal"), ids, keep)
     with pytest.raises(DoesNotFit, match="no tile of a product"):
-        schedule(program.typed, load_target("edge-asic:buffer_kib=1,array=64x64"))
+        schedule(program.typed, replace(load_target("edge-asic"), buffer_bytes=1))
     with pytest.raises(CostModelError, match="out of the vocabulary"):
         execute(program, schedule(program.typed, load_target("edge-asic")), ids + 60, keep)
     node = replace(program.typed.graph.nodes[0], op="cumsum")
