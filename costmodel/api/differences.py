@@ -170,10 +170,12 @@ class Words:
     widths: str | None
     target: str | None
     timing: str
+    objective: str | None
 
 
 VALUES = {
     **{"--attention": "attention", "--widths": "widths", "--on": "target", "--timing": "timing"},
+    **{"--objective": "objective"},
     **{"--seq": "seq", "--batch": "batch", "--dtype": "dtype", "--device": "device"},
 }
 WHOLE = ("seq", "batch")
@@ -196,7 +198,7 @@ def from_words(text: str) -> Breakdown:
     try:
         found = report(
             asked.model, None if attention is None else [attention], asked.seq, asked.batch, (), None,
-            words.widths, words.target, words.timing,
+            words.widths, words.target, words.timing, objective=words.objective,
             device=asked.device, dtype=asked.dtype, allow_unknown=asked.allow_unknown,
         )  # fmt: skip
     except CostModelError as error:
@@ -260,4 +262,5 @@ def words_of(text: str, model: str, found: dict[str, str], allow_unknown: bool) 
         allow_unknown=allow_unknown,
     )
     attention = found.get("attention", None if is_own(model) else "dot")
-    return Words(request, attention, found.get("widths"), found.get("target"), found.get("timing", "array"))
+    timing, objective = found.get("timing", "array"), found.get("objective")
+    return Words(request, attention, found.get("widths"), found.get("target"), timing, objective)

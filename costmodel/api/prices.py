@@ -8,7 +8,7 @@ from typing import Any
 
 from costmodel.api.graphs import Request
 from costmodel.api.results import Result
-from costmodel.api.subjects import Model, check_choice, counted_of
+from costmodel.api.subjects import Model, check_choice, check_goal, counted_of
 from costmodel.compare.machine import machine_record, widths_record
 from costmodel.compare.records import PriceRecord
 from costmodel.counting.records import CountRecord, count_record
@@ -86,6 +86,7 @@ def price(
     target: str | None = None,
     table: str | Sequence[str] | None = None,
     timing: str = "array",
+    objective: str | None = None,
     inputs: Any = None,
 ) -> Price:
     """What one model costs at some widths: its arithmetic under tables, and on a target all of it.
@@ -96,6 +97,8 @@ def price(
             then the steps of its schedule; without one they are operations by width.
         table: tables of the arithmetic, horowitz45 by default. With a target one table in place of its
             own, of the same node.
+        objective: what mappings are chosen by: cycles, energy, edp, bytes. None takes edp, the energy-delay
+            product, or cycles on a target without prices.
 
     >>> import costmodel as cm
     >>> cost = cm.price("distilbert", seq=128, widths="w8a8", target="edge-asic")
@@ -107,6 +110,7 @@ def price(
     check_choice("timing", timing, CONVENTIONS)
     policy = parse_policy(widths)
     machine = load_target(with_table(target, table)) if target else None
+    check_goal(objective, machine)
     names = [table] if isinstance(table, str) else table or [machine.table if machine else TABLES[0]]
     tables = tuple(name for name in names if name)
     for name in tables:
@@ -114,13 +118,16 @@ def price(
     found = counted_of(Request(model, batch, seq), attention, inputs)
     typed = assign_widths(found.graph, policy)
     subject = found.subject
+    planned = None if machine is None else schedule(typed, machine, timing, objective=objective)
     record = PriceRecord(
         model=subject.model,
         attention=subject.attention,
         batch=subject.batch,
         seq=subject.seq,
         widths=widths_record(typed, tables),
-        machine=None if machine is None else machine_record(typed, schedule(typed, machine, timing)),
+        machine=None
+        if machine is None
+        else machine_record(typed, schedule(typed, machine, timing, objective=objective)),
     )
     count = count_record(subject, found.graph, found.tally, "kind")
     return Price(record, price_document(record, count, machine), count)

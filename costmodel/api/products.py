@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from costmodel.api.results import Result
-from costmodel.api.subjects import check_choice, check_whole
+from costmodel.api.subjects import check_choice, check_goal, check_whole
 from costmodel.hardware.loading import check, load_target
 from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product, parse_array
-from costmodel.mapping.one_product import AllTimings, GemmRecord, PricedProduct, on_target, product_cost
+from costmodel.mapping.one_product import (
+    AllTimings,
+    GemmRecord,
+    PricedProduct,
+    ProductCost,
+    on_target,
+    product_cost,
+)
 from costmodel.show.product_tables import gemm_document
 
 TIMINGS = (*CONVENTIONS, "all")
@@ -29,6 +36,7 @@ def gemm(
     kind: str = "mac",
     timing: str = "array",
     target: str | None = None,
+    objective: str | None = None,
 ) -> Gemm:
     """Cycles and buffer accesses of a [M,K] times b [K,N] on a systolic array.
 
@@ -37,7 +45,9 @@ def gemm(
         dataflow: os, ws or is; None takes os, or the target's.
         kind: what a PE does with a pair of operands. A cycle is the same for every kind.
         timing: a convention, or `all` for a row of each.
-        target: int8 operands there: best tile, moved bytes and energy, too.
+        target: int8 operands there: best mapping, moved bytes and energy, too.
+        objective: what mappings are chosen by: cycles, energy, edp, bytes. None takes edp, the energy-delay
+            product, or cycles on a target without prices.
 
     >>> import costmodel as cm
     >>> cm.gemm(128, 768, 768).to_rows()[0]["cycles"]
@@ -59,9 +69,12 @@ def gemm(
     shape = (found.array if found else ArrayShape(32, 32)) if array is None else parse_array(array)
     flow = dataflow or (found.dataflow if found else "os")
     found = None if found is None else check(replace(found, array=shape, dataflow=flow))
-    each = []
+    check_goal(objective, found)
+    each: list[ProductCost | PricedProduct] = []
     for convention in CONVENTIONS if timing == "all" else (timing,):
         cost = product_cost(product, shape, flow, kind, convention)
-        each.append(cost if found is None else PricedProduct(cost, on_target(product, kind, found, convention)))
+        each.append(
+            cost if found is None else PricedProduct(cost, on_target(product, kind, found, convention, objective))
+        )
     record = AllTimings(tuple(each)) if timing == "all" else each[0]
     return Gemm(record, gemm_document(record))

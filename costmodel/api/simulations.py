@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from costmodel.api.results import Result
 from costmodel.api.session import METHODS, OVERFLOWS, ROUNDINGS, Inputs, Session
-from costmodel.api.subjects import Model, check_choice, check_whole
+from costmodel.api.subjects import Model, check_choice, check_goal, check_whole
 from costmodel.errors import CostModelError
 from costmodel.files import write_output
 from costmodel.hardware.loading import load_target
@@ -38,6 +38,7 @@ class Settings:
     rounding: str
     activity: bool
     compare: bool
+    objective: str | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,6 +91,7 @@ def simulate(
     activity: bool = False,
     trace_file: str | Path | None = None,
     details: bool = False,
+    objective: str | None = None,
 ) -> Simulation:
     """Run a DistilBERT in integers on a simulated accelerator; rows are the steps of its schedule.
 
@@ -106,13 +108,15 @@ def simulate(
         activity: scale the energy of PEs by the bits that toggle: an estimate.
         trace_file: write a timeline there that Perfetto opens.
         details: print every table, not only the first screen.
+        objective: what mappings are chosen by: cycles, energy, edp, bytes. None takes edp, the energy-delay
+            product, or cycles on a target without prices.
 
     >>> import costmodel as cm
     >>> run = cm.simulate("distilbert-tiny", "inhibitor", random=1, seq=16)
     >>> run.cycles == cm.price("distilbert-tiny", "inhibitor", seq=16, target="edge-asic").cycles
     True
     """
-    settings = Settings(widths, target, tuple(tables), method, overflow, rounding, activity, compare)
+    settings = Settings(widths, target, tuple(tables), method, overflow, rounding, activity, compare, objective)
     sources = (None if file is None else Path(file), None if calibrate_on is None else Path(calibrate_on))
     lines = (text,) if isinstance(text, str) else tuple(text or ())
     if sum((bool(lines), file is not None, random is not None)) != 1:
@@ -155,7 +159,7 @@ def check_settings(settings: Settings) -> None:
     check_choice("rounding", settings.rounding, ROUNDINGS)
     if parse_policy(settings.widths).is_float:
         raise CostModelError(f"`widths={settings.widths}` are floats; the simulator runs integers, such as w8a8")
-    load_target(settings.target)
+    check_goal(settings.objective, load_target(settings.target))
     for name in settings.tables:
         load_table(name)
 
@@ -171,7 +175,7 @@ def run_session(session: Session, inputs: Inputs, ranges: Calibration, settings:
     policy, target = parse_policy(settings.widths), load_target(settings.target)
     graph = session.graph_at(*inputs.ids.shape)
     typed = assign_widths(graph, policy)
-    plan = schedule(typed, target)
+    plan = schedule(typed, target, objective=settings.objective)
     program = compile_program(
         typed, Weights(session.weights), ranges, settings.overflow, settings.rounding, session.all_keys
     )

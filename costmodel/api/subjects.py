@@ -12,6 +12,9 @@ from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.errors import CostModelError
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.mapping.objectives import objective_of
+from costmodel.mapping.schedule import check_objective
 
 Model = Any  # a name, a torch module, or a Trace
 
@@ -84,3 +87,17 @@ def counted_of(request: Request, attention: str | None, inputs: Any = None) -> C
     graph = canonicalise(lower(trace(model, inputs, device="cpu" if first is None else first.device.type)))
     kind = "float32" if first is None else str(first.dtype).removeprefix("torch.")
     return Counted(Subject(type(model).__name__, "native", None, None, kind), graph, count(graph))
+
+
+def check_goal(objective: str | None, target: Accelerator | None) -> None:
+    """Refuse an objective without a target, one that does not exist, and one that the target has no prices for.
+
+    Raises:
+        CostModelError: what is wrong.
+    """
+    if objective is None:
+        return
+    objective_of(objective)
+    if target is None:
+        raise CostModelError(f"`objective={objective}` chooses mappings on a `target`: name one")
+    check_objective(objective, target)

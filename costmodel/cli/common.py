@@ -16,6 +16,7 @@ from costmodel.api.graphs import Request
 from costmodel.api.results import Result
 from costmodel.dtypes import DEVICES, MODEL_DTYPES
 from costmodel.files import write_output
+from costmodel.mapping.objectives import OBJECTIVES
 from costmodel.show.formats import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,6 +57,15 @@ def model_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
+
+
+def objective_option(command: F) -> F:
+    """What mappings on a target are chosen by."""
+    return click.option(
+        "--objective",
+        type=click.Choice(tuple(OBJECTIVES)),
+        help="What mappings on the target are chosen by.  [default: edp; cycles without prices]",
+    )(command)
 
 
 def output_options(command: F) -> F:

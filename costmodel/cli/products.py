@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from costmodel.api.products import TIMINGS, gemm
-from costmodel.cli.common import check_output, output_options, present
+from costmodel.cli.common import check_output, objective_option, output_options, present
 from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import DATAFLOWS
 
@@ -27,6 +27,7 @@ from costmodel.hardware.timing import DATAFLOWS
 )
 @click.option("--timing", type=click.Choice(TIMINGS), default="array", show_default=True)
 @click.option("--on", "target", help="A target: its array and dataflow, moved bytes, energy; int8 operands.")
+@objective_option
 @output_options
 def command(
     m: int,
@@ -37,6 +38,7 @@ def command(
     kind: str,
     timing: str,
     target: str | None,
+    objective: str | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -48,4 +50,4 @@ def command(
     Example: costmodel gemm 128 768 768 --array 32x32 --dataflow os --timing all
     """
     check_output(output)
-    present(gemm(m, n, k, array, dataflow, kind, timing, target), form, output)
+    present(gemm(m, n, k, array, dataflow, kind, timing, target, objective), form, output)

@@ -8,7 +8,7 @@ import click
 
 from costmodel.api.session import METHODS, OVERFLOWS, ROUNDINGS
 from costmodel.api.simulations import simulate
-from costmodel.cli.common import check_output, output_options, present
+from costmodel.cli.common import check_output, objective_option, output_options, present
 
 
 @click.command("simulate")
@@ -43,6 +43,7 @@ from costmodel.cli.common import check_output, output_options, present
 )
 @click.option("--trace", "trace_file", type=click.Path(path_type=Path), help="A timeline that Perfetto opens.")
 @click.option("--details", is_flag=True, help="Print every table: events by width, energy by table and layer.")
+@objective_option
 @output_options
 def command(
     model: str,
@@ -65,6 +66,7 @@ def command(
     compare: bool,
     trace_file: Path | None,
     details: bool,
+    objective: str | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -82,5 +84,6 @@ def command(
     found = simulate(
         model, attention, text, random, seq, batch, widths, target, overflow, rounding, compare,
         file, calibration, calibrate_on, method, save_calibration, tables, activity, trace_file, details,
+        objective,
     )  # fmt: skip
     present(found, form, output)

@@ -141,6 +141,7 @@ class MachineRecord:
 
     target: str
     timing: str
+    objective: str  # what mappings are chosen by
     array: str
     dataflow: str
     cycles: int
@@ -165,6 +166,7 @@ class MachineRecord:
     on_vector_unit: tuple[str, ...]  # steps with products that no PE does
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known
+    notes: tuple[str, ...]  # of the schedule, such as a core that runs op by op
     steps: tuple[StepRecord, ...]
 
 
@@ -179,6 +181,7 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
     return MachineRecord(
         target=target.name,
         timing=planned.convention,
+        objective=planned.objective,
         array=f"{target.array.R}x{target.array.C}",
         dataflow=target.dataflow,
         cycles=cost.cycles,
@@ -203,6 +206,7 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
         interpolated=cost.interpolated,
         memory_prices=() if memories is None else memories.how,
+        notes=planned.notes,
         steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
     )
 

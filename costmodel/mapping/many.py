@@ -241,7 +241,7 @@ def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | N
 
 
 def run(program: Program, machine: Array, prices: Array, objective: str) -> tuple[Array, Array, Array]:
-    """Numbers [n,6] as `many_loops` has them, energy, and cycles of the cores; machines as rows of `PARAMETERS`."""
+    """Numbers [n,6] as `many_loops` has them, energy, cycles of the cores; machines as rows of `PARAMETERS`."""
     numbers, energy = np.zeros((len(machine), 6), np.int64), np.zeros(len(machine))
     core = np.zeros(len(machine), np.int64)
     place_of = {name: j for j, name in enumerate(PARAMETERS)}

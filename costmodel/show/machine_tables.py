@@ -74,7 +74,8 @@ def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineR
         line("PEs busy", lambda m: (f"{100 * m.utilisation:.1f} %", "")),
         *(line(f"{key.replace('_', ' ')} B", level(key)) for key in LEVEL_LABELS),
     ]
-    title = f"{policy} on {first.target}: {first.array} PEs, {first.dataflow}, timing {first.timing}"
+    title = f"{policy} on {first.target}: {first.array} PEs, {first.dataflow}, "
+    title += f"timing {first.timing}, least {first.objective}"
     products = line(
         "energy x delay, J s",
         lambda m: ("-" if m.energy_delay_js is None else f"{m.energy_delay_js:.3e}", ""),

@@ -79,7 +79,8 @@ def main_title(record: ReportRecord) -> str:
     model = subject.model if len(subject.model) <= LONGEST_MODEL else f"...{subject.model[-LONGEST_MODEL:]}"
     title = f"{model}, {sizes_of(subject.batch, subject.seq)}{kind}"
     if machine:
-        title += f" on {machine.target} ({machine.array} PEs, {machine.dataflow}, timing {machine.timing})"
+        title += f" on {machine.target} ({machine.array} PEs, {machine.dataflow}, "
+        title += f"timing {machine.timing}, least {machine.objective})"
     return title + ("" if record.complete else "  INCOMPLETE")
 
 
