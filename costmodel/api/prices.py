@@ -125,9 +125,7 @@ def price(
         batch=subject.batch,
         seq=subject.seq,
         widths=widths_record(typed, tables),
-        machine=None
-        if machine is None
-        else machine_record(typed, schedule(typed, machine, timing, objective=objective)),
+        machine=None if planned is None else machine_record(typed, planned),
     )
     count = count_record(subject, found.graph, found.tally, "kind")
     return Price(record, price_document(record, count, machine), count)

@@ -3,6 +3,7 @@
     product  a product and what follows it element by element while nobody else reads it: requantise, bias,
              GELU, residual, and a norm, which needs whole rows of the product
     core     scores, what lies between, values: an attention core in one pass, the same for every mechanism
+    joined   products of one and the same first operand, such as those that make q, k and v: it comes once for all
     vector   everything else: lookups of embeddings, a norm that was cut off
 
 Values that cross from one group to another move through DRAM, unless the buffer can keep them.
@@ -60,8 +61,13 @@ def sources_of(graph: Graph) -> tuple[int, ...]:
     return tuple(source)
 
 
-def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan:
-    """Group the nodes of a typed graph; `fuse=False` leaves each op alone but for its requantise."""
+def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True, join: bool = False) -> Plan:
+    """Group the nodes of a typed graph; `fuse=False` leaves each op alone but for its requantise.
+
+    Args:
+        fuse_core: an attention core in one pass; else op by op.
+        join: products of one first operand as one product, where nothing else lies between them.
+    """
     graph = typed.graph
     source, inside = sources_of(graph), attention_core(graph)
     free_made = {i for node in graph.nodes if node.op == "index" for i in node.outputs}
@@ -119,7 +125,42 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
         group.nodes.append(n)
         for i in node.outputs:
             home[source[i]] = group
+    if join and fuse:
+        groups = joined(graph, groups, source)
     return crossings(graph, groups, source, free_made)
+
+
+def joined(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> list[Group]:
+    """Neighbouring products of one first operand and different weights become one, side by side in its columns."""
+    found: list[Group] = []
+    for group in groups:
+        before = found[-1] if found else None
+        if before is not None and may_join(graph, before, group, source):
+            nodes = sorted([*before.nodes, *group.nodes])
+            found[-1] = Group("product", nodes, [*before.products, *group.products], before.core)
+        else:
+            found.append(group)
+    return found
+
+
+def may_join(graph: Graph, one: Group, two: Group, source: tuple[int, ...]) -> bool:
+    """Whether the second group multiplies what the first one does, and reads nothing else but weights."""
+    if one.kind != "product" or two.kind != "product" or one.cut is not None or two.cut is not None:
+        return False
+    first, second = graph.nodes[one.products[0]], graph.nodes[two.products[0]]
+    made = {source[i] for n in two.nodes for i in graph.nodes[n].outputs}
+    others = {source[i] for n in two.nodes for i in graph.nodes[n].inputs} - made - {source[first.inputs[0]]}
+    same = [(n.op, *(n.attrs.get(dim) for dim in "BMK")) for n in (first, second)]
+    types = [tuple(graph.values[i].dtype for i in (*n.inputs[:2], n.outputs[0])) for n in (first, second)]
+    return (
+        source[first.inputs[0]] == source[second.inputs[0]]
+        and same[0] == same[1]
+        and "N" in first.attrs
+        and "D" not in first.attrs
+        and types[0] == types[1]
+        and all(graph.values[source[n.inputs[1]]].kind == "param" for n in (first, second))
+        and all(graph.values[v].kind == "param" for v in others)
+    )
 
 
 def core_continues(graph: Graph, inside: tuple[bool, ...], n: int) -> bool:

@@ -9,10 +9,12 @@ the first `MOST_KINDS` kinds, are one kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import operator
+from dataclasses import dataclass, replace
 
 from costmodel.mapping.fusion import Plan
-from costmodel.mapping.pieces import Placed
+from costmodel.mapping.pieces import Placed, Stay
 
 MOST_KINDS = 6
 
@@ -27,10 +29,54 @@ class Kinds:
 
 @dataclass(frozen=True)
 class Kept:
-    """A choice: the values that stay, and the bytes that they take while each group runs."""
+    """A choice of kinds as bits, the values that stay, and the bytes that they take while each group runs."""
 
+    kinds: int
     values: frozenset[int]
     waiting: tuple[int, ...]
+
+
+NOTHING = Kept(0, frozenset(), ())
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Pieces that are the same, whatever is kept. Of each of its values the bit of its kind; 0: it never stays."""
+
+    placed: Placed  # the first of them
+    places: tuple[int, ...]
+    operands: tuple[int, ...]
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    waiting: tuple[int, ...]  # bytes of each kind that lie in the buffer meanwhile
+    kinds: int  # of all its values
+
+    def stay(self, kinds: int) -> Stay:
+        """Which of its values lie in the buffer where some kinds are kept."""
+        operands, reads, writes = (
+            tuple([bool(kind & kinds) for kind in part]) for part in (self.operands, self.reads, self.writes)
+        )
+        return Stay(operands, reads, writes)
+
+    def waiting_bytes(self, kept: Kept) -> int:
+        return kept.waiting[self.placed.group] if kept.waiting else 0
+
+
+def seats_of(placed: tuple[Placed, ...], kinds: Kinds) -> tuple[Seat, ...]:
+    """Distinct seats, in the order in which they appear."""
+    kind_of = {v: 1 << i for i, values in enumerate(kinds.values) for v in values}
+    found: dict[tuple[object, ...], Seat] = {}
+    for i, p in enumerate(placed):
+        parts = tuple(tuple(kind_of.get(v, 0) for v in part) for part in (p.operands, p.reads, p.writes))
+        waiting = tuple(kind[p.group] for kind in kinds.waiting)
+        name = (p.place, *parts, waiting)
+        if name in found:
+            found[name] = replace(found[name], places=(*found[name].places, i))
+        else:
+            operands, reads, writes = parts
+            every = functools.reduce(operator.or_, (*operands, *reads, *writes), 0)
+            found[name] = Seat(p, (i,), operands, reads, writes, waiting, every)
+    return tuple(found.values())
 
 
 def kinds_of(plan: Plan, placed: tuple[Placed, ...]) -> Kinds:
@@ -73,7 +119,8 @@ def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
             if max(more) < buffer_bytes:
                 found.append(((*chosen, i), more))
     if not found:
-        return (Kept(frozenset(), ()),)
+        return (NOTHING,)
     return tuple(
-        Kept(frozenset().union(*(kinds.values[i] for i in chosen)), tuple(live)) for chosen, live in found
+        Kept(sum(1 << i for i in chosen), frozenset().union(*(kinds.values[i] for i in chosen)), tuple(live))
+        for chosen, live in found
     )

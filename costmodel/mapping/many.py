@@ -18,11 +18,11 @@ from costmodel.errors import BadTarget, CostModelError, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping import many_loops as loops
-from costmodel.mapping.fusion import plan_groups
-from costmodel.mapping.keeping import Kept, Kinds, choices_of, kinds_of
+from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.options import Prices, Stay
-from costmodel.mapping.pieces import CORE, Piece, Placed, Works, pieces_of
+from costmodel.mapping.options import Prices
+from costmodel.mapping.pieces import Piece, Stay, Works, pieces_of
+from costmodel.mapping.schedule import groupings
 from costmodel.mapping.ways import Ways, ways_of
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
@@ -37,15 +37,15 @@ SLACK = 1e-9  # of floats that are summed in another order
 
 @dataclass(frozen=True)
 class Grouping:
-    """One way to group the nodes of a graph: its pieces, and the kinds of values that may stay."""
+    """One way to group the nodes of a graph: its distinct pieces, and the kinds of values that may stay."""
 
-    placed: tuple[Placed, ...]
+    seats: tuple[Seat, ...]
     kinds: Kinds
 
 
 @dataclass(frozen=True)
 class Program:
-    """A model for machines whose PEs do one set of kinds: with its attention cores in one pass, and op by op."""
+    """A model for machines whose PEs do one set of kinds, in all ways to group its nodes."""
 
     target: Accelerator
     groupings: tuple[Grouping, ...]
@@ -55,11 +55,13 @@ class Program:
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
     """The pieces of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters."""
-    groupings = [grouping_of(typed, target, True)]
-    if any(p.piece.kind == CORE for p in groupings[0].placed):
-        groupings.append(grouping_of(typed, target, False))
+    found = []
+    for plan in groupings(typed, fuse=True):
+        placed = pieces_of(typed, plan, target)
+        kinds = kinds_of(plan, placed)
+        found.append(Grouping(seats_of(placed, kinds), kinds))
     works = tuple(work for works in typed.work for work in works)
-    return Program(target, tuple(groupings), Prices(table=table), default_objective(works, table))
+    return Program(target, tuple(found), Prices(table=table), default_objective(works, table))
 
 
 def default_objective(works: Works, table: Table | None) -> str:
@@ -71,12 +73,6 @@ def default_objective(works: Works, table: Table | None) -> str:
     except UnknownTable:
         return "cycles"
     return "edp"
-
-
-def grouping_of(typed: Typed, target: Accelerator, fuse_core: bool) -> Grouping:
-    plan = plan_groups(typed, fuse_core=fuse_core)
-    placed = pieces_of(typed, plan, target)
-    return Grouping(placed, kinds_of(plan, placed))
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ class Machines:
     def __init__(self, program: Program, target: Accelerator, numbers: Array, prices: Array) -> None:
         self.program, self.target = program, target
         self.numbers, self.prices = numbers, prices
-        self.known: dict[tuple[str, Piece, Stay, int], Costs | None] = {}
+        self.known: dict[tuple[str, int, int, int], Costs | None] = {}
 
     def ways(self, ways: Ways, objective: str) -> Costs:
         """The best of some ways, on each machine."""
@@ -143,13 +139,28 @@ class Machines:
         )
         return Costs(found, energy)
 
-    def piece(self, placed: Placed, values: frozenset[int], free_bytes: int, objective: str) -> Costs | None:
+    def piece(self, seat: Seat, kinds: int, free_bytes: int, objective: str) -> Costs | None:
         """The best option of a piece; None where nothing fits."""
-        stay = Stay(*(tuple(v in values for v in part) for part in (placed.operands, placed.reads, placed.writes)))
-        name = (objective, placed.piece, stay, free_bytes)
+        name = (objective, id(seat), kinds & seat.kinds, free_bytes)
         if name not in self.known:
-            self.known[name] = self.best_option(placed.piece, stay, free_bytes, objective)
+            stay = seat.stay(kinds)
+            self.known[name] = self.best_option(seat.placed.piece, stay, free_bytes, objective)
         return self.known[name]
+
+    def bounds(self, grouping: Grouping, choices: tuple[Kept, ...], objective: str) -> Array:
+        """[choices, machines] of what is compared first: with more room no piece takes more. Infinite: no way."""
+        kinds = np.array([kept.kinds for kept in choices])
+        result = np.ones((len(choices), len(self.numbers)))
+        for name in ("energy", "cycles") if objective == "edp" else (objective,):
+            total = np.zeros_like(result)
+            for seat in grouping.seats:
+                masks, place = np.unique(kinds & seat.kinds, return_inverse=True)
+                found = [self.piece(seat, int(mask), self.target.buffer_bytes, name) for mask in masks]
+                nothing = np.full(len(self.numbers), np.inf)
+                table = np.stack([nothing if costs is None else costs.keys(name)[0] for costs in found])
+                total += len(seat.places) * table[place.ravel()]
+            result *= total * (1 - SLACK)
+        return result
 
     def best_option(self, piece: Piece, stay: Stay, free_bytes: int, objective: str) -> Costs | None:
         best: Costs | None = None
@@ -158,19 +169,19 @@ class Machines:
             best = now if best is None else taken(less(now.keys(objective), best.keys(objective)), now, best)
         return best
 
-    def choice(self, grouping: Grouping, kept: Kept, objective: str, whole: bool = False) -> Choice | None:
-        """All pieces where some values are kept; `whole`: as if each had the whole buffer."""
-        parts: dict[int, tuple[int, Costs]] = {}
+    def choice(self, grouping: Grouping, kept: Kept, objective: str) -> Choice | None:
+        """All pieces where some values are kept; None where one does not fit."""
+        parts: list[tuple[int, Costs]] = []
         core = np.zeros(len(self.numbers), np.int64)
-        for p in grouping.placed:
-            free = self.target.buffer_bytes - (kept.waiting[p.group] if kept.waiting and not whole else 0)
-            costs = self.piece(p, kept.values, free, objective)
+        for seat in grouping.seats:
+            free = self.target.buffer_bytes - seat.waiting_bytes(kept)
+            costs = self.piece(seat, kept.kinds, free, objective)
             if costs is None:
                 return None
-            parts[id(costs)] = (parts.get(id(costs), (0, costs))[0] + 1, costs)
-            if p.piece.in_core:
-                core = core + costs.numbers[:, loops.R_CYCLES]
-        return Choice(summed(list(parts.values())), core)
+            parts.append((len(seat.places), costs))
+            if seat.placed.piece.in_core:
+                core = core + len(seat.places) * costs.numbers[:, loops.R_CYCLES]
+        return Choice(summed(parts), core)
 
 
 @dataclass(frozen=True)
@@ -186,38 +197,24 @@ def best_choice(machines: Machines, objective: str) -> Choice | None:
     best: Choice | None = None
     for grouping in machines.program.groupings:
         choices = choices_of(grouping.kinds, machines.target.buffer_bytes)
-        bounds = [bound_of(machines, grouping, kept, objective) for kept in choices]
-        found, place = best, np.full(len(machines.numbers), -1)
-        order = sorted((float(b.sum()), i) for i, b in enumerate(bounds) if b is not None)
-        for _, i in order:
-            bound = bounds[i]
-            if bound is None or (found is not None and (bound > found.costs.keys(objective)[0]).all()):
+        bounds = machines.bounds(grouping, choices, objective)
+        place = np.full(len(machines.numbers), -1)
+        for i in np.argsort(bounds.sum(1), kind="stable"):
+            if np.isinf(bounds[i]).any() or (
+                best is not None and (bounds[i] > best.costs.keys(objective)[0]).all()
+            ):
                 continue
             now = machines.choice(grouping, choices[i], objective)
             if now is None:
                 continue
-            if found is None:
-                found, place = now, np.full(len(place), i)
+            if best is None:
+                best, place = now, np.full(len(place), i)
                 continue
-            new, old = now.costs.keys(objective), found.costs.keys(objective)
+            new, old = now.costs.keys(objective), best.costs.keys(objective)
             where = less((*new, np.full(len(place), i)), (*old, place))
-            found = Choice(
-                taken(where, now.costs, found.costs), np.where(where, now.core_cycles, found.core_cycles)
-            )
+            best = Choice(taken(where, now.costs, best.costs), np.where(where, now.core_cycles, best.core_cycles))
             place = np.where(where, i, place)
-        best = found
     return best
-
-
-def bound_of(machines: Machines, grouping: Grouping, kept: Kept, objective: str) -> Array | None:
-    """A bound of what is compared first: with more room no piece takes more."""
-    result: Any = 1.0
-    for name in ("energy", "cycles") if objective == "edp" else (objective,):
-        found = machines.choice(grouping, kept, name, whole=True)
-        if found is None:
-            return None
-        result = result * found.costs.keys(name)[0] * (1 - SLACK)
-    return np.asarray(result)
 
 
 def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | None = None) -> dict[str, Array]:

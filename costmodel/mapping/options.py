@@ -13,7 +13,7 @@ from costmodel.hardware.occupancy import memory_prices
 from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem, best_blocks
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Machine, Mapped, Operands, Problem
-from costmodel.mapping.pieces import CORE, VECTOR, Piece, Works
+from costmodel.mapping.pieces import CORE, VECTOR, Piece, Stay, Works
 from costmodel.mapping.works import price_work, slots
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
@@ -29,9 +29,15 @@ class Prices:
     buffer_write_pj: float = 0.0
     dram_pj: float = 0.0
     table: Table | None = None
+    known: dict[Works, float] = field(default_factory=dict, compare=False, repr=False)
 
     def arithmetic_pj(self, works: Works) -> float:
-        return 0.0 if self.table is None else price_work(self.table, works).nominal_pj
+        """Energy of scalar work; what was asked before is remembered."""
+        if self.table is None:
+            return 0.0
+        if works not in self.known:
+            self.known[works] = price_work(self.table, works).nominal_pj
+        return self.known[works]
 
 
 def prices_of(target: Accelerator) -> Prices | None:
@@ -42,15 +48,6 @@ def prices_of(target: Accelerator) -> Prices | None:
     found = (memories.buffer_read, memories.buffer_write, memories.dram)
     read, write, dram = (energy.nominal_pj / 8 for energy in found)
     return Prices(read, write, dram, load_table(target.table))
-
-
-@dataclass(frozen=True)
-class Stay:
-    """Which values of a piece lie in the buffer, in the order of `pieces.Placed`."""
-
-    operands: tuple[bool, ...]
-    reads: tuple[bool, ...]
-    writes: tuple[bool, ...]
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,15 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Stay:
+    """Which values of a piece lie in the buffer, in the order of `Placed`."""
+
+    operands: tuple[bool, ...]
+    reads: tuple[bool, ...]
+    writes: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
 class Shape:
     """A product node as a product: B times a [M,K], b [K,N]; the values that are a and b."""
 
@@ -122,6 +131,7 @@ def describe(
     placed = {n for n, here in zip(group.products, on, strict=True) if here}
     first = shapes[0]
     operands = [source[first.a], source[first.b]]
+    joined = shapes[1:] if group.kind == PRODUCT else []  # products of the same a, side by side in its columns
     piece = Piece(
         kind=group.kind,
         in_core=group.core,
@@ -130,7 +140,7 @@ def describe(
         vector_work=work_of(typed, [n for n in group.nodes if n not in placed]),
         array_work=work_of(typed, [n for n in group.products if n in placed]),
         B=first.B,
-        product=first.product,
+        product=replace(first.product, N=first.product.N + sum(s.product.N for s in joined)),
         a_bits=bits_of(graph, first.a),
         b_bits=bits_of(graph, first.b),
         accumulator_bits=max(accumulator_bits(typed, node) for node in nodes),
@@ -162,7 +172,7 @@ def describe(
             head_work=work_of(typed, [n for n in head if n not in placed]),
             rest_work=work_of(typed, rest),
         )
-    found = outside_bits(plan, g, tuple(operands))
+    found = outside_bits(plan, g, (*operands, *(source[s.b] for s in joined)))
     reads = tuple((bits, v in behind) for v, bits in found.items())
     return replace(piece, reads=reads), tuple(operands), tuple(found)
 

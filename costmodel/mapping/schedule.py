@@ -2,12 +2,14 @@
 
 Each group of `fusion.py` becomes a step, or two where a norm behind a product is better off on its own. Within a
 step array, vector unit and DMA work beside each other (`nest.py` says how); between steps nothing overlaps.
-Three things are searched, all for one objective: which values stay in the buffer (`keeping.py`), whether an
-attention core runs in one pass or op by op, and the mapping of each product and core.
+Four things are searched, all for one objective: which values stay in the buffer (`keeping.py`), whether an
+attention core runs in one pass or op by op, whether products of one operand are joined, and the mapping of each
+product and core.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,7 +17,7 @@ from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_blocks import CoreMapped
 from costmodel.mapping.fusion import Plan, plan_groups
-from costmodel.mapping.keeping import Kept, choices_of, kinds_of
+from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.nest_records import Mapped
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import (
@@ -26,12 +28,11 @@ from costmodel.mapping.options import (
     Part,
     Prices,
     Site,
-    Stay,
     must_fit,
     options_of,
     prices_of,
 )
-from costmodel.mapping.pieces import CORE, VECTOR, Placed, pieces_of
+from costmodel.mapping.pieces import CORE, VECTOR, Placed, Stay, pieces_of
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.widths.assign import Typed
 
@@ -89,18 +90,34 @@ def schedule(
     """
     site = site_for(typed, target, convention, objective)
     goal = site.objective
-    fused = search(typed, plan_groups(typed, fuse), site, keep)
+    best: Chosen | None = None
+    lacking = ""
     notes: tuple[str, ...] = ()
-    best = fused.best
-    if any(placed.piece.kind == CORE for placed in fused.placed):
-        apart = search(typed, plan_groups(typed, fuse, fuse_core=False), site, keep, fused.best)
-        if apart.best is not fused.best:
-            best = apart.best
-            why = "no block of rows fits the buffer" if fused.best is None else f"that takes less by {goal}"
-            notes = (f"the attention core runs op by op: {why}",)
+    for plan in groupings(typed, fuse):
+        found = search(typed, plan, site, keep, best)
+        best, lacking = found.best, lacking or found.lacking
     if best is None:
-        raise DoesNotFit(f"{fused.lacking}; give the target a larger buffer or a smaller array")
+        raise DoesNotFit(f"{lacking}; give the target a larger buffer or a smaller array")
+    if fuse and has_core(groupings(typed, fuse)[0]) and not has_core(best.plan):
+        notes = ("the attention core runs op by op: in one pass it does not fit the buffer, or takes more",)
     return Schedule(target, convention, goal, steps_of(typed, best, target), best.kept.values, notes)
+
+
+def groupings(typed: Typed, fuse: bool) -> list[Plan]:
+    """All ways to group the nodes that are looked at: cores in one pass or op by op, products joined or not."""
+    first = plan_groups(typed, fuse)
+    found = [first]
+    if fuse:
+        cores = (True, False) if has_core(first) else (True,)
+        for fuse_core, join in itertools.product(cores, (False, True)):
+            plan = plan_groups(typed, fuse, fuse_core, join)
+            if all(plan.groups != other.groups for other in found):
+                found.append(plan)
+    return found
+
+
+def has_core(plan: Plan) -> bool:
+    return any(group.kind == CORE for group in plan.groups)
 
 
 @dataclass(frozen=True)
@@ -132,15 +149,15 @@ class Pieces:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.known: dict[tuple[int, Stay, int], Option | None] = {}
+        self.known: dict[tuple[int, int, int], Option | None] = {}
         self.key: Callable[[Option], tuple[float, ...]] = objective_of(site.objective).key
 
-    def best(self, placed: Placed, values: frozenset[int], free_bytes: int) -> Option | None:
-        """The best option of a piece where some values lie in the buffer; None where nothing fits."""
-        stay = Stay(*(tuple(v in values for v in part) for part in (placed.operands, placed.reads, placed.writes)))
-        name = (placed.place, stay, free_bytes)
+    def best(self, seat: Seat, kinds: int, free_bytes: int) -> Option | None:
+        """The best option of a piece where some kinds of values are kept; None where nothing fits."""
+        name = (id(seat), kinds & seat.kinds, free_bytes)
         if name not in self.known:
-            found = options_of(placed.piece, stay, free_bytes, self.site)
+            stay = seat.stay(kinds)
+            found = options_of(seat.placed.piece, stay, free_bytes, self.site)
             self.known[name] = min(found, key=self.key) if found else None
         return self.known[name]
 
@@ -151,45 +168,48 @@ def search(typed: Typed, plan: Plan, site: Site, keep: bool, known: Chosen | Non
     A choice is not looked at more closely where it would not be the best even if every step had the whole buffer.
     """
     placed, pieces = pieces_of(typed, plan, site.target), Pieces(site)
+    kinds = kinds_of(plan, placed)
+    seats = seats_of(placed, kinds)
     key, buffer_bytes = objective_of(site.objective).key, site.target.buffer_bytes
-    choices = choices_of(kinds_of(plan, placed), buffer_bytes) if keep else (Kept(frozenset(), ()),)
+    choices = choices_of(kinds, buffer_bytes) if keep else (NOTHING,)
     best, place = known, -1
-    for bound, i in bounded(placed, choices, site):
+    for bound, i in bounded(seats, choices, site):
         if best is not None and bound > key(best)[0]:
             break
         kept = choices[i]
         options = []
-        for p in placed:
-            free = buffer_bytes - (kept.waiting[p.group] if kept.waiting else 0)
-            option = pieces.best(p, kept.values, free)
+        for seat in seats:
+            option = pieces.best(seat, kept.kinds, buffer_bytes - seat.waiting_bytes(kept))
             if option is None:
                 break
             options.append(option)
         else:
-            now = summed(plan, placed, kept, tuple(options))
+            now = summed(plan, placed, kept, seats, tuple(options))
             if best is None or (key(now), i) < (key(best), place):
                 best, place = now, i
     return Found(placed, best, "" if best else what_lacks(placed, site))
 
 
-def summed(plan: Plan, placed: tuple[Placed, ...], kept: Kept, options: tuple[Option, ...]) -> Chosen:
-    """A choice with the sums of its pieces; of energies, in the order in which different options appear."""
-    times: dict[int, int] = {}
-    first: dict[int, Option] = {}
-    for option in options:
-        times[id(option)] = times.get(id(option), 0) + 1
-        first.setdefault(id(option), option)
+def summed(
+    plan: Plan, placed: tuple[Placed, ...], kept: Kept, seats: tuple[Seat, ...], options: tuple[Option, ...]
+) -> Chosen:
+    """A choice with the sums of its pieces, seat by seat."""
+    each: list[Option] = [options[0]] * len(placed)
+    for seat, option in zip(seats, options, strict=True):
+        for i in seat.places:
+            each[i] = option
+    pairs = [(len(seat.places), option) for seat, option in zip(seats, options, strict=True)]
     return Chosen(
-        *(plan, placed, kept, options),
-        cycles=sum(o.cycles for o in options),
-        energy_pj=sum(times[name] * option.energy_pj for name, option in first.items()),
-        dram_bits=sum(o.dram_bits for o in options),
-        buffer_bits=sum(o.buffer_bits for o in options),
-        buffer_bytes=max((o.buffer_bytes for o in options), default=0),
+        *(plan, placed, kept, tuple(each)),
+        cycles=sum(n * o.cycles for n, o in pairs),
+        energy_pj=sum(n * o.energy_pj for n, o in pairs),
+        dram_bits=sum(n * o.dram_bits for n, o in pairs),
+        buffer_bits=sum(n * o.buffer_bits for n, o in pairs),
+        buffer_bytes=max(o.buffer_bytes for o in options),
     )
 
 
-def bounded(placed: tuple[Placed, ...], choices: tuple[Kept, ...], site: Site) -> list[tuple[float, int]]:
+def bounded(seats: tuple[Seat, ...], choices: tuple[Kept, ...], site: Site) -> list[tuple[float, int]]:
     """Choices by a bound of the first figure that is compared, the least first; none where a piece fits nowhere.
 
     With more room no piece takes more. Of an objective from outside no bound is known:
@@ -210,11 +230,12 @@ def bounded(placed: tuple[Placed, ...], choices: tuple[Kept, ...], site: Site) -
     for i, kept in enumerate(choices):
         bound = 1.0
         for field, known in pieces:
-            options = [known.best(p, kept.values, site.target.buffer_bytes) for p in placed]
-            if any(option is None for option in options):
-                break
-            bound *= sum(getattr(option, field) for option in options) * (1 - SLACK)
-        else:
+            total = 0.0
+            for seat in seats:
+                option = known.best(seat, kept.kinds, site.target.buffer_bytes)
+                total += float("inf") if option is None else len(seat.places) * getattr(option, field)
+            bound *= total * (1 - SLACK)
+        if bound < float("inf"):
             found.append((bound, i))
     return sorted(found)
 

@@ -12,8 +12,8 @@ from costmodel.mapping.core_blocks import CoreOperands, CoreProblem, core_ends, 
 from costmodel.mapping.front import front, geometry_of
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Operands, Problem
-from costmodel.mapping.options import Prices, Stay
-from costmodel.mapping.pieces import CORE, VECTOR, Piece, Works
+from costmodel.mapping.options import Prices
+from costmodel.mapping.pieces import CORE, VECTOR, Piece, Stay, Works
 from costmodel.mapping.works import lane_cycles
 
 Array = np.ndarray[Any, Any]

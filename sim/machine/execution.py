@@ -25,7 +25,7 @@ from sim.integer.program import Program
 from sim.integer.run import start_batch
 from sim.integer.views import Array
 from sim.machine.events import Arithmetic, Events, vector_events
-from sim.machine.products import Ends, run_core_product, run_product
+from sim.machine.products import Ends, run_core_product, run_products
 from sim.machine.state import State
 
 
@@ -103,7 +103,8 @@ def run_step(state: State, step: Step) -> Executed:
     events, ends = Events(), Ends()
     array_cycles = 0
     products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
-    between = None if len(products) == 1 or not products else operand_between(state, products)
+    core = isinstance(step.chosen, CoreMapped)
+    between = operand_between(state, products) if core else None
     for n in step.nodes:
         if n not in products:
             state.run_node(n)
@@ -113,14 +114,15 @@ def run_step(state: State, step: Step) -> Executed:
             array_cycles += run_core_product(
                 state, n, step.chosen.mapping, n == products[0], between, events, ends
             )
-        else:
+        elif n == products[0]:  # those that were joined run with the first
             assert isinstance(step.chosen, Mapped)
             whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
-            array_cycles += run_product(state, n, step.chosen.mapping, whole_rows, events, ends)
+            array_cycles += run_products(state, products, step.chosen.mapping, whole_rows, events, ends)
     operands = tile_operands(state, products)
     beside, kept = move_operands(state, step, operands, events)
     events.buffer_read_bits += beside + kept
-    outputs = prod(state.graph.values[state.graph.nodes[products[-1]].outputs[0]].shape) if products else 0
+    last = products[-1:] if core else products
+    outputs = sum(prod(state.graph.values[state.graph.nodes[n].outputs[0]].shape) for n in last)
     store_bits = move_results(state, step, events, outputs) * ends.last_words
     vector_cycles = cycles_of_vector(state, events.vector)
     return timed(state, step, events, ends, store_bits, array_cycles, vector_cycles)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from costmodel.dtypes import Int, parse
 from costmodel.graph.ir import Node
@@ -107,9 +110,12 @@ def take_words(state: State, t: Tiles, part: Product, loads_b: bool, events: Eve
     return way.steady_cycles
 
 
-def run_product(state: State, n: int, mapping: Mapping, whole_rows: bool, events: Events, ends: Ends) -> int:
-    """All passes of a product; cycles of the array."""
-    t = prepared(state, n)
+def run_products(
+    state: State, nodes: list[int], mapping: Mapping, whole_rows: bool, events: Events, ends: Ends
+) -> int:
+    """All passes of a product, or of several of one first operand side by side; cycles of the array."""
+    each = [prepared(state, n) for n in nodes]
+    t = each[0] if len(each) == 1 else side_by_side(each)
     (a_bits, b_bits), acc = (kind.bits for kind in t.kinds), t.sums.accumulator.bits
     bypass, product = state.target.weights_bypass, t.product
     array = part_in_use(product, state.target.array, state.target.dataflow)
@@ -148,7 +154,10 @@ def run_product(state: State, n: int, mapping: Mapping, whole_rows: bool, events
         if sums.back[i]:
             events.dram_read_bits += sum_bits
             events.buffer_write_bits += sum_bits
-        take_terms(state, t, part, started or t.sums.start is not None, events)
+        for one, columns in shares(each, j):
+            width = Product(part.M, columns.stop - columns.start, part.K)
+            take_terms(state, one, width, started or one.sums.start is not None, events)
+            one.sum_tile(s, m, columns, k)
         loads_b = not b_stays or b_slots.loads[i]
         if not in_pes:
             events.buffer_read_bits += sum_bits * started  # added to what the pass before left
@@ -157,18 +166,38 @@ def run_product(state: State, n: int, mapping: Mapping, whole_rows: bool, events
             cycles += take_words(
                 state, t, Product(part.M, part.N, product.K), loads_b, events, t.a[s, m], t.b[s, :, j]
             )
-        t.sum_tile(s, m, j, k)
         if finished:  # to be requantised
             events.buffer_read_bits += sum_bits
         elif sums.leaves[i]:
             events.buffer_read_bits += sum_bits
             events.dram_write_bits += sum_bits
         ends.wait_bits += sum_bits * (sums.leaves[i] + sums.back[i]) * ("out" in mapping.single)
-    state.run_node(n, t.finished())
+    for n, one in zip(nodes, each, strict=True):
+        state.run_node(n, one.finished())
     ends.buffer_bits += a_slots.words * a_bits * t.moves[0] + b_slots.words * b_bits * (t.moves[1] and not bypass)
     ends.buffer_bits += accumulators(state, t, mapping, sums, in_pes, whole_rows) * acc
     first_and_last(state, t, events, ends, whole_rows)
     return cycles
+
+
+def side_by_side(each: list[Tiles]) -> Tiles:
+    """Several products of one first operand as one: their second operands and columns one behind the other."""
+    product = each[0].product
+    return replace(
+        each[0],
+        product=Product(product.M, sum(t.product.N for t in each), product.K),
+        b=np.concatenate([t.b for t in each], axis=2),
+    )
+
+
+def shares(each: list[Tiles], columns: slice) -> Iterator[tuple[Tiles, slice]]:
+    """Which products some columns belong to, and which of their own columns they are."""
+    start = 0
+    for t in each:
+        first, last = max(columns.start, start), min(columns.stop, start + t.product.N)
+        if first < last:
+            yield t, slice(first - start, last - start)
+        start += t.product.N
 
 
 def accumulators(state: State, t: Tiles, mapping: Mapping, sums: SumSlots, in_pes: bool, whole_rows: bool) -> int:
