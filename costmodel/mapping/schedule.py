@@ -10,10 +10,11 @@ product and core.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
+from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_blocks import CoreMapped
 from costmodel.mapping.fusion import Plan, plan_groups
@@ -291,7 +292,7 @@ def step_of(
         terms.append((M * N * piece.D, piece.second_on))
     return Step(
         op=op,
-        module=graph.nodes[(products if products and not vector else nodes)[0]].module,
+        module=module_of(graph, products if products and not vector else nodes[:1], piece.kind),
         kind=VECTOR if vector else piece.kind,
         in_core=piece.in_core,
         nodes=nodes,
@@ -313,6 +314,14 @@ def step_of(
         vector_work=part.vector_work,
         chosen=part.chosen,
     )
+
+
+def module_of(graph: Graph, nodes: Sequence[int], kind: str) -> str:
+    """The module of a step; of products that are joined the names of all, `attention.q_lin+k_lin+v_lin`."""
+    first, *others = (graph.nodes[n].module for n in nodes)
+    if kind == CORE:
+        return first
+    return "+".join((first, *(module.rpartition(".")[2] for module in others)))
 
 
 def show_mapping(cost: Mapped | CoreMapped) -> str:
