@@ -55,9 +55,10 @@ class Program:
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
     """The pieces of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters."""
-    found = []
+    found: list[Grouping] = []
+    known: dict[Piece, int] = {}
     for plan in groupings(typed, fuse=True):
-        placed = pieces_of(typed, plan, target)
+        placed = pieces_of(typed, plan, target, known)
         kinds = kinds_of(plan, placed)
         found.append(Grouping(seats_of(placed, kinds), kinds))
     works = tuple(work for works in typed.work for work in works)
@@ -128,7 +129,8 @@ class Machines:
     def __init__(self, program: Program, target: Accelerator, numbers: Array, prices: Array) -> None:
         self.program, self.target = program, target
         self.numbers, self.prices = numbers, prices
-        self.known: dict[tuple[str, int, int, int], Costs | None] = {}
+        self.known: dict[tuple[str, int, Stay, int], Costs | None] = {}
+        self.seats: dict[tuple[str, int, int, int], Costs | None] = {}
 
     def ways(self, ways: Ways, objective: str) -> Costs:
         """The best of some ways, on each machine."""
@@ -142,10 +144,12 @@ class Machines:
     def piece(self, seat: Seat, kinds: int, free_bytes: int, objective: str) -> Costs | None:
         """The best option of a piece; None where nothing fits."""
         name = (objective, id(seat), kinds & seat.kinds, free_bytes)
-        if name not in self.known:
-            stay = seat.stay(kinds)
-            self.known[name] = self.best_option(seat.placed.piece, stay, free_bytes, objective)
-        return self.known[name]
+        if name not in self.seats:
+            own = (objective, seat.placed.place, seat.stay(kinds), free_bytes)
+            if own not in self.known:
+                self.known[own] = self.best_option(seat.placed.piece, own[2], free_bytes, objective)
+            self.seats[name] = self.known[own]
+        return self.seats[name]
 
     def bounds(self, grouping: Grouping, choices: tuple[Kept, ...], objective: str) -> Array:
         """[choices, machines] of what is compared first: with more room no piece takes more. Infinite: no way."""

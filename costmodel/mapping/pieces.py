@@ -54,7 +54,7 @@ class Placed:
     """A piece at its place in the graph; values by their origin."""
 
     piece: Piece
-    place: int  # among distinct pieces
+    place: int  # among distinct pieces, of all plans of a graph
     group: int
     operands: tuple[int, ...]  # of the products: a and b; of a core q, k, v
     reads: tuple[int, ...]
@@ -104,9 +104,8 @@ def shape_of(graph: Graph, node: Node) -> Shape:
     return Shape(B, product, first, second)
 
 
-def pieces_of(typed: Typed, plan: Plan, target: Accelerator) -> tuple[Placed, ...]:
-    """The pieces of a plan, in order; `target` says which products its PEs do."""
-    known: dict[Piece, int] = {}
+def pieces_of(typed: Typed, plan: Plan, target: Accelerator, known: dict[Piece, int]) -> tuple[Placed, ...]:
+    """The pieces of a plan, in order; `target` says which products its PEs do. New ones are entered in `known`."""
     placed = []
     for g, group in enumerate(plan.groups):
         piece, operands, reads = describe(typed, plan, target, g, group)

@@ -33,7 +33,7 @@ from costmodel.mapping.options import (
     options_of,
     prices_of,
 )
-from costmodel.mapping.pieces import CORE, VECTOR, Placed, Stay, pieces_of
+from costmodel.mapping.pieces import CORE, VECTOR, Piece, Placed, Stay, pieces_of
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.widths.assign import Typed
 
@@ -94,8 +94,9 @@ def schedule(
     best: Chosen | None = None
     lacking = ""
     notes: tuple[str, ...] = ()
+    searcher = Searcher(typed, site)
     for plan in groupings(typed, fuse):
-        found = search(typed, plan, site, keep, best)
+        found = search(searcher, plan, keep, best)
         best, lacking = found.best, lacking or found.lacking
     if best is None:
         raise DoesNotFit(f"{lacking}; give the target a larger buffer or a smaller array")
@@ -146,35 +147,58 @@ class Found:
 
 
 class Pieces:
-    """Options of pieces on a site, each made once."""
+    """Options of pieces on a site, each made once: the same in all ways to group the nodes."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.known: dict[tuple[int, int, int], Option | None] = {}
+        self.known: dict[tuple[int, Stay, int], Option | None] = {}
+        self.seats: dict[tuple[int, int, int], Option | None] = {}
         self.key: Callable[[Option], tuple[float, ...]] = objective_of(site.objective).key
 
     def best(self, seat: Seat, kinds: int, free_bytes: int) -> Option | None:
         """The best option of a piece where some kinds of values are kept; None where nothing fits."""
         name = (id(seat), kinds & seat.kinds, free_bytes)
-        if name not in self.known:
-            stay = seat.stay(kinds)
-            found = options_of(seat.placed.piece, stay, free_bytes, self.site)
-            self.known[name] = min(found, key=self.key) if found else None
-        return self.known[name]
+        if name not in self.seats:
+            own = (seat.placed.place, seat.stay(kinds), free_bytes)
+            if own not in self.known:
+                found = options_of(seat.placed.piece, own[1], free_bytes, self.site)
+                self.known[own] = min(found, key=self.key) if found else None
+            self.seats[name] = self.known[own]
+        return self.seats[name]
 
 
-def search(typed: Typed, plan: Plan, site: Site, keep: bool, known: Chosen | None = None) -> Found:
+class Searcher:
+    """What the searches over all ways to group the nodes of a graph share."""
+
+    def __init__(self, typed: Typed, site: Site) -> None:
+        self.typed, self.site = typed, site
+        self.known: dict[Piece, int] = {}
+        self.pieces = Pieces(site)
+        # Of a product of figures the least of each is a bound; of an objective from outside none is known.
+        figures = {"edp": ("energy_pj", "cycles"), "cycles": ("cycles",)}
+        figures |= {"energy": ("energy_pj",), "bytes": ("dram_bits",)}
+        names = {"cycles": "cycles", "energy_pj": "energy", "dram_bits": "bytes"}
+        first = objective_of(site.objective).first
+        self.least = [
+            (figure, Pieces(replace(site, objective=names[figure]))) for figure in figures.get(first or "", ())
+        ]
+        self.seats: list[tuple[Seat, ...]] = []  # of every plan, so that their ids stay theirs
+
+
+def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = None) -> Found:
     """The best choice of kept values, unless `known` is as good already.
 
     A choice is not looked at more closely where it would not be the best even if every step had the whole buffer.
     """
-    placed, pieces = pieces_of(typed, plan, site.target), Pieces(site)
+    site, pieces = searcher.site, searcher.pieces
+    placed = pieces_of(searcher.typed, plan, site.target, searcher.known)
     kinds = kinds_of(plan, placed)
     seats = seats_of(placed, kinds)
+    searcher.seats.append(seats)
     key, buffer_bytes = objective_of(site.objective).key, site.target.buffer_bytes
     choices = choices_of(kinds, buffer_bytes) if keep else (NOTHING,)
     best, place = known, -1
-    for bound, i in bounded(seats, choices, site):
+    for bound, i in bounded(searcher, seats, choices):
         if best is not None and bound > key(best)[0]:
             break
         kept = choices[i]
@@ -210,30 +234,20 @@ def summed(
     )
 
 
-def bounded(seats: tuple[Seat, ...], choices: tuple[Kept, ...], site: Site) -> list[tuple[float, int]]:
+def bounded(searcher: Searcher, seats: tuple[Seat, ...], choices: tuple[Kept, ...]) -> list[tuple[float, int]]:
     """Choices by a bound of the first figure that is compared, the least first; none where a piece fits nowhere.
 
-    With more room no piece takes more. Of an objective from outside no bound is known:
-    its choices come as they are.
+    With more room no piece takes more. Where no bound is known the choices come as they are.
     """
-    parts = {
-        "cycles": ("cycles",),
-        "energy": ("energy_pj",),
-        "bytes": ("dram_bits",),
-        "edp": ("energy_pj", "cycles"),
-    }
-    first = objective_of(site.objective).first
-    if first is None:
+    if not searcher.least:
         return [(float("-inf"), i) for i in range(len(choices))]
-    names = {"cycles": "cycles", "energy_pj": "energy", "dram_bits": "bytes"}
-    pieces = [(field, Pieces(replace(site, objective=names[field]))) for field in parts[first]]
     found = []
     for i, kept in enumerate(choices):
         bound = 1.0
-        for field, known in pieces:
+        for field, known in searcher.least:
             total = 0.0
             for seat in seats:
-                option = known.best(seat, kept.kinds, site.target.buffer_bytes)
+                option = known.best(seat, kept.kinds, searcher.site.target.buffer_bytes)
                 total += float("inf") if option is None else len(seat.places) * getattr(option, field)
             bound *= total * (1 - SLACK)
         if bound < float("inf"):
