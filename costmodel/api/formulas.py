@@ -11,16 +11,18 @@ from costmodel.api.lengths import Priced, costs_over, parse_lengths, range_of, t
 from costmodel.api.results import Result
 from costmodel.api.subjects import check_choice, check_whole, of_model
 from costmodel.compare.formula_records import FormulaRecord
-from costmodel.compare.lengths import Costs, Interval, against_first, cost_at
+from costmodel.compare.lengths import Costs, Interval, LengthCost, against_first, cost_at
 from costmodel.counting.symbols import SYMBOLS, Form
 from costmodel.errors import CostModelError
+from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.ops.counts import FIELDS
 from costmodel.show.formula_tables import formula_document
 from costmodel.technology.loading import load_table
-from costmodel.widths.assign import Typed
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.lengths import Family
 from costmodel.widths.policy import Policy, parse_policy
 from models.attention.mechanisms import parse_mechanism
 from models.zoo.presets import PRESETS, size_names
@@ -240,7 +242,7 @@ def on_target(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> Formu
     of, symbol, name = asked.of, asked.symbol, machine.target.name
     if of not in COMPARED:
         raise CostModelError(f"on a target break-even points are those of {', '.join(COMPARED)}")
-    before, after = (costs_at(asked, each, machine, sizes) for each in (asked.attention, asked.against))
+    before, after = costs_at_lengths(asked, machine, sizes) if symbol == "S" else costs_at(asked, machine, sizes)
     found = getattr(against_first(before, after), of)
     if found is None:
         raise CostModelError(f"no {of} is published for target {name}")
@@ -262,35 +264,40 @@ def on_target(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> Formu
     )
 
 
-def costs_at(asked: Asked, attention: str, machine: Machine, sizes: Mapping[str, int]) -> Costs:
-    """What one mechanism takes at every number of the range: lengths as of a report, others from one trace."""
-    if asked.symbol == "S":
-        request = Request(asked.model, sizes["B"], sizes["S"])
-        priced = Priced(request, attention, machine.policy, machine.target, machine.timing)
-        graphs = [counted(request, name).graph for name in (asked.attention, asked.against)]
-        span = range_of(request, asked.given, max(len(graph.nodes) for graph in graphs))
-        return costs_over(priced, span, asked.workers)
+def costs_at_lengths(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> tuple[Costs, Costs]:
+    """What each of the two takes at every length: the search of a report."""
+    request, both = Request(asked.model, sizes["B"], sizes["S"]), (asked.attention, asked.against)
+    span = range_of(request, asked.given, max(len(counted(request, name).graph.nodes) for name in both))
+    first, other = (Priced(request, name, machine.policy, machine.target, machine.timing) for name in both)
+    found = costs_over((first, other), span, asked.workers)
+    return found[first], found[other]
+
+
+def costs_at(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> tuple[Costs, Costs]:
+    """What each of the two takes at every number of the range of another symbol, from one trace."""
     from costmodel.counting.symbols import graph_at
     from costmodel.show.progress import progress
-    from costmodel.widths.assign import assign_widths
-    from costmodel.widths.lengths import Family
 
     names = size_names(asked.model)
-    prime = prime_graph(asked.model, names, parse_mechanism(attention), sizes["L"])
     first, last = asked.given or RANGE
+    table, both = table_of(machine.target), (asked.attention, asked.against)
+    found: list[dict[int, LengthCost | None]] = []
+    with progress(f"comparing at every {asked.symbol} from {first} to {last}", 2 * (last - first + 1)) as tick:
+        for name in both:
+            prime = prime_graph(asked.model, names, parse_mechanism(name), sizes["L"])
 
-    def typed_at(value: int) -> Typed:
-        changed = dict(sizes) | {asked.symbol: value}
-        if asked.symbol == "H" and "G" not in names:
-            changed["G"] = value
-        return assign_widths(graph_at(prime, changed, "G" in names), machine.policy)
+            def typed_at(value: int, prime: Graph = prime) -> Typed:
+                changed = dict(sizes) | {asked.symbol: value}
+                if asked.symbol == "H" and "G" not in names:
+                    changed["G"] = value
+                return assign_widths(graph_at(prime, changed, "G" in names), machine.policy)
 
-    family, table, costs = Family(typed_at, first, last), table_of(machine.target), {}
-    with progress(f"{attention} at every {asked.symbol} from {first} to {last}", last - first + 1) as tick:
-        for value in range(first, last + 1):
-            costs[value] = cost_at(family.at(value), machine.target, machine.timing, table=table)
-            tick(1)
-    return costs
+            family, costs = Family(typed_at, first, last), {}
+            for value in range(first, last + 1):
+                costs[value] = cost_at(family.at(value), machine.target, machine.timing, table=table)
+                tick(1)
+            found.append(costs)
+    return found[0], found[1]
 
 
 def solve(

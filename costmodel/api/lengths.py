@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -117,7 +117,7 @@ def search(priced: Sequence[Priced], lengths: tuple[int, int], workers: int | No
     Raises:
         CostModelError: a schedule fits at none of them, or workers die.
     """
-    costs = {each: costs_over(each, lengths, workers) for each in dict.fromkeys(priced)}
+    costs = costs_over(priced, lengths, workers)
     first, *others = priced
     return OverLengths(
         {each.attention: against_first(costs[first], costs[each]) for each in others},
@@ -125,57 +125,69 @@ def search(priced: Sequence[Priced], lengths: tuple[int, int], workers: int | No
     )
 
 
-def costs_over(priced: Priced, lengths: tuple[int, int], workers: int | None = 1) -> dict[int, LengthCost | None]:
-    """Cycles, energy and moved bytes at every whole length; None where no schedule fits.
+def costs_over(
+    priced: Sequence[Priced], lengths: tuple[int, int], workers: int | None = 1
+) -> dict[Priced, dict[int, LengthCost | None]]:
+    """Of each mechanism cycles, energy and moved bytes at every whole length; None where no schedule fits.
 
     What was computed before comes from the cache; what is computed now goes there, even if it is interrupted.
     """
     wanted = range(lengths[0], lengths[1] + 1)
-    name = key_of(priced)
-    known = {} if name is None else load(name)
-    missing = [s for s in wanted if s not in known]
-    if missing:
-        chunks = [missing[i : i + CHUNK] for i in range(0, len(missing), CHUNK)]
-        what = f"{priced.attention} at every S from {lengths[0]} to {lengths[1]}"
+    names = {each: key_of(each) for each in priced}
+    known = {each: {} if name is None else load(name) for each, name in names.items()}
+    tasks = tasks_of({each: [s for s in wanted if s not in found] for each, found in known.items()})
+    if tasks:
+        number = sum(map(size_of, tasks))
+        width = 1 if None in names.values() or number < WORTH_WORKERS else workers or os.cpu_count() or 1
+        what = f"comparing at every S from {lengths[0]} to {lengths[1]}"
         try:
-            with progress(what, len(missing)) as tick:
+            with progress(what, number) as tick:
 
-                def keep(chunk: Sequence[int], costs: Sequence[LengthCost | None]) -> None:
-                    known.update(zip(chunk, costs, strict=True))
-                    tick(len(chunk))
+                def keep(task: Task, costs: Sequence[Sequence[LengthCost | None]]) -> None:
+                    for (each, some), found in zip(task, costs, strict=True):
+                        known[each].update(zip(some, found, strict=True))
+                    tick(size_of(task))
 
-                compute(priced, chunks, width_of(workers, len(missing), name), keep)
+                compute(tasks, width, keep)
         finally:
-            if name is not None:
-                cache.save(name, {str(s): encode(cost) for s, cost in known.items()})
-    return {s: known[s] for s in wanted}
+            for each, name in names.items():
+                if name is not None:
+                    cache.save(name, {str(s): encode(cost) for s, cost in known[each].items()})
+    return {each: {s: found[s] for s in wanted} for each, found in known.items()}
 
 
-def width_of(workers: int | None, lengths: int, name: str | None) -> int:
-    """Processes that are worth their start; what is not in this package is known in this process alone."""
-    if lengths < WORTH_WORKERS or name is None:
-        return 1
-    return (os.cpu_count() or 1) if workers is None else workers
+# Some neighbours among lengths, of each mechanism those that are not known. Mechanisms share most products of a
+# model, so a worker that has mapped them for one has them for the others.
+Task = tuple[tuple[Priced, tuple[int, ...]], ...]
+
+
+def tasks_of(missing: Mapping[Priced, Sequence[int]]) -> list[Task]:
+    every = sorted({s for some in missing.values() for s in some})
+    chunks = [set(every[i : i + CHUNK]) for i in range(0, len(every), CHUNK)]
+    each = ([(one, tuple(s for s in some if s in chunk)) for one, some in missing.items()] for chunk in chunks)
+    return [tuple((one, some) for one, some in task if some) for task in each]
+
+
+def size_of(task: Task) -> int:
+    return sum(len(some) for _, some in task)
 
 
 def compute(
-    priced: Priced,
-    chunks: Sequence[list[int]],
-    width: int,
-    keep: Callable[[Sequence[int], Sequence[LengthCost | None]], None],
+    tasks: Sequence[Task], width: int, keep: Callable[[Task, Sequence[Sequence[LengthCost | None]]], None]
 ) -> None:
-    """Costs of chunks of lengths, in this process or in several."""
+    """Costs of all tasks, in this process or in several."""
     if width == 1:
-        for chunk in chunks:
-            keep(chunk, costs_of(priced, chunk))
+        for task in tasks:
+            keep(task, costs_of(task))
         return
-    graphs_of(priced.request, priced.attention)  # what is traced is in the cache for all workers
-    waiting = iter(chunks)
+    for priced, _ in tasks[0]:
+        graphs_of(priced.request, priced.attention)  # what is traced is in the cache for all workers
+    waiting = iter(tasks)
     with pool_of(width, None) as pool:
         hand_out(
             pool,
             lambda number: list(islice(waiting, number)),
-            lambda executor, chunk: executor.submit(costs_of, priced, chunk),
+            lambda executor, task: executor.submit(costs_of, task),
             keep,
             lambda: None,
             lambda: False,
@@ -183,12 +195,17 @@ def compute(
         )
 
 
-def costs_of(priced: Priced, lengths: Sequence[int]) -> list[LengthCost | None]:
-    """Of some neighbours among lengths; what a worker does."""
+def costs_of(task: Task) -> list[list[LengthCost | None]]:
+    """Of each mechanism what it costs at each of its lengths; what a worker does."""
+    return [list(costs_of_one(priced, lengths)) for priced, lengths in task]
+
+
+def costs_of_one(priced: Priced, lengths: Sequence[int]) -> Iterator[LengthCost | None]:
     family = Family(lambda S: typed_at(priced, S), lengths[0], lengths[-1])
     target, table = priced.target, table_of(priced.target)
     cores = all_cores(family.at(lengths[0]))  # as many at all lengths
-    return [cost_at(family.at(s), target, priced.timing, priced.objective, table, cores) for s in lengths]
+    for s in lengths:
+        yield cost_at(family.at(s), target, priced.timing, priced.objective, table, cores)
 
 
 # Graphs

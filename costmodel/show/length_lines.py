@@ -29,19 +29,19 @@ def interval_words(found: Sequence[Interval], less: str, symbol: str = "S", at: 
     if len(kinds) == 1:
         return f"{word(kinds[0], less)} at every {symbol} from {found[0].first} to {found[-1].last}"
     kinds.sort(key=("less", "equal", "more", "unknown").index)
-    parts, summed = [], False
+    parts, summed = [], []
     for n, kind in enumerate(kinds):
         some = [i for i in found if i.takes == kind]
         sign = f"{symbol}=" if n == 0 else ""
         if len(some) <= MOST_INTERVALS:
             parts.append(f"{word(kind, less)} at {sign}{listed([ends(i.first, i.last) for i in some])}")
             continue
-        summed = True
+        summed.append(kind)
         number = sum(i.lengths for i in some)
         where = f"in {len(some)} intervals from {symbol}={some[0].first} to {some[-1].last}"
         parts.append(f"{word(kind, less)} at {number} of {sum(i.lengths for i in found)} lengths {where}")
     here = takes_at(found, at)
-    if summed and here is not None:
+    if here is not None and here in summed:
         parts.append(f"{word(here, less)} at {symbol}={at}")
     return ", ".join(parts)
 

@@ -287,22 +287,26 @@ def test_what_was_computed_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path) ->
     asked: list[int] = []
     real = lengths.costs_of
 
-    def counting(each: Priced, some: list[int]) -> list[LengthCost | None]:
-        asked.extend(some)
-        return real(each, some)
+    def counting(task: lengths.Task) -> list[list[LengthCost | None]]:
+        asked.extend(s for _, some in task for s in some)
+        return real(task)
 
     monkeypatch.setattr(lengths, "costs_of", counting)
     each = priced("inhibitor")
-    found = costs_over(each, (20, 25))
-    assert costs_over(each, (22, 24)) == {s: found[s] for s in (22, 23, 24)}
+    found = costs_over([each], (20, 25))[each]
+    assert costs_over([each], (22, 24))[each] == {s: found[s] for s in (22, 23, 24)}
     assert asked == [*range(20, 26)]
-    assert [*costs_over(each, (24, 27))] == [24, 25, 26, 27]
+    assert [*costs_over([each], (24, 27))[each]] == [24, 25, 26, 27]
     assert asked == [*range(20, 28)]
     name = key_of(each)
     assert name is not None
     cache.save(name, {"20": [1, 2]})  # of another form
-    assert costs_over(each, (20, 20)) == {20: found[20]}
+    assert costs_over([each], (20, 20))[each] == {20: found[20]}
     assert asked[-1] == 20
+    other = priced("relu")
+    both = costs_over([each, other], (19, 21))  # of each what is not known
+    assert asked[-5:] == [19, 21, 19, 20, 21]
+    assert both[each][20] == found[20]
 
 
 @quick
@@ -328,16 +332,15 @@ def test_the_key_tells_apart_whatever_matters() -> None:
 def test_code_of_others_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lengths, "SHIPPED", frozenset({"dot"}))
     assert key_of(priced("inhibitor")) is None
-    assert lengths.width_of(2, 10_000, None) == 1
 
 
 def test_workers_find_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    each = priced("dot")
-    alone = costs_over(each, (16, 60))
+    both = [priced("dot"), priced("inhibitor")]
+    alone = costs_over(both, (16, 60))
     monkeypatch.setenv("COSTMODEL_CACHE", str(tmp_path))
     monkeypatch.setattr(lengths, "WORTH_WORKERS", 1)
     monkeypatch.setattr(lengths, "CHUNK", 10)
-    assert costs_over(each, (16, 60), workers=2) == alone
+    assert costs_over(both, (16, 60), workers=2) == alone
 
 
 # Both commands
