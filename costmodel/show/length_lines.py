@@ -39,7 +39,8 @@ def interval_words(found: Sequence[Interval], less: str, symbol: str = "S", at: 
         summed.append(kind)
         number = sum(i.lengths for i in some)
         where = f"in {len(some)} intervals from {symbol}={some[0].first} to {some[-1].last}"
-        parts.append(f"{word(kind, less)} at {number} of {sum(i.lengths for i in found)} lengths {where}")
+        what = "lengths" if symbol == "S" else "numbers"
+        parts.append(f"{word(kind, less)} at {number} of {sum(i.lengths for i in found)} {what} {where}")
     here = takes_at(found, at)
     if here is not None and here in summed:
         parts.append(f"{word(here, less)} at {symbol}={at}")

@@ -401,3 +401,19 @@ def test_mistakes_are_one_line(cli, words: str, message: str) -> None:
     assert ran.code == 2
     assert message in ran.err
     assert ran.err.count("\n") == 1
+
+
+@quick
+def test_every_form_has_the_intervals(tmp_path) -> None:
+    page = tmp_path / "page.html"
+    found = cm.report(TINY, seq=20, target="edge-asic", lengths="16..24", details=True, html=page)
+    assert found.record.over_lengths is not None
+    cycles = found.record.over_lengths["inhibitor"].cycles
+    line = f"cycles: inhibitor takes {interval_words(cycles, 'fewer')}"
+    assert line in page.read_text(encoding="utf-8")
+    for form in ("table", "md"):
+        assert line in found.to_text(form)
+    for i in cycles:
+        assert f"{i.lengths},,{i.first},{i.last}," in found.to_text("csv")
+    kept = json.loads(found.to_text("json"))["over_lengths"]["inhibitor"]["cycles"]
+    assert kept == [{"first": i.first, "last": i.last, "takes": i.takes} for i in cycles]

@@ -34,7 +34,7 @@ def test_at_every_length_of_a_small_model(attention: str) -> None:
         exact = exact_graphs(TINY, attention, batch)
         graphs = Family(exact, 3, 63)
         assert all(graphs.at(s) == exact(s) for s in range(1, 65))
-        for widths in ("w8a8", "w4a8:acc=20", "bf16"):
+        for widths in ("w8a8", "w4a8:acc=20", "bf16") if batch == 1 else ("w8a8",):
             policy = parse_policy(widths)
             typed = Family(lambda s, g=graphs, p=policy: assign_widths(g.at(s), p), 3, 63)
             assert all(typed.at(s) == assign_widths(exact(s), policy) for s in range(3, 65))
