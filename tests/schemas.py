@@ -83,6 +83,7 @@ PUBLISHED: dict[str, Published] = {
             "costmodel formula distilbert-tiny --of mul",
             "costmodel formula distilbert-tiny --of energy_pj --break-even S",
             "costmodel formula distilbert-tiny --of cycles --on edge-asic --seq 16",
+            "costmodel formula distilbert-tiny --of cycles --on edge-asic --break-even S --lengths 16..40",
         ),
     ),
     "simulate": Published(

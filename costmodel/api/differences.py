@@ -183,7 +183,7 @@ FLAGS = ("--allow-unknown",)
 # Options of a report that say nothing of a single point.
 USELESS = (
     *("--table", "--operands-in", "--task", "--data-dir", "--limit", "--stored", "--html", "--store"),
-    *("--details", "--as-run", "--format", "--output"),
+    *("--details", "--as-run", "--format", "--output", "--lengths", "--workers"),
 )
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from costmodel.api.closed_forms import forms, own_sizes, prime_graph, quantity
+from costmodel.api.graphs import Request, counted
+from costmodel.api.lengths import Priced, costs_over, parse_lengths, range_of, table_of
 from costmodel.api.results import Result
-from costmodel.api.subjects import check_choice, of_model
+from costmodel.api.subjects import check_choice, check_whole, of_model
 from costmodel.compare.formula_records import FormulaRecord
+from costmodel.compare.lengths import Costs, Interval, LengthCost, against_first, cost_at
 from costmodel.counting.symbols import SYMBOLS, Form
 from costmodel.errors import CostModelError
+from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.ops.counts import FIELDS
 from costmodel.show.formula_tables import formula_document
 from costmodel.technology.loading import load_table
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.lengths import Family
 from costmodel.widths.policy import Policy, parse_policy
 from models.attention.mechanisms import parse_mechanism
 from models.zoo.presets import PRESETS, size_names
@@ -26,7 +31,8 @@ ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
 QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
 BREAK_EVEN = ("B", "S", "d", "H", "F")
 PRICES = ("numbers", "symbols")
-RANGE = tuple(2**n for n in range(1, 13))  # within which break-even points on a target are looked for
+COMPARED = ("cycles", "moved_bytes", "energy_pj")  # on a target, at every number of a range
+RANGE = (1, 128)  # of B, d, H, F, unless another is given
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,8 +52,15 @@ class Formula(Result[FormulaRecord]):
 
     @property
     def break_even(self) -> tuple[float, ...]:
-        """Values of the symbol at which the two are equal."""
+        """Values of the symbol at which the two are equal; on a target where another verdict begins."""
+        if self.record.intervals is not None:
+            return tuple(i.first for i in self.record.intervals[1:])
         return self.record.break_even or ()
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """On a target: at which values `against` takes less, as much or more."""
+        return self.record.intervals or ()
 
     def expression(self, quantity: str | None = None) -> Form:
         """A form as a sympy expression; the first one where no quantity is named.
@@ -88,6 +101,8 @@ def formula(
     widths: str = "w8a8",
     timing: str = "array",
     prices: str = "numbers",
+    lengths: str | None = None,
+    workers: int | None = 1,
 ) -> Formula:
     """Closed forms of a preset in B, S, d, H, G, F, L; or where two mechanisms cost the same.
 
@@ -95,7 +110,11 @@ def formula(
         of: mul, add, ..., flops, operand_bytes, energy_pj; with a target cycles, moved_bytes, buffer_bytes,
             energy_pj. None gives all counts and bytes.
         break_even: a symbol to solve for, `against` another mechanism.
-        target: forms on a target are piecewise: given is the piece around `seq`.
+        target: forms on a target are piecewise: given is the piece around `seq`. With `break_even` the two are
+            compared at every whole number.
+        lengths: these numbers, all from the first to the last, as in `16..512`. By default lengths S are those of
+            `report`, others go from 1 to 128.
+        workers: as of `report`.
         prices: `symbols` leaves prices as symbols.
 
     >>> import costmodel as cm
@@ -122,6 +141,9 @@ def formula(
         raise CostModelError(
             f"`of={of}` is a figure of a machine: name one with `target`, see `costmodel targets`"
         )
+    check_whole("workers", workers)
+    if lengths is not None and (target is None or break_even is None):
+        raise CostModelError("`lengths` are those of `break_even` on a `target`; forms hold at all of them")
     policy = parse_policy(widths)
     load_table(table)
     for name in (attention, against):
@@ -133,7 +155,8 @@ def formula(
         if of is not None and of not in ON_TARGET:
             raise CostModelError(f"`of={of}` does not depend on `target`; ask for {', '.join(ON_TARGET)}")
         if break_even is not None:
-            record = target_break_even(model, attention, against, of or "cycles", break_even, machine, sizes)
+            asked = Asked(model, attention, against, of or "cycles", break_even, parse_lengths(lengths), workers)
+            record = on_target(asked, machine, sizes)
         else:
             found = forms_on_target(model, attention, of, machine, sizes)
             record = replace(record, target=machine.target.name, widths=policy.name, sizes=sizes)
@@ -195,61 +218,86 @@ def piece(machine: Machine, sizes: Mapping[str, int]) -> str:
     return f"On {machine.target.name}, {machine.policy.name}: the piece that holds around {given}."
 
 
-def target_break_even(
-    model: str,
-    attention: str,
-    against: str,
-    of: str,
-    symbol: str,
-    machine: Machine,
-    sizes: Mapping[str, int],
-) -> FormulaRecord:
-    """Values of a symbol at which the cheaper of two mechanisms changes, all others given.
+@dataclass(frozen=True)
+class Asked:
+    """Two mechanisms to compare on a target, at every whole number of a range of a symbol."""
 
-    A schedule is no polynomial: whole numbers are tried, powers of two first, then between two of them
-    where the cheaper one changes.
+    model: str
+    attention: str
+    against: str
+    of: str
+    symbol: str
+    given: tuple[int, int] | None
+    workers: int | None
+
+
+def on_target(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> FormulaRecord:
+    """Values of a symbol at which the other mechanism takes less, as much or more, all others given.
+
+    Raises:
+        CostModelError: no figure that is compared, or none that is published.
     """
-    from costmodel.compare.break_even import search_break_even
-    from costmodel.compare.machine import cycles_and_energy
-    from costmodel.counting.symbols import graph_at
-    from costmodel.mapping.schedule import schedule
-    from costmodel.widths.assign import assign_widths
+    from costmodel.show.length_lines import formula_words
 
-    if of not in ("cycles", "energy_pj"):
-        raise CostModelError("on a target break-even points are those of cycles or energy_pj")
-    names, longest = size_names(model), PRESETS[model].max_positions if symbol == "S" else None
-    values = [v for v in RANGE if longest is None or v <= longest]
-    graphs = {a: prime_graph(model, names, parse_mechanism(a), sizes["L"]) for a in (attention, against)}
-
-    def cost(name: str, value: int) -> float:
-        changed = dict(sizes) | {symbol: value}
-        if symbol == "H" and "G" not in names:
-            changed["G"] = value
-        typed = assign_widths(graph_at(graphs[name], changed, "G" in names), machine.policy)
-        found = cycles_and_energy(typed, schedule(typed, machine.target, machine.timing))[of == "energy_pj"]
-        if found is None:
-            raise CostModelError(f"no {of} is published for target {machine.target.name}")
-        return found
-
-    found = search_break_even(functools.partial(cost, attention), functools.partial(cost, against), values)
-    assert found is not None, "a cost that is not known is an error here"
-    (_, less), *turns = found.cheaper(attention, against)
-    verdict = f"{less} has less {of} at {symbol}={values[0]}"
-    verdict += "".join(f", {name} from {symbol}={at} on" for at, name in turns) or f" and up to {values[-1]}"
-    others = {n: v for n, v in sizes.items() if n != symbol and (n != "G" or "G" in names)}
+    of, symbol, name = asked.of, asked.symbol, machine.target.name
+    if of not in COMPARED:
+        raise CostModelError(f"on a target break-even points are those of {', '.join(COMPARED)}")
+    before, after = costs_at_lengths(asked, machine, sizes) if symbol == "S" else costs_at(asked, machine, sizes)
+    found = getattr(against_first(before, after), of)
+    if found is None:
+        raise CostModelError(f"no {of} is published for target {name}")
+    grouped = "G" in size_names(asked.model)
+    others = {n: v for n, v in sizes.items() if n != symbol and (n != "G" or grouped)}
     given = ", ".join(f"{n}={v}" for n, v in others.items())
+    said = formula_words(found, asked.attention, asked.against, of, symbol)
     return FormulaRecord(
-        model=model,
-        attention=attention,
-        against=against,
+        model=asked.model,
+        attention=asked.attention,
+        against=asked.against,
         of=of,
         symbol=symbol,
-        target=machine.target.name,
+        target=name,
         widths=machine.policy.name,
         sizes=others,
-        break_even=found.at,
-        verdict=f"{verdict} (on {machine.target.name}, {given}).",
+        intervals=found,
+        verdict=f"{said} (on {name}, {given}).",
     )
+
+
+def costs_at_lengths(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> tuple[Costs, Costs]:
+    """What each of the two takes at every length: the search of a report."""
+    request, both = Request(asked.model, sizes["B"], sizes["S"]), (asked.attention, asked.against)
+    span = range_of(request, asked.given, max(len(counted(request, name).graph.nodes) for name in both))
+    first, other = (Priced(request, name, machine.policy, machine.target, machine.timing) for name in both)
+    found = costs_over((first, other), span, asked.workers)
+    return found[first], found[other]
+
+
+def costs_at(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> tuple[Costs, Costs]:
+    """What each of the two takes at every number of the range of another symbol, from one trace."""
+    from costmodel.counting.symbols import graph_at
+    from costmodel.show.progress import progress
+
+    names = size_names(asked.model)
+    first, last = asked.given or RANGE
+    table, both = table_of(machine.target), (asked.attention, asked.against)
+    found: list[dict[int, LengthCost | None]] = []
+    with progress(f"comparing at every {asked.symbol} from {first} to {last}", 2 * (last - first + 1)) as tick:
+        for name in both:
+            prime = prime_graph(asked.model, names, parse_mechanism(name), sizes["L"])
+
+            def typed_at(value: int, prime: Graph = prime) -> Typed:
+                changed = dict(sizes) | {asked.symbol: value}
+                if asked.symbol == "H" and "G" not in names:
+                    changed["G"] = value
+                return assign_widths(graph_at(prime, changed, "G" in names), machine.policy)
+
+            family, costs = Family(typed_at, first, last), {}
+            for value in range(first, last + 1):
+                costs[value] = cost_at(family.at(value), machine.target, machine.timing, table=table)
+                tick(1)
+            found.append(costs)
+    return found[0], found[1]
 
 
 def solve(

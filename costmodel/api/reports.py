@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from costmodel.api.graphs import Counted, Request, counted
+from costmodel.api.graphs import Counted, Request
+from costmodel.api.lengths import OverLengths, Priced, has_lengths, parse_lengths, range_of, search
 from costmodel.api.prices import TABLES, Pricing
 from costmodel.api.results import Result
 from costmodel.api.subjects import Model, check_choice, check_whole, counted_of
-from costmodel.compare.break_even import BreakEvens, search_break_even
 from costmodel.compare.evaluation import Evaluation
-from costmodel.compare.machine import cycles_and_energy, machine_record, widths_record
+from costmodel.compare.machine import machine_record, widths_record
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.compare.tables import verdict_over_tables
 from costmodel.compare.verdict import report_record
 from costmodel.counting.energy import table_energy
 from costmodel.counting.records import count_record
 from costmodel.errors import CostModelError
-from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import CONVENTIONS
 from costmodel.mapping.schedule import schedule
 from costmodel.show.report_screen import report_document
 from costmodel.technology.loading import load_table
-from costmodel.widths.assign import Typed, assign_widths
-from costmodel.widths.policy import Policy, parse_policy
+from costmodel.widths.assign import assign_widths
+from costmodel.widths.policy import parse_policy
 from models.zoo.presets import PRESETS
 
 ATTENTIONS = ("dot", "inhibitor")
 DEFAULT_WIDTHS = "w8a8"  # on a target, and of accuracy in integers
-# Lengths between which break-even points are looked for.
-LENGTHS = (16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096)
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +70,8 @@ def report(
     store: str | Path | None = None,
     details: bool = False,
     inputs: Any = None,
+    lengths: str | None = None,
+    workers: int | None = 1,
 ) -> Report:
     """Mechanisms side by side: operations, bytes, energy under tables, and the share of the attention core.
 
@@ -81,10 +80,14 @@ def report(
         attentions: mechanisms, `dot` and `inhibitor` by default. A model of your own (`package.module:function`,
             a torch module, a `Trace`) has its own and takes none.
         operands_in: memory of the tables that every operand comes from and goes to.
-        widths, target, timing: also cycles, bytes at each level, energy by part, area, break-even in S.
+        widths, target, timing: also cycles, bytes at each level, energy by part, area; and at which lengths S of a
+            preset each other mechanism takes less than the first.
         task: accuracy, too, of the checkpoints that ship, measured now on `limit` sentences; or as `stored`.
         html: also a page of figures, one file that works offline; `store` adds the front of a sweep to it.
         details: print every table and note, not the first screen.
+        lengths: the lengths to compare at, all from the first to the last, as in `16..512`, which is the default,
+            and goes on to `seq`. Of a large model they are fewer, around `seq`.
+        workers: processes of this machine for that; 1 works in this one, None takes one a core.
 
     Rows are one figure a mechanism: attention, figure, unit, value, and the core's part of it.
 
@@ -100,6 +103,8 @@ def report(
     if task is None and (data_dir is not None or limit is not None or stored):
         raise CostModelError("`data_dir`, `limit` and `stored` go with `task`")
     check_whole("limit", limit)
+    check_whole("workers", workers)
+    span = parse_lengths(lengths)
     check_tables(tables, operands_in)
     pricing = pricing_of(widths, target, timing)
     if pricing.policy and as_run:
@@ -109,7 +114,12 @@ def report(
     if task is not None:
         names = trained_mechanisms(request, task, names, stored)
     results = [counted_of(request, name, inputs) for name in names]
+    if span is not None and not is_compared(request, names, pricing):
+        raise CostModelError("`lengths` are those of a preset with several mechanisms on a `target`")
     record = costs_record(request, results, tuple(tables), operands_in, pricing)
+    if is_compared(request, names, pricing):
+        over = over_lengths(request, record, results, pricing, span, workers)
+        record = replace(record, over_lengths=over.intervals, op_by_op=over.op_by_op)
     if task is not None:
         folder = None if data_dir is None else Path(data_dir)
         kinds = tuple(c.attention for c in record.columns)
@@ -124,6 +134,7 @@ def report(
             **{"attention": attentions, "table": None if tuple(tables) == TABLES else tables},
             **{"operands-in": operands_in, "widths": widths, "on": target, "timing": timing, "task": task},
             **{"data-dir": data_dir, "limit": limit, "stored": stored, "store": store, "html": html},
+            **{"lengths": lengths},
         }
         notes = report_document(record, pricing.target, details=True).notes
         write_page(Path(html), record, notes, page_command(request, given))
@@ -194,41 +205,29 @@ def costs_record(
     if target is None or pricing.policy is None:
         return record
     names = [column.attention for column in columns]
-    return replace(
-        record,
-        machine_verdict=verdict_over_tables(names, typed, planned),
-        break_even_seq=break_evens(request, names, pricing.policy, target, timing),
-    )
+    return replace(record, machine_verdict=verdict_over_tables(names, typed, planned))
 
 
-def break_evens(
-    request: Request, names: Sequence[str], policy: Policy, target: Accelerator, timing: str
-) -> dict[str, BreakEvens]:
-    """Of each other mechanism the sequence lengths from which on it is cheaper, or no longer, than the first."""
-    preset = PRESETS.get(request.model) if isinstance(request.model, str) else None
-    if preset is None or preset.fixed_seq is not None or len(names) < 2:
-        return {}
-    longest = preset.max_positions or LENGTHS[-1]
-    lengths = [s for s in LENGTHS if s < longest] + [longest - 1]
-    known: dict[tuple[str, int], tuple[float, float | None]] = {}
+def is_compared(request: Request, names: Sequence[str | None], pricing: Pricing) -> bool:
+    """Whether a report has a verdict between mechanisms on a target that can be had at other lengths."""
+    return pricing.target is not None and len(names) > 1 and has_lengths(request)
 
-    def costs(attention: str, seq: int) -> tuple[float, float | None]:
-        if (attention, seq) not in known:
-            result = counted(replace(request, seq=seq), attention)
-            each: Typed = assign_widths(result.graph, policy)
-            known[attention, seq] = cycles_and_energy(each, schedule(each, target, timing))
-        return known[attention, seq]
 
-    def cost_of(attention: str, place: int) -> Callable[[int], float | None]:
-        return lambda seq: costs(attention, seq)[place]
-
-    found = {}
-    for other in names[1:]:
-        cycles, energy = (
-            search_break_even(cost_of(names[0], place), cost_of(other, place), lengths) for place in (0, 1)
-        )
-        found[other] = BreakEvens((lengths[0], lengths[-1]), cycles, energy)
-    return found
+def over_lengths(
+    request: Request,
+    record: ReportRecord,
+    results: Sequence[Counted],
+    pricing: Pricing,
+    given: tuple[int, int] | None,
+    workers: int | None,
+) -> OverLengths:
+    """Each other mechanism against the first at every whole length."""
+    target, policy = pricing.target, pricing.policy
+    assert target is not None, "lengths are compared on a target"
+    assert policy is not None, "on a target there are widths"
+    span = range_of(request, given, max(len(r.graph.nodes) for r in results))
+    each = [Priced(request, c.attention, policy, target, pricing.timing) for c in record.columns]
+    return search(each, span, workers)
 
 
 # Accuracy

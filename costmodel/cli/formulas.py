@@ -23,6 +23,8 @@ from costmodel.hardware.timing import CONVENTIONS
 @click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
 @click.option("--prices", type=click.Choice(PRICES), default="numbers", show_default=True)
 @click.option("--seq", type=int, help="S, where it is not solved for.  [default: 128]")
+@click.option("--lengths", help="With --on every number FIRST..LAST of --break-even.  [default: as in a report]")
+@click.option("--workers", type=int, help="Processes for --lengths.  [default: one a core]")
 @click.option("--batch", type=int, default=1, show_default=True, help="B, where it is not solved for.")
 @output_options
 def command(
@@ -38,6 +40,8 @@ def command(
     prices: str,
     seq: int | None,
     batch: int,
+    lengths: str | None,
+    workers: int | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -46,11 +50,26 @@ def command(
     B batch, S sequence, d width of a head, H heads, G heads of keys and values, F width of the FFN,
     L layers; the model's width is H d. Energy is the nominal energy of float32 arithmetic, or with --on all
     of a target's at some widths. Forms on a target are piecewise: printed is the piece around --seq, where
-    tiles, types and the slowest unit are as chosen there; break-even points on a target are searched for
-    among all lengths.
+    tiles, types and the slowest unit are as chosen there. With --break-even and --on the two mechanisms are
+    compared at every whole number of a range.
 
     Example: costmodel formula distilbert --attention dot --of energy_pj --break-even S --against inhibitor
     """
     check_output(output)
-    found = formula(model, attention, of, break_even, against, seq, batch, table, target, widths, timing, prices)
+    found = formula(
+        model,
+        attention,
+        of,
+        break_even,
+        against,
+        seq,
+        batch,
+        table,
+        target,
+        widths,
+        timing,
+        prices,
+        lengths,
+        workers,
+    )
     present(found, form, output)

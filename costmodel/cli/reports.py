@@ -37,6 +37,10 @@ from costmodel.hardware.timing import CONVENTIONS
     "--store", type=click.Path(path_type=Path), help="A store of `costmodel sweep`: its front, for --html."
 )
 @click.option("--details", is_flag=True, help="Print every table and note.")
+@click.option(
+    "--lengths", help="With --on compare at every S of FIRST..LAST.  [default: 16..512, and up to --seq]"
+)
+@click.option("--workers", type=int, help="Processes for --lengths.  [default: one a core]")
 def command(
     asked: Request,
     form: str,
@@ -54,10 +58,13 @@ def command(
     html: Path | None,
     store: Path | None,
     details: bool,
+    lengths: str | None,
+    workers: int | None,
 ) -> None:
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
-    With --widths and --on also cycles, latency, bytes at each level, energy by part and area on a target.
+    With --widths and --on also cycles, latency, bytes at each level, energy by part and area on a target,
+    and the lengths S at which each other mechanism takes less than the first: all are computed, and kept.
     It prints one screen; --details prints all tables, --format json and csv have every figure.
 
     Example: costmodel report distilbert --attention dot --attention inhibitor --widths w8a8 --on edge-asic
@@ -67,6 +74,6 @@ def command(
     found = report(
         asked.model, attentions or None, asked.seq, asked.batch, tables or TABLES, operands_in, widths, target,
         timing, task, data_dir, limit, stored, asked.device, asked.dtype, asked.as_run, asked.allow_unknown,
-        html, store, details,
+        html, store, details, lengths=lengths, workers=workers,
     )  # fmt: skip
     present(found, form, output)

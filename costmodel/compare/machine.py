@@ -9,6 +9,7 @@ from typing import Annotated
 from costmodel.errors import CostModelError
 from costmodel.hardware.occupancy import Area, area_of, available, memory_prices, resources
 from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price
+from costmodel.mapping.fusion import plan_groups
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.mapping.works import price_work
 from costmodel.records import OPTIONAL, flat
@@ -164,9 +165,10 @@ class MachineRecord:
     area_how: str | None
     resources: dict[str, Resource]  # of an FPGA
     on_vector_unit: tuple[str, ...]  # steps with products that no PE does
+    unfused_cores: int  # attention cores that run op by op, because no block of their rows fits the buffer
+    notes: tuple[str, ...]  # of the schedule
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known
-    notes: tuple[str, ...]  # of the schedule, such as a core that runs op by op
     steps: tuple[StepRecord, ...]
 
 
@@ -204,11 +206,27 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         area_how=None if area is None else area.how,
         resources={name: Resource(n, usable[name]) for name, n in resources(target).items()},
         on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
+        unfused_cores=all_cores(typed) - fused_cores(planned),
+        notes=notes_of(planned),
         interpolated=cost.interpolated,
         memory_prices=() if memories is None else memories.how,
-        notes=planned.notes,
         steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
     )
+
+
+def all_cores(typed: Typed) -> int:
+    """Attention cores that run in one pass where a block of their rows fits."""
+    return sum(group.kind == "core" for group in plan_groups(typed).groups)
+
+
+def fused_cores(planned: Schedule) -> int:
+    """Attention cores that do run in one pass."""
+    return sum(step.kind == "core" for step in planned.steps)
+
+
+def notes_of(planned: Schedule) -> tuple[str, ...]:
+    """What a schedule says of itself."""
+    return tuple(getattr(planned, "notes", ()))
 
 
 def moved(steps: Iterable[Step]) -> Moved:
@@ -241,9 +259,3 @@ def step_record(cost: Cost, i: int) -> StepRecord:
         bytes=moved([step]),
         energy_pj=cost.energies[i].total(),
     )
-
-
-def cycles_and_energy(typed: Typed, planned: Schedule) -> tuple[float, float | None]:
-    """Cycles and nominal energy in pJ of one point."""
-    energy = price(typed, planned).energy
-    return planned.cycles, None if energy is None else energy.nominal_pj

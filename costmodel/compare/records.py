@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from costmodel.compare.break_even import BreakEvens
 from costmodel.compare.evaluation import Evaluation
+from costmodel.compare.lengths import Intervals
 from costmodel.compare.machine import MachineRecord, WidthsRecord
 from costmodel.compare.pictures import Pictures
 from costmodel.compare.ratios import Ratio
@@ -56,7 +56,9 @@ class ReportRecord:
     verdict: tuple[Verdict, ...]  # operands one by one
     complete: bool
     machine_verdict: Annotated[tuple[Verdict, ...] | None, OPTIONAL] = None  # on the target
-    break_even_seq: Annotated[dict[str, BreakEvens] | None, OPTIONAL] = None  # by mechanism
+    over_lengths: Annotated[dict[str, Intervals] | None, OPTIONAL] = None  # each other mechanism against the first
+    # Of each mechanism runs of lengths, first and last, at which an attention core runs op by op.
+    op_by_op: Annotated[dict[str, tuple[tuple[int, int], ...]] | None, OPTIONAL] = None
     accuracy: Annotated[tuple[Evaluation, ...] | None, OPTIONAL] = None
     pictures: Annotated[Pictures | None, OPTIONAL] = None  # what only the page shows
 

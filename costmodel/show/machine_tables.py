@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from costmodel.compare.break_even import BreakEvens
 from costmodel.compare.machine import MachineRecord, StepRecord, WidthsRecord
 from costmodel.compare.ratios import Ratio, share
 from costmodel.compare.records import PriceRecord, ReportColumn, Verdict
@@ -195,24 +194,6 @@ def width_notes(names: Sequence[str], widths: Sequence[WidthsRecord]) -> list[st
                 continue
             flags = f"; interpolated: {', '.join(found.interpolated)}" if found.interpolated else ""
             lines.append(f"{name}: arithmetic {microjoules(found.energy_pj)} µJ under {table}{flags}.")
-    return lines
-
-
-def break_even_notes(found: Mapping[str, BreakEvens], first: str) -> list[str]:
-    """One line a mechanism and quantity."""
-    lines = []
-    for other, each in found.items():
-        low, high = each.lengths
-        for at, label, state in ((each.cycles, "cycles", "fewer"), (each.energy_pj, "energy", "less")):
-            if at is None:
-                continue
-            (_, before), *turns = at.cheaper(first, other)
-            text = f"Break-even in S, {label} of the model, {other} against {first}: "
-            if turns:
-                text += ", ".join(f"from S={size} on {name} takes {state}" for size, name in turns)
-            else:
-                text += f"never between S={low} and {high}; {before} takes {state} throughout"
-            lines.append(text + ".")
     return lines
 
 

@@ -12,6 +12,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.show.accuracy_tables import accuracy_notes
 from costmodel.show.document import SCREEN, Document, folded
 from costmodel.show.grid import Grid, shown, sizes_of
+from costmodel.show.length_lines import length_lines, unfused_lines
 from costmodel.show.machine_tables import machines_of, overflow_lines, vector_unit_lines
 from costmodel.show.plots import compact
 from costmodel.show.report_tables import report_grids, report_notes, report_rows
@@ -169,7 +170,8 @@ def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
     columns = record.columns
     renamed = [f"{n} is {c.attention}" for n, c in zip(names, columns, strict=True) if n != c.attention]
     lines = ["; ".join(renamed) + "."] if renamed else []
-    lines += capped(break_even_lines(record, names), "break-even points")
+    lines += capped(length_lines(record, names), "comparisons over lengths")
+    lines += capped(unfused_lines(record, names), "warnings")
     lines += capped(warnings_of(record, names), "warnings")
     lines.append(basis_line(record))
     lines += accuracy_notes(record.accuracy) if record.accuracy else []
@@ -178,26 +180,6 @@ def screen_notes(record: ReportRecord, names: Sequence[str]) -> list[str]:
         lines.append("INCOMPLETE: these calls have no count rule and count nothing:")
         lines += capped([f"  {call}" for call in unknown], "calls")
     return [*lines, where_to_look(record)]
-
-
-def break_even_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
-    """One line a mechanism: from which length on who takes fewer cycles, and less energy."""
-    found = record.break_even_seq or {}
-    lines = []
-    for name, column in list(zip(names, record.columns, strict=True))[1:]:
-        each = found.get(column.attention)
-        if each is None:
-            continue
-        parts = []
-        for at, what, less in ((each.cycles, "cycles", "fewer"), (each.energy_pj, "energy", "less")):
-            if at is None:
-                continue
-            (_, before), *turns = at.cheaper(names[0], name)
-            told = ", ".join(f"from S={size} on {who} takes {less}" for size, who in turns)
-            low, high = each.lengths
-            parts.append(f"{what}: {told or f'{before} takes {less} from S={low} to {high}'}")
-        lines.append(f"Break-even of {name} and {names[0]}, {'; '.join(parts)}.")
-    return lines
 
 
 def capped(lines: Sequence[str], what: str) -> list[str]:

@@ -13,8 +13,8 @@ from costmodel.show.accuracy_tables import accuracy_grid, accuracy_notes
 from costmodel.show.count_tables import incomplete_lines
 from costmodel.show.document import Cell, Row
 from costmodel.show.grid import Grid, shown, sizes_of
+from costmodel.show.length_lines import length_grid, length_lines, length_rows, unfused_lines
 from costmodel.show.machine_tables import (
-    break_even_notes,
     core_line,
     machine_grids,
     machine_notes,
@@ -45,6 +45,8 @@ def report_grids(record: ReportRecord) -> list[Grid]:
     if record.machine_verdict:
         title = "verdict over tables: energy over that of the first, at these widths"
         grids.append(verdict_grid(title, record.machine_verdict, "with memory"))
+    if record.over_lengths:
+        grids.append(length_grid(record))
     if record.accuracy:
         grids.append(accuracy_grid(record.accuracy))
     return grids
@@ -137,7 +139,7 @@ def report_notes(record: ReportRecord, target: Accelerator | None) -> list[str]:
     if machines and target is not None:
         lines.append(core_line(columns[0].count, machines[0]))
         lines += machine_notes(names, widths, machines, record.machine_verdict or (), target)
-        lines += break_even_notes(record.break_even_seq or {}, names[0])
+        lines += [*length_lines(record, names), *unfused_lines(record, names)]
     elif widths:
         lines += width_notes(names, widths)
         lines += [line for name, w in zip(names, widths, strict=True) for line in overflow_lines(name, w)]
@@ -181,8 +183,8 @@ def report_rows(record: ReportRecord) -> tuple[Row, ...]:
         for kind, found in (record.accuracy[i].results if record.accuracy else {}).items():
             for n, (metric, value) in enumerate(found.metrics.items()):
                 add(f"{metric} in {kind}", "share", value, None, *(found.interval if n == 0 else (None, None)))
-        for what, at in break_evens(record, column.attention):
-            add(f"break-even in {what}", "S", at, None)
+        for figure, number, first, last in length_rows(record, column.attention):
+            add(figure, "lengths S", number, None, first, last)
     return tuple(rows)
 
 
@@ -250,12 +252,3 @@ def add_energy(add: Add, figure: str, whole: Energy | None, core: Energy | None)
         add(figure, "pJ", None, None)
     else:
         add(figure, "pJ", whole.nominal_pj, None if core is None else core.nominal_pj, whole.low_pj, whole.high_pj)
-
-
-def break_evens(record: ReportRecord, attention: str) -> list[tuple[str, int]]:
-    """Lengths at which the cheaper of a mechanism and the first changes."""
-    found = (record.break_even_seq or {}).get(attention)
-    if found is None:
-        return []
-    each = (("cycles", found.cycles), ("energy", found.energy_pj))
-    return [(what, at) for what, turns in each if turns for at in turns.at]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from costmodel.compare.lengths import takes
 from costmodel.compare.machine import MachineRecord
 from costmodel.compare.ratios import share
 from costmodel.compare.records import ReportColumn, ReportRecord
@@ -77,14 +78,15 @@ def changed_energy(before: Energy, after: Energy, what: str) -> str:
 
 def changed(before: float, after: float, less: str, what: str) -> str:
     """`0.3 % fewer cycles`, `3.1 times the cycles`, `as many cycles`."""
-    if before == after or not before:
-        return f"{'as many' if less == 'fewer' else 'the same'} {what}" if before == after else f"more {what}"
+    said = takes(before, after)
+    if said == "equal" or not before:
+        return f"{'as many' if less == 'fewer' else 'the same'} {what}" if said == "equal" else f"more {what}"
     ratio = after / before
     if ratio > 2:
         return f"{ratio:.1f} times the {what}"
     percent = 100 * abs(ratio - 1)
     digits = f"{percent:.1f}" if percent >= 0.05 else f"{percent:.1g}"
-    return f"{digits} % {less if ratio < 1 else 'more'} {what}"
+    return f"{digits} % {less if said == 'less' else 'more'} {what}"
 
 
 def arithmetic_of(column: ReportColumn) -> dict[str, Energy | None]:

@@ -313,7 +313,7 @@ def test_gemm_on_a_target(cli, kind: str) -> None:
 
 
 def test_report_on_a_target(cli) -> None:
-    args = ("report", "distilbert", "--seq", "64", "--on", "edge-asic", "--widths", "w8a8")
+    args = ("report", "distilbert", "--seq", "64", "--on", "edge-asic", "--widths", "w8a8", "--lengths", "60..68")
     record = json.loads(cli(*args, "--format", "json").out)
     for column in record["columns"]:
         machine = column["machine"]
@@ -333,12 +333,13 @@ def test_report_on_a_target(cli) -> None:
     assert tables["jouppi7"]["model_with_memory"] is None  # another node than the target's
     assert tables["horowitz45"]["core_arithmetic"]["nominal"] < 1
     assert "seneca22 has no row" in tables["seneca22"]["missing"]
-    assert set(record["break_even_seq"]) == {"inhibitor"}
+    assert set(record["over_lengths"]) == {"inhibitor"}
     ran = cli(*args, "--details")
     for text in (
         "On edge-asic the attention core of dot takes",
         "no other attention can save more than that",
-        "Break-even in S, cycles of the model, inhibitor against dot:",
+        "Against dot at every whole length, cycles: inhibitor takes",
+        "at which lengths S it takes less than dot",
         "Interpolated widths (horowitz45): ",
         "Registers, clocks, wires, leakage and idle PEs are not modelled.",
         "verdict over tables",
@@ -360,10 +361,11 @@ def test_report_at_widths_without_a_target(cli) -> None:
 
 
 def test_an_fpga_prints_resources_and_no_energy(cli) -> None:
-    ran = cli("report", "distilbert", "--seq", "8", "--on", "xc7z020", "--details")
+    args = ("report", "distilbert", "--seq", "8", "--on", "xc7z020", "--lengths", "8..12")
+    ran = cli(*args, "--details")
     assert re.search(r"DSP\s+210\s+220", ran.out)
     assert "No energy of arithmetic or buffers is published for this target: none is given." in ran.out
-    record = json.loads(cli("report", "distilbert", "--seq", "8", "--on", "xc7z020", "--format", "json").out)
+    record = json.loads(cli(*args, "--format", "json").out)
     assert record["columns"][0]["machine"]["energy_pj"]["total"] is None
     assert record["columns"][0]["machine"]["resources"]["bram36"] == [128, 140]
 
@@ -382,10 +384,14 @@ def test_formula_on_a_target(cli) -> None:
     record = json.loads(cli("formula", "distilbert", "--on", "edge-asic", "--format", "json").out)
     assert set(record["formulas"]) == {"cycles", "moved_bytes", "buffer_bytes", "energy_pj"}
     assert "ceiling" in record["formulas"]["cycles"]
-    ran = cli("formula", "distilbert", "--of", "cycles", "--on", "tpu-v1-like", "--break-even", "S")
-    assert re.search(r"inhibitor has less cycles at S=2, dot from S=\d+ on", ran.out)
-    ran = cli("formula", "distilbert", "--of", "energy_pj", "--on", "edge-asic", "--break-even", "d")
-    assert "inhibitor has less energy_pj at d=" in ran.out
+    args = ("formula", "distilbert", "--of", "cycles", "--on", "tpu-v1-like", "--break-even", "S")
+    ran = cli(*args, "--lengths", "1..40")
+    assert re.search(
+        r"Of cycles inhibitor takes, against dot, fewer at S=1\.\.(\d+), .*more at \d+\.\.40 ", ran.out
+    )
+    args = ("formula", "distilbert", "--of", "energy_pj", "--on", "edge-asic", "--break-even", "d")
+    ran = cli(*args, "--lengths", "56..72")
+    assert re.search(r"Of energy inhibitor takes, against dot, less at (every d from 56 to 72|d=)", ran.out)
     record = json.loads(
         cli("formula", "distilbert", "--prices", "symbols", "--of", "energy_pj", "--format", "json").out
     )
@@ -498,7 +504,7 @@ MISTAKES = {
     "formula distilbert --of cycles": "--of cycles is a figure of a machine: name one with --on",
     "formula distilbert --of mul --on edge-asic": "--of mul does not depend on --on; ask for cycles",
     "formula distilbert --of energy_pj --on xc7z020": "no energy_pj is published for target xc7z020",
-    "formula distilbert --of moved_bytes --on edge-asic --break-even S": "on a target break-even",
+    "formula distilbert --of buffer_bytes --on edge-asic --break-even S": "on a target break-even",
     "frobnicate": "No such command 'frobnicate'",
     "count": "Missing argument 'MODEL'",
 }

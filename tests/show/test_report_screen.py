@@ -16,8 +16,10 @@ from costmodel.show.verdict_lines import changed
 from costmodel.technology.loading import load_table, table_names
 
 LINES, COLUMNS = 45, 100
+FEW = "--lengths 100..140"  # where all lengths would take long
 THREE = "--attention dot --attention inhibitor --attention l1-softmax"
 FIVE = f"{THREE} --attention relu --attention inhibitor-2023"
+TWICE = "--attention dot --attention inhibitor --attention dot"
 LONG = "--attention dot --attention inhibitor:normalise=sqrt,per_head=true --attention inhibitor:normalise=n"
 SCREENS = [
     "distilbert",
@@ -26,21 +28,21 @@ SCREENS = [
     f"distilbert {FIVE} --on edge-asic",
     f"distilbert {FIVE}",
     f"distilbert-tiny {LONG} --on edge-asic",
-    f"distilbert --on server-asic --widths w4a8:softmax=w8a16,acc=24 {THREE}",
-    f"distilbert --on tpu-v1-like {THREE}",
-    f"distilbert --on tpu-v4i-accelforge {THREE}",
-    f"distilbert --on xc7z020-lut {THREE}",
-    f"gpt2 --on edge-asic {THREE}",
+    f"distilbert --on server-asic --widths w4a8:softmax=w8a16,acc=24 {THREE} {FEW}",
+    f"distilbert --on tpu-v1-like {THREE} {FEW}",
+    f"distilbert --on tpu-v4i-accelforge {THREE} {FEW}",
+    f"distilbert --on xc7z020-lut {THREE} {FEW}",
+    f"gpt2 --on edge-asic {THREE} --lengths 125..130",
     f"vit-base --on zu9eg {THREE}",
     f"bert-base --widths w8a8:acc=20 {THREE}",
-    "t5-small --seq 64 --on edge-asic",
+    "t5-small --seq 64 --on edge-asic --lengths 60..70",
     "llama-3-8b --widths bf16",
     f"distilbert --dtype bfloat16 {THREE}",
     "distilbert " + " ".join(f"--table {name}" for name in table_names()),
-    "minilm-distilbert --task sst2 --stored --on edge-asic",
-    "minilm-distilbert --task stsb --stored --on xc7z020",
+    f"minilm-distilbert --task sst2 --stored --on edge-asic {FEW}",
+    f"minilm-distilbert --task stsb --stored --on xc7z020 {FEW}",
     "minilm-distilbert --task cola --stored --widths w8a8",
-    "minilm-distilbert --task sst2 --stored --on edge-asic --attention dot --attention inhibitor --attention dot",
+    f"minilm-distilbert --task sst2 --stored --on edge-asic {TWICE} {FEW}",
     "tests.user_models:distilbert --on edge-asic",
     "tests.user_models:odd --device cpu --allow-unknown",
 ]
