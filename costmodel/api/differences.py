@@ -147,6 +147,11 @@ def from_store(path: Path, choice: str) -> Breakdown:
     knobs = space.knobs(int(choice))
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     attention = str(knobs.get("attention", "dot"))
+    if len(space.runs) > 1:
+        raise CostModelError(
+            f"{path} has {len(space.runs)} workloads: a breakdown is of one: give the words of a report"
+        )
+    knobs = space.runs[0].over(knobs)
     seq = int(knobs["seq"]) if "seq" in knobs else None
     batch = int(knobs.get("batch", 1))
     graph = graph_of(str(knobs["model"]), attention, seq, batch, sizes)
