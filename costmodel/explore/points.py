@@ -25,8 +25,7 @@ from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
 from costmodel.hardware.occupancy import available
 from costmodel.hardware.pe import pe_resources
-from costmodel.hardware.timing import parse_array
-from costmodel.mapping.many import CODES
+from costmodel.hardware.timing import DATAFLOWS, parse_array
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
@@ -248,7 +247,7 @@ def machine_columns(space: Space, digits: dict[str, Array], places: Array, targe
         [
             column("array", array.R, lambda v: parse_array(v).R),
             column("array", array.C, lambda v: parse_array(v).C),
-            column("dataflow", CODES[target.dataflow], lambda v: CODES[v]),
+            column("dataflow", DATAFLOWS.index(target.dataflow), DATAFLOWS.index),
             column("lanes", target.lanes),
             column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
             column("bandwidth_mb_s", target.bandwidth_mb_s),
