@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from costmodel.api.graphs import Request, counted
@@ -14,7 +14,9 @@ from costmodel.api.subjects import check_choice, of_model
 from costmodel.errors import CostModelError
 from costmodel.explore.effects import Change, Effect, Refused, SensitivityRecord, Wish
 from costmodel.explore.knobs import Value, is_function
+from costmodel.explore.machines import lacking_figures
 from costmodel.explore.neighbours import (
+    MACHINE,
     OF,
     Neighbourhood,
     Reached,
@@ -87,8 +89,26 @@ def sensitivity(
         CostModelError: an unknown name, a wish that is no share, a figure that the target has not.
     """
     share = None if save is None else share_of(save)
+    near = near_of(model, target, attention, seq, batch, widths, of, task, objective)
+    record = found_record(near, share, pairs, task)
+    return Sensitivity(record, sensitivity_document(record, details))
+
+
+def near_of(
+    model: str,
+    target: str,
+    attention: str | None = None,
+    seq: int | None = None,
+    batch: int = 1,
+    widths: str = "w8a8",
+    of: str | None = None,
+    task: str | None = None,
+    objective: str = EDP,
+) -> Neighbourhood:
+    """A design and all that may change of it; parameters as of `sensitivity`."""
     machine = load_target(target)
-    chosen = (EDP if machine.table else "cycles") if of is None else of
+    known = "cycles" if OF[EDP] in lacking_figures(machine) else EDP
+    chosen = known if of is None else of
     check_choice("of", chosen, tuple(OF))
     try:
         check_objective(objective)
@@ -101,9 +121,7 @@ def sensitivity(
     others: dict[str, Sequence[Value]] = {**near_machines(machine), "widths": near_widths(widths)}
     if "attention" in base:
         others["attention"] = other_mechanisms(str(base["attention"]), task)
-    near = neighbourhood(base, others, stored, graph_of, chosen, objective)
-    record = found_record(near, base, target, share, pairs, task)
-    return Sensitivity(record, sensitivity_document(record, details))
+    return neighbourhood(base, others, stored, graph_of, chosen, objective)
 
 
 def share_of(save: str | float) -> float:
@@ -190,11 +208,9 @@ def stored_accuracies(task: str) -> dict[tuple[str, str], float]:
 # The record
 
 
-def found_record(
-    near: Neighbourhood, base: dict[str, Value], target: str, share: float | None, pairs: bool, task: str | None
-) -> SensitivityRecord:
+def found_record(near: Neighbourhood, share: float | None, pairs: bool, task: str | None) -> SensitivityRecord:
     """What changes save, and what reaches the wish."""
-    before = base_figures(near)
+    before, base = base_figures(near), near.base
     singles, wrong = effects(near, before, [(change,) for change in near.changes])
     known: list[Effect] = []
 
@@ -204,9 +220,7 @@ def found_record(
         return known
 
     shown = both() if pairs else []
-    wish = (
-        None if share is None else wish_of(near, base, target, share, search(near, before, share, singles, both))
-    )
+    wish = None if share is None else wish_of(near, share, search(near, before, share, singles, both))
     metric = None
     if task is not None:
         first = next(result for result in stored_results() if result.task == task)
@@ -217,12 +231,12 @@ def found_record(
         batch=int(base["batch"]) if "batch" in base else None,
         seq=int(base["seq"]) if "seq" in base else None,
         widths=str(base["widths"]),
-        target=target,
+        target=str(base["target"]),
         of=near.of,
         objective=near.space.objective,
         task=task,
         metric=metric,
-        machine={name: base[name] for name in machine_knobs(load_target(target))},
+        machine={name: base[name] for name in MACHINE},
         base=before,
         singles=tuple(singles),
         pairs=tuple(shown),
@@ -231,14 +245,15 @@ def found_record(
     )
 
 
-def wish_of(near: Neighbourhood, base: dict[str, Value], target: str, share: float, found: Reached | None) -> Wish:
+def wish_of(near: Neighbourhood, share: float, found: Reached | None) -> Wish:
     """The answer to a wish, with the command that reports it.
 
     Raises:
         CostModelError: not one change runs.
     """
     if found is None:
-        raise CostModelError(f"none of the changes of {target} runs; give a target that is not at its limits")
+        where = near.base["target"]
+        raise CostModelError(f"none of the changes of {where} runs; give a target that is not at its limits")
     return Wish(
         asked=share,
         reached=found.reached,
@@ -248,14 +263,14 @@ def wish_of(near: Neighbourhood, base: dict[str, Value], target: str, share: flo
         others=found.others,
         tried=found.tried,
         beyond_pairs=found.beyond_pairs,
-        command=command_of(base, target, found.effect.changes),
+        command=command_of(near.base, found.effect.changes),
     )
 
 
-def command_of(base: dict[str, Value], target: str, changes: Collection[Change]) -> str:
+def command_of(base: Mapping[str, Value], changes: Collection[Change]) -> str:
     """The report of a changed design."""
     knobs = {**base, **{change.knob: change.now for change in changes}}
-    name, _, rest = target.partition(":")
+    name, _, rest = str(base["target"]).partition(":")
     fields = dict(item.split("=", 1) for item in rest.split(",") if item)
     fields |= {c.knob: str(c.now) for c in changes if c.knob not in ("widths", "attention")}
     varied = ",".join(f"{key}={value}" for key, value in fields.items())

@@ -36,6 +36,8 @@ Accuracies = Mapping[tuple[str, str], float]  # by attention and widths
 
 # What may change
 
+MACHINE = ("kinds", "array", "dataflow", *NUMBERS)
+
 
 def machine_knobs(target: Accelerator) -> dict[str, Value]:
     """The knobs that a target has been built with."""
@@ -86,6 +88,11 @@ class Neighbourhood:
     refused: tuple[Refused, ...]
     graph_of: GraphOf
     of: str
+
+    @property
+    def base(self) -> dict[str, Value]:
+        """The knobs of the base."""
+        return self.space.knobs(0)
 
     @property
     def changes(self) -> list[Change]:
