@@ -206,7 +206,8 @@ def reproduce(space: Space, number: int) -> str | None:
             for name in ("seq", "batch", "widths"):
                 if name in knobs:
                     words += [f"--{name}", str(knobs[name])]
-            return shlex.join([*words, "--on", text])
+            words += ["--on", text]
+            return shlex.join(words if space.objective is None else [*words, "--objective", space.objective])
     return None
 
 

@@ -29,7 +29,7 @@ from costmodel.explore.neighbours import (
     pairs_of,
     search,
 )
-from costmodel.explore.programs import EDP, check_objective
+from costmodel.explore.programs import check_objective
 from costmodel.hardware.loading import load_target
 from costmodel.show.sensitivity_tables import sensitivity_document
 from costmodel.widths.policy import parse_policy
@@ -59,7 +59,7 @@ def sensitivity(
     save: str | float | None = None,
     pairs: bool = True,
     task: str | None = None,
-    objective: str = EDP,
+    objective: str | None = None,
     details: bool = False,
 ) -> Sensitivity:
     """Changes of a design by what they save, one by one and in pairs.
@@ -75,7 +75,8 @@ def sensitivity(
         pairs: two changes at once, too.
         task: accuracies that are stored for it, of minilm-distilbert; a mechanism then has the options that it was
             trained with.
-        objective: what the schedule of every step makes least.
+        objective: what the schedule of every step makes least: cycles, energy, edp or bytes. None takes edp, or
+            cycles on a target without prices.
         details: show all changes and pairs, and what was refused.
 
     Rows are the base, then one combination of changes each: what they save, all figures, the accuracy.
@@ -103,11 +104,11 @@ def near_of(
     widths: str = "w8a8",
     of: str | None = None,
     task: str | None = None,
-    objective: str = EDP,
+    objective: str | None = None,
 ) -> Neighbourhood:
     """A design and all that may change of it; parameters as of `sensitivity`."""
     machine = load_target(target)
-    known = "cycles" if OF[EDP] in lacking_figures(machine) else EDP
+    known = "cycles" if OF["edp"] in lacking_figures(machine) else "edp"
     chosen = known if of is None else of
     check_choice("of", chosen, tuple(OF))
     try:
@@ -263,11 +264,11 @@ def wish_of(near: Neighbourhood, share: float, found: Reached | None) -> Wish:
         others=found.others,
         tried=found.tried,
         beyond_pairs=found.beyond_pairs,
-        command=command_of(near.base, found.effect.changes),
+        command=command_of(near.base, found.effect.changes, near.space.objective),
     )
 
 
-def command_of(base: Mapping[str, Value], changes: Collection[Change]) -> str:
+def command_of(base: Mapping[str, Value], changes: Collection[Change], objective: str | None) -> str:
     """The report of a changed design."""
     knobs = {**base, **{change.knob: change.now for change in changes}}
     name, _, rest = str(base["target"]).partition(":")
@@ -278,4 +279,5 @@ def command_of(base: Mapping[str, Value], changes: Collection[Change]) -> str:
     for knob in ("attention", "seq", "batch", "widths"):
         if knob in knobs and (knob, knobs[knob]) != ("batch", 1):
             words += [f"--{knob}", str(knobs[knob])]
-    return shlex.join([*words, "--on", f"{name}:{varied}" if varied else name])
+    words += ["--on", f"{name}:{varied}" if varied else name]
+    return shlex.join(words if objective is None else [*words, "--objective", objective])

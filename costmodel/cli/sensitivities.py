@@ -28,9 +28,7 @@ from costmodel.explore.programs import OBJECTIVES
 @click.option(
     "--objective",
     type=click.Choice(OBJECTIVES),
-    default="edp",
-    show_default=True,
-    help="What the schedule of every step makes least.",
+    help="What the schedule of every step makes least.  [default: edp; cycles without prices]",
 )
 @click.option("--details", is_flag=True, help="All changes and pairs, and what is not possible.")
 @output_options
@@ -45,7 +43,7 @@ def command(
     save: str | None,
     pairs: bool,
     task: str | None,
-    objective: str,
+    objective: str | None,
     details: bool,
     form: str,
     output: Path | None,

@@ -76,7 +76,7 @@ class SensitivityRecord:
     widths: str
     target: str
     of: str  # the figure: energy, cycles, edp or bytes
-    objective: str  # by which schedules are chosen
+    objective: str | None  # by which schedules are chosen; None: edp, or cycles where no energy is known
     task: str | None
     metric: str | None  # of the accuracies
     machine: dict[str, Cell]  # the knobs of the base

@@ -18,7 +18,7 @@ from costmodel.explore.goals import Objective
 from costmodel.explore.knobs import NAMES, Knob, Value
 from costmodel.explore.machines import FIGURES, MEASURED, lacking_figures, target_of
 from costmodel.explore.points import evaluate_points
-from costmodel.explore.programs import GraphOf
+from costmodel.explore.programs import NEEDS_PRICES, GraphOf
 from costmodel.explore.space import Space
 from costmodel.hardware.accelerator import KIB, Accelerator
 from costmodel.hardware.pe import PE_KINDS
@@ -107,7 +107,7 @@ def neighbourhood(
     accuracies: Accuracies,
     graph_of: GraphOf,
     of: str,
-    objective: str,
+    objective: str | None,
 ) -> Neighbourhood:
     """The space of a base and its changes; of these the target refuses some.
 
@@ -130,6 +130,8 @@ def neighbourhood(
     lacking = lacking_figures(target_of({"target": base["target"]}))
     if OF[of] in lacking:
         raise CostModelError(f"`of={of}`: {lacking[OF[of]]}; take cycles or bytes")
+    if objective in NEEDS_PRICES and "energy_uj" in lacking:
+        raise CostModelError(f"`objective={objective}` needs prices: {lacking['energy_uj']}; take cycles or bytes")
     figures = tuple(name for name in FIGURES if name != MEASURED)
     space = Space(
         name="sensitivity",

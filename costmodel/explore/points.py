@@ -19,7 +19,7 @@ import numpy as np
 from costmodel.errors import CostModelError
 from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM, Value, is_function
 from costmodel.explore.machines import FIGURES, MEASURED, rates_of, small, unchecked
-from costmodel.explore.programs import Compiled, GraphOf, costs, program_of
+from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, program_of
 from costmodel.explore.space import Space
 from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
@@ -185,7 +185,7 @@ def complain(error: Array, texts: dict[str, int], which: str, places: Array, tex
 def wants_energy(space: Space) -> bool:
     """Whether somebody asked for a price of every operation."""
     used = [o.name for o in space.objectives] + [c.name for c in space.constraints]
-    return "energy_uj" in used or "energy_delay_js" in used
+    return "energy_uj" in used or "energy_delay_js" in used or space.objective in NEEDS_PRICES
 
 
 def text_of(error: Exception) -> str:
@@ -274,8 +274,14 @@ def evaluate_group(
     known = compiled.priced & ~np.isnan(prices).any(axis=1)
     code = code_of(space, digits, (*MACHINE, *PRICED), places)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    objective = space.objective if known.all() or space.objective not in ("edp", "energy") else "cycles"
-    out = costs(compiled.program, machine[first], np.nan_to_num(prices[first]), objective)
+    out: dict[str, Array] = {}
+    for priced in (True, False):
+        some = known[first] == priced
+        if some.any():
+            goal = space.objective or ("edp" if priced else "cycles")
+            each = costs(compiled.program, machine[first][some], np.nan_to_num(prices[first][some]), goal)
+            for name, column in each.items():
+                out.setdefault(name, np.zeros(len(first), column.dtype))[some] = column
     out = {name: column[inverse] for name, column in out.items()}
     fits, cycles, clock = out["fits"], out["cycles"].astype(float), machine[:, 6]
     batch = math.nan if is_function(str(knobs["model"])) else int(knobs.get("batch", 1))

@@ -24,21 +24,23 @@ Array = np.ndarray[Any, Any]
 # The canonical graph of (model, attention, seq, batch, sizes): None where the model decides.
 GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...]], Graph]
 
-EDP = "edp"
-OBJECTIVES = ("cycles", "energy", EDP, "bytes")  # what the schedule of a step makes least
+OBJECTIVES = ("cycles", "energy", "edp", "bytes")  # what the schedule of a step makes least
+NEEDS_PRICES = ("energy", "edp")
 # The one place that asks: mappings are chosen by an objective where `evaluate` takes one.
 TAKES_OBJECTIVE = "objective" in inspect.signature(evaluate).parameters
 
 
-def check_objective(name: Any) -> str:
-    """The name, if schedules can be chosen by it.
+def check_objective(name: Any) -> str | None:
+    """The name, if schedules can be chosen by it; None takes edp, or cycles where no energy is known.
 
     Raises:
         CostModelError: they cannot.
     """
+    if name is None:
+        return None
     if name not in OBJECTIVES:
         raise CostModelError(f"{name!r} is not one of {', '.join(OBJECTIVES)}, by which a schedule is chosen")
-    if name != EDP and not TAKES_OBJECTIVE:
+    if not TAKES_OBJECTIVE:
         raise CostModelError(f"schedules cannot be chosen by {name} in this version; leave it out")
     return str(name)
 
@@ -108,7 +110,7 @@ def program_of(
     )  # fmt: skip
 
 
-def costs(program: Program, machine: Array, prices: Array, objective: str) -> dict[str, Array]:
+def costs(program: Program, machine: Array, prices: Array, objective: str | None) -> dict[str, Array]:
     """Cycles, bytes and energy on machines, of which each has a row of `PARAMETERS` and one of `PRICES`."""
     given = {name: machine[:, j] for j, name in enumerate(PARAMETERS)}
     given |= {name: prices[:, j] for j, name in enumerate(PRICES)}

@@ -20,8 +20,8 @@ A space is a TOML file, or a Python file that defines SPACE as a dict of the sam
 
 Tables [[workload]] judge every machine on several runs together: see `costmodel.explore.workloads`. Sizes of what
 is run are no choice of a machine: points that differ in one (`SIZES`) are not compared with each other, unless
-`across = ["seq"]` asks for that. `objective` is what the schedule of every step makes least: edp, cycles, energy
-or bytes.
+`across = ["seq"]` asks for that. `objective` is what the schedule of every step makes least: edp (but cycles
+where no energy is known), cycles, energy or bytes.
 
 A point is a number from 0 to len(space) - 1; `space.knobs(number)` are its values. All that this package can
 know is checked before anything runs; models and checkpoints are checked by `costmodel.api.spaces`.
@@ -34,7 +34,7 @@ import json
 import math
 import runpy
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,7 @@ from costmodel.explore.goals import (
 )
 from costmodel.explore.knobs import NAMES, SIZES, Knob, parse_knobs
 from costmodel.explore.machines import MEASURED, available_figures, data_digest
-from costmodel.explore.programs import EDP, check_objective
+from costmodel.explore.programs import NEEDS_PRICES, check_objective
 from costmodel.explore.workloads import Workload, named_by, parse_workloads
 
 Array = np.ndarray[Any, Any]
@@ -77,7 +77,7 @@ class Space:
     data: str  # digest of the targets and tables that the points are computed from
     workloads: tuple[Workload, ...] = ()  # none: the knobs name the only one
     across: tuple[str, ...] = ()  # sizes over which points are compared all the same
-    objective: str = EDP  # of the schedule of each step
+    objective: str | None = None  # of the schedule of each step; None: edp, or cycles where no energy is known
 
     def __len__(self) -> int:
         return math.prod(len(knob.values) for knob in self.all_knobs)
@@ -232,7 +232,7 @@ def parse_space(record: Any, where: str) -> Space:
         data=data_digest(knobs),
         workloads=workloads,
         across=parse_across(record.get("across", []), knobs, f"{where}: across"),
-        objective=told(f"{where}: objective", record.get("objective", EDP)),
+        objective=parse_objective(record.get("objective"), lacking, f"{where}: objective"),
     )
 
 
@@ -252,11 +252,19 @@ def parse_across(given: Any, knobs: Sequence[Knob], spot: str) -> tuple[str, ...
     return tuple(name for name in sizes if name in given)
 
 
-def told(spot: str, objective: Any) -> str:
+def parse_objective(given: Any, lacking: Mapping[str, str], spot: str) -> str | None:
+    """What schedules are chosen by.
+
+    Raises:
+        CostModelError: none of the known, or it needs prices that some target has not.
+    """
     try:
-        return check_objective(objective)
+        objective = check_objective(given)
     except CostModelError as error:
         raise CostModelError(f"{spot}: {error}") from None
+    if objective in NEEDS_PRICES and "energy_uj" in lacking:
+        raise CostModelError(f"{spot}: {objective} needs prices: {lacking['energy_uj']}")
+    return objective
 
 
 def with_checkpoints(space: Space, checkpoints: Sequence[Checkpoint]) -> Space:

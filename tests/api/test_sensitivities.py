@@ -200,6 +200,8 @@ def test_on_an_fpga() -> None:
         CostModelError, match=r"`of=energy`: no energy of xc7z020 is published.*take cycles or bytes"
     ):
         cm.sensitivity(TINY, "xc7z020", seq=16, of="energy")
+    with pytest.raises(CostModelError, match=r"`objective=edp`:? (needs prices|schedules cannot be chosen)"):
+        cm.sensitivity(TINY, "xc7z020", seq=16, objective="edp")
 
 
 def test_a_model_of_ones_own() -> None:

@@ -235,6 +235,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"across": "seq"}, "across is no list of knobs"),
     ({"across": ["seq"]}, "across: 'seq' is no size among the knobs of this space; it has none"),
     ({"objective": "speed"}, "objective: 'speed' is not one of cycles, energy, edp, bytes"),
+    (
+        {"objective": "edp", "objectives": ["cycles"], "knobs": {"target": "xc7z020"}},
+        "objective: (edp needs prices: no energy of xc7z020 is published|schedules cannot be chosen by edp)",
+    ),
 ]
 
 
