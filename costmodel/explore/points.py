@@ -29,7 +29,7 @@ from costmodel.hardware.timing import DATAFLOWS, parse_array
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
-Tell = Callable[[Array, str], None]  # what went wrong with points at some places
+Tell = Callable[..., None]  # what went wrong with points at some places, see `complain`
 ROWS = "rows"  # sequences of a run
 COMPILED = (*PROGRAM, "technology", "table")  # what a program depends on
 
@@ -175,11 +175,14 @@ def evaluate_run(
     return columns
 
 
-def complain(error: Array, texts: dict[str, int], which: str, places: Array, text: str) -> None:
-    """Keep an error of some points; the first of a point stays."""
+def complain(
+    error: Array, texts: dict[str, int], which: str, places: Array, text: str, of_run: bool = True
+) -> None:
+    """Keep an error of some points, and of which run it is; the first of a point stays."""
+    text = which + text if of_run else text
     places = places[error[places] == 0]
     if len(places):
-        error[places] = texts.setdefault(which + text, len(texts))
+        error[places] = texts.setdefault(text, len(texts))
 
 
 def wants_energy(space: Space) -> bool:
@@ -307,7 +310,7 @@ def evaluate_group(
                 f"takes more than the {limit} {name} usable on {base.part.name}; "
                 "make the array, the buffer or the lanes smaller"
             )
-            tell(places[put[name] > limit], text)
+            tell(places[put[name] > limit], text, of_run=False)
 
 
 def rates(space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[str, Value]) -> Array:

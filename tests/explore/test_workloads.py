@@ -19,11 +19,12 @@ from costmodel.explore.search import Judged, judge, search
 from costmodel.explore.space import Space, parse_space
 from costmodel.explore.store import create_store, open_store
 from costmodel.explore.workloads import Workload
+from costmodel.graph.ir import Graph
 
 TINY = "distilbert-tiny"
 KNOBS: dict[str, Any] = {
     "attention": ["dot", "inhibitor"],
-    "widths": ["w8a8", "w4a8"],
+    "widths": "w4a8",
     "target": "edge-asic",
     "array": ["4x8", "16x16"],
     "buffer_kib": [16, 64],
@@ -38,7 +39,7 @@ MIX: dict[str, Any] = {
 }
 SIZES = {
     "objectives": ["energy_uj", "latency_ms", "area_mm2"],
-    "knobs": KNOBS | {"model": TINY, "seq": [16, 24, 48], "lanes": [8, 16, 64]},
+    "knobs": KNOBS | {"model": TINY, "attention": "dot", "seq": [16, 24, 48], "lanes": [8, 16, 64]},
 }
 
 
@@ -54,7 +55,7 @@ def space_of(record: dict[str, Any], **more: Any) -> Space:
 def test_figures_of_a_mix_are_sums_of_reports() -> None:
     """Each run priced by itself, by the schedule in place of the compiled form."""
     rows = cm.sweep(MIX).to_rows()
-    assert len(rows) == 16
+    assert len(rows) == 8
     for row in rows:
         target = f"edge-asic:array={row['array']},buffer_kib={row['buffer_kib']}"
         each = [
@@ -90,21 +91,35 @@ def test_what_a_workload_leaves_out_a_knob_says() -> None:
     space = space_of(record)
     assert space.models == (TINY,)
     assert space.apart == ("seq",)
-    rows = {(row["seq"], row["point"] % 16): row["cycles"] for row in cm.sweep(record).to_rows()}
+    rows = {(row["seq"], row["point"] % 8): row["cycles"] for row in cm.sweep(record).to_rows()}
     for (seq, _), cycles in list(rows.items())[::5]:
         assert seq in (16, 24)
         assert cycles is not None
     first = cm.sweep(record).to_rows()[0]
-    price = [cm.price(TINY, "dot", s, target="edge-asic:array=4x8,buffer_kib=16").cycles for s in (16, 32)]
+    price = [
+        cm.price(TINY, "dot", s, target="edge-asic:array=4x8,buffer_kib=16", widths="w4a8").cycles
+        for s in (16, 32)
+    ]
     assert first["cycles"] == sum(filter(None, price))
 
 
+def only_short(
+    model: str, attention: str | None, seq: int | None, batch: int, sizes: tuple[tuple[str, int], ...]
+) -> Graph:
+    if seq == 48:
+        raise RuntimeError("no such thing")
+    return graph_of(model, attention, seq, batch, sizes)
+
+
 def test_what_goes_wrong_says_of_which_workload() -> None:
-    space = space_of(MIX, knobs=KNOBS | {"buffer_kib": [1, 64], "array": "16x16"})
-    found = evaluate_points(space, np.arange(len(space)), {}, graph_of)
-    said = {text for text in found.errors if text}
-    assert said
-    assert all(text.startswith(f"workload model={TINY}, seq=") and "no tile" in text for text in said)
+    space = space_of(MIX)
+    found = evaluate_points(space, [0, 5], {}, only_short)
+    assert found.errors == ("", f"workload model={TINY}, seq=48, batch=2: RuntimeError: no such thing")
+    assert not found.feasible.any()
+    large = {"objectives": ["cycles"], "knobs": {"target": "xc7z020", "lanes": [8, 80]}}
+    beyond = evaluate_points(space_of(MIX, **large), [0, 1], {}, graph_of)
+    assert beyond.error.tolist() == [0, 1]
+    assert beyond.errors[1].startswith("takes more than the 37240 lut usable")
 
 
 def test_accuracy_is_of_a_point_and_not_added_up() -> None:
@@ -167,12 +182,12 @@ def test_a_mix_in_a_store(tmp_path: Path, cli) -> None:
     )
     toml.write_text(f"objectives = {json.dumps(MIX['objectives'])}\n{runs}[knobs]\n{knobs}\n")
     first = cm.sweep(str(toml), store)
-    assert cm.sweep(str(toml), store).record.stored_before == 16
+    assert cm.sweep(str(toml), store).record.stored_before == 8
     assert first.record.workloads == (Workload(TINY, 16, weight=3.0), Workload(TINY, 48, 2, weight=0.5))
     front = cm.pareto(store, export=tmp_path / "all.csv")
     assert front.to_rows() == first.front()
     assert f"Figures are sums over 3 x (model={TINY}, seq=16) + 0.5 x" in str(front)
-    assert (tmp_path / "all.csv").read_text().count("\n") == 17
+    assert (tmp_path / "all.csv").read_text().count("\n") == 9
     assert cm.pareto(store, points=[0]).to_rows()[0]["command"] is None
     assert "has 2 workloads" in cli("diff", f"{store}#0", f"{store}#1").err
     with sqlite3.connect(store) as connection:
