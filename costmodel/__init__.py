@@ -25,6 +25,7 @@ HOMES = {
     "price": "prices",
     "price_tables": "tables",
     "report": "reports",
+    "sensitivity": "sensitivities",
     "simulate": "simulations",
     "stored_results": "stored",
     "sweep": "sweeps",

@@ -121,6 +121,14 @@ PUBLISHED: dict[str, Published] = {
         "single points of a store: `costmodel pareto --point`",
         ("costmodel pareto {folder}/points.db --point 0 --point 1",),
     ),
+    "sensitivity": Published(
+        "costmodel.explore.effects:SensitivityRecord",
+        "changes of a design by what they save: `costmodel sensitivity`, `cm.sensitivity`",
+        (
+            f"costmodel sensitivity {TINY} --on edge-asic --save 30%",
+            f"costmodel sensitivity {TINY} --on xc7z020 --no-pairs",
+        ),
+    ),
     "gemm": Published(
         "costmodel.mapping.one_product:ProductCost",
         "one product on one array: `costmodel gemm`, `cm.gemm`",

@@ -147,12 +147,19 @@ def from_store(path: Path, choice: str) -> Breakdown:
     knobs = space.knobs(int(choice))
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     attention = str(knobs.get("attention", "dot"))
+    if len(space.runs) > 1:
+        raise CostModelError(
+            f"{path} has {len(space.runs)} workloads: a breakdown is of one: give the words of a report"
+        )
+    knobs = space.runs[0].over(knobs)
     seq = int(knobs["seq"]) if "seq" in knobs else None
     batch = int(knobs.get("batch", 1))
     graph = graph_of(str(knobs["model"]), attention, seq, batch, sizes)
     subject = Subject(str(knobs["model"]), attention, batch, seq, "float32")
     typed = assign_widths(graph, parse_policy(str(knobs.get("widths", "w8a8"))))
-    machine = machine_record(typed, schedule(typed, target_of(knobs)))
+    target, goal = target_of(knobs), space.objective
+    planned = schedule(typed, target) if goal is None else schedule(typed, target, objective=goal)
+    machine = machine_record(typed, planned)
     varied = ", ".join(f"{k.name}={knobs[k.name]}" for k in space.all_knobs if len(k.values) > 1)
     name = f"{path}#{choice}{': ' if varied else ''}{varied}"
     return breakdown(name, count_record(subject, graph, count(graph), "kind"), machine)

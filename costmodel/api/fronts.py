@@ -21,7 +21,7 @@ from costmodel.explore.goals import parse_constraints, parse_objectives
 from costmodel.explore.knobs import SHAPE
 from costmodel.explore.machines import FIGURES, target_of
 from costmodel.explore.rows import front_places, front_record, rows_at
-from costmodel.explore.space import Space
+from costmodel.explore.space import Space, parse_across
 from costmodel.explore.store import Points, Store, open_store, read_points
 from costmodel.files import write_output
 from costmodel.hardware.loading import load_target
@@ -47,19 +47,22 @@ def pareto(
     objectives: Sequence[str] = (),
     where: Sequence[str] = (),
     points: Sequence[int] = (),
+    across: Sequence[str] = (),
     export: str | Path | None = None,
     figure: str | Path | None = None,
     details: bool = False,
 ) -> Front | StoredPoints:
     """The points of a store that no other feasible point beats, the best by the first objective first.
 
-    A point beats another that it is nowhere worse than, and somewhere better.
+    A point beats another that it is nowhere worse than, and somewhere better. Points that run other sizes (model,
+    seq, batch, ...) are not compared: each combination of sizes has its front.
 
     Args:
         store: a file of `sweep`. Points that are still being computed are not looked at.
         objectives: figures to judge by; none takes those of the space.
         where: only points that hold these constraints, such as "area_mm2 <= 4".
         points: these by number, in place of the front.
+        across: sizes over which points are compared all the same, such as "seq"; beside the space's own.
         export: a file for all points, FILE.csv or FILE.parquet.
         figure: a file for the front as a page, FILE.html.
         details: show all points of the front, and all their figures.
@@ -77,11 +80,13 @@ def pareto(
     """
     store = Path(store)
     written = check_file("export", export, EXPORTS), check_file("figure", figure, FIGURE_FILES)
-    if points and (objectives or where or figure):
-        raise CostModelError("`points` shows points by number; leave `objectives`, `where` and `figure` out")
+    if points and (objectives or where or across or figure):
+        raise CostModelError(
+            "`points` shows points by number; leave `objectives`, `where`, `across` and `figure` out"
+        )
     opened = open_store(store)
     try:
-        space = chosen_space(opened, objectives, where)
+        space = chosen_space(opened, objectives, where, across)
         stored = read_points(opened)
     finally:
         opened.connection.close()
@@ -95,7 +100,7 @@ def pareto(
     if not record.front:
         raise CostModelError(nothing(store, opened.space, kept))
     if written[1] is not None:
-        draw(written[1], store, space, kept, command_of(store, objectives, where, written[1]))
+        draw(written[1], store, space, kept, command_of(store, objectives, where, across, written[1]))
     return Front(record, front_document(record, details))
 
 
@@ -113,17 +118,23 @@ def check_file(name: str, given: str | Path | None, endings: Sequence[str]) -> P
     return path
 
 
-def command_of(store: Path, objectives: Sequence[str], where: Sequence[str], figure: Path) -> str:
+def command_of(
+    store: Path, objectives: Sequence[str], where: Sequence[str], across: Sequence[str], figure: Path
+) -> str:
     """The command line of a figure."""
     words = ["costmodel", "pareto", str(store)]
     for name in objectives:
         words += ["--objective", name]
     for text in where:
         words += ["--where", text]
+    for name in across:
+        words += ["--across", name]
     return shlex.join([*words, "--figure", str(figure)])
 
 
-def chosen_space(store: Store, objectives: Sequence[str], where: Sequence[str]) -> Space:
+def chosen_space(
+    store: Store, objectives: Sequence[str], where: Sequence[str], across: Sequence[str] = ()
+) -> Space:
     """The space of a store, judged by other objectives, with more constraints.
 
     Raises:
@@ -133,7 +144,13 @@ def chosen_space(store: Store, objectives: Sequence[str], where: Sequence[str]) 
     lacking = {name: f"the points of {store.path} have no {name}" for name in FIGURES if name not in space.figures}
     judged = parse_objectives(objectives, lacking, "`objectives`") if objectives else space.objectives
     added = parse_constraints(where, lacking, space.all_knobs, "`where`")
-    return replace(space, objectives=judged, constraints=(*space.constraints, *added))
+    over = parse_across(across, space.all_knobs, "`across`")
+    return replace(
+        space,
+        objectives=judged,
+        constraints=(*space.constraints, *added),
+        across=tuple(dict.fromkeys((*space.across, *over))),
+    )
 
 
 def held(space: Space, points: Points) -> Points:
@@ -174,8 +191,9 @@ def point_row(store: Store, points: Points, number: int) -> Row:
 def reproduce(space: Space, number: int) -> str | None:
     """A command line with the cost of a point; None where the options of `costmodel report` cannot say it."""
     knobs = space.knobs(number)
-    if any(name in knobs for name in SHAPE):
+    if any(name in knobs for name in SHAPE) or len(space.runs) > 1:
         return None
+    knobs = space.runs[0].over(knobs)
     target = target_of(knobs)
     text = target.name
     if "technology" in knobs or "table" in knobs:
@@ -188,7 +206,8 @@ def reproduce(space: Space, number: int) -> str | None:
             for name in ("seq", "batch", "widths"):
                 if name in knobs:
                     words += [f"--{name}", str(knobs[name])]
-            return shlex.join([*words, "--on", text])
+            words += ["--on", text]
+            return shlex.join(words if space.objective is None else [*words, "--objective", space.objective])
     return None
 
 
@@ -248,5 +267,6 @@ def front_picture(store: Path, space: Space, points: Points) -> FrontPicture:
         attentions=attentions,
         colours=tuple(range(len(attentions))),
         varied=tuple(k.name for k in space.all_knobs if len(k.values) > 1),
+        apart=space.apart,
         points=tuple(drawn),
     )

@@ -50,20 +50,21 @@ def checked(space: Space) -> Space:
             do not go together; a checkpoint that is not there, or of another shape or attention.
     """
     where = space.where
-    models = [str(m) for m in space.values("model")]
+    models = list(space.models)
     for model in models:
-        told(f"{where}: [knobs] model", check_model, model)
+        told(spot_of(space, "model", model), check_model, model)
     space = check_own_models(space, [model for model in models if is_function(model)])
     attentions = [str(a) for a in space.values("attention")]
     spellings = [str(told(f"{where}: [knobs] attention", parse_mechanism, a)) for a in attentions]
     for text, spelling in zip(attentions, spellings, strict=True):
         if spellings.count(spelling) > 1:
             raise CostModelError(f"{where}: [knobs] attention: {text!r} is given twice; leave one out")
-    for model, seq in itertools.product(models, map(int, space.values("seq"))):
-        if model in PRESETS:
-            told(f"{where}: [knobs] seq", resolve_seq, model, seq)
-        else:
-            told(f"{where}: [knobs] seq", check_length, model, seq)
+    for run in space.runs:
+        seqs = space.values("seq") if run.seq is None else (run.seq,)
+        own = space.values("model") if run.model is None else (run.model,)
+        for model, seq in itertools.product(map(str, own), map(int, seqs)):
+            check = resolve_seq if model in PRESETS else check_length
+            told(spot_of(space, "seq", run.seq), check, model, seq)
     check_shapes(space, models)
     if space.accuracy is None:
         return space
@@ -71,6 +72,12 @@ def checked(space: Space) -> Space:
     # A bare name takes the options that its checkpoint was trained with: cost and accuracy are of one model.
     space = with_values(space, "attention", tuple(c.attention for c in found))
     return with_checkpoints(space, found)
+
+
+def spot_of(space: Space, name: str, value: str | int | None) -> str:
+    """Where a value stands in the space: with the knobs, or with a workload."""
+    numbers = [n for n, run in enumerate(space.workloads, 1) if value is not None and getattr(run, name) == value]
+    return f"{space.where}: [[workload]] {numbers[0]} {name}" if numbers else f"{space.where}: [knobs] {name}"
 
 
 def told(spot: str, check: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
@@ -93,6 +100,11 @@ def check_own_models(space: Space, functions: list[str]) -> Space:
     for name in ("seq", "batch", "attention", *SHAPE):
         if space.values(name):
             raise CostModelError(f"{spot} {name}: {model} decides its own sizes and attention; leave {name} out")
+    for number, run in enumerate(space.workloads, 1):
+        if run.model in functions and (run.seq is not None or run.batch is not None):
+            raise CostModelError(
+                f"{space.where}: [[workload]] {number}: {run.model} decides its own sizes; leave seq and batch out"
+            )
     if space.accuracy is not None:
         raise CostModelError(f"{space.where}: [accuracy]: it is measured with checkpoints, which {model} has not")
     quiet_imports()
@@ -100,7 +112,7 @@ def check_own_models(space: Space, functions: list[str]) -> Space:
 
     digest = hashlib.sha256(space.data.encode())
     for model in functions:
-        told(f"{spot} model", load_function, model, "meta")
+        told(spot_of(space, "model", model), load_function, model, "meta")
         source = getattr(sys.modules[model.partition(":")[0]], "__file__", None)
         digest.update(Path(source).read_bytes() if source else b"")
     # A store holds what was computed from one source: after a change it is another space's.

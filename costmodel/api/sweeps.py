@@ -25,7 +25,11 @@ from costmodel.show.sweep_tables import sweep_document
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Result[SweepRecord]):
-    """A swept space: its document has the best points, `front()` those that nothing beats, `to_rows()` all."""
+    """A swept space: its document has the best points, `front()` those that nothing beats, `to_rows()` all.
+
+    Points that run other sizes (model, seq, batch, ...) are not compared with each other, unless the space has
+    `across`: each combination of sizes has its own front and its own best points.
+    """
 
     space: Space
     kept: Points | None  # None where they are in a store
@@ -50,16 +54,27 @@ class Sweep(Result[SweepRecord]):
         """The feasible points that no other dominates, the best by the space's first objective first."""
         return list(rows_at(self.space, self.points, front_places(self.space, self.points)))
 
-    def best(self, objective: str) -> Row | None:
+    def best(self, objective: str, **sizes: str | int) -> Row | None:
         """The feasible point that is best by one objective; None where no point is feasible.
 
+        Args:
+            sizes: values of the knobs over which points are not compared, such as `seq=128`.
+
         Raises:
-            CostModelError: the space has no such objective.
+            CostModelError: the space has no such objective or size, or several sizes and none is named.
         """
         senses = {o.name: o.sense for o in self.space.objectives}
         check_choice("objective", objective, tuple(senses))
+        for name in (*self.space.apart, *sizes):
+            known = self.space.values(name)
+            if name not in sizes or sizes[name] not in known:
+                what = f"{sizes[name]!r} is none of its values" if name in sizes else "the space has several"
+                raise CostModelError(
+                    f"`{name}`: {what}; give one of {', '.join(map(str, known)) or 'the knobs of the space'}"
+                )
         sign = 1 if senses[objective] == "min" else -1
-        return min(self.front(), key=lambda row: sign * float(row[objective] or 0), default=None)
+        rows = [row for row in self.front() if all(row[name] == value for name, value in sizes.items())]
+        return min(rows, key=lambda row: sign * float(row[objective] or 0), default=None)
 
 
 def sweep(

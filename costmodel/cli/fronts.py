@@ -17,6 +17,7 @@ from costmodel.cli.common import check_output, output_options, present
     "--where", multiple=True, help='Of points that hold it: "area_mm2 <= 4". May be given several times.'
 )
 @click.option("--point", "points", type=int, multiple=True, help="One point, and the command that reproduces it.")
+@click.option("--across", multiple=True, help="Compare points over a size, too: seq. May be given several times.")
 @click.option("--export", type=click.Path(path_type=Path), help="All points, FILE.csv or FILE.parquet.")
 @click.option("--figure", type=click.Path(path_type=Path), help="The front as a page, FILE.html.")
 @click.option("--details", is_flag=True, help="All points of the front and all their figures.")
@@ -26,6 +27,7 @@ def command(
     objectives: tuple[str, ...],
     where: tuple[str, ...],
     points: tuple[int, ...],
+    across: tuple[str, ...],
     export: Path | None,
     figure: Path | None,
     details: bool,
@@ -34,11 +36,12 @@ def command(
 ) -> None:
     """The points of STORE, a file of `costmodel sweep`, that no other feasible point beats.
 
-    A point beats another that it is nowhere worse than, and somewhere better. The best by the first objective
-    comes first. Points that are still being computed are not looked at. `costmodel diff STORE#A STORE#B` says
-    why one point is better than another.
+    A point beats another that it is nowhere worse than, and somewhere better. Points that run other sizes (model,
+    seq, batch) are not compared, unless with --across: each combination has its front. The best by the first
+    objective comes first. Points that are still being computed are not looked at. `costmodel diff STORE#A STORE#B`
+    says why one point is better than another.
 
     Example: costmodel pareto asic.db --where "area_mm2 <= 2"
     """
     check_output(output)
-    present(pareto(store, objectives, where, points, export, figure, details), form, output)
+    present(pareto(store, objectives, where, points, across, export, figure, details), form, output)

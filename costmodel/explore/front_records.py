@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from costmodel.explore.goals import Objective
+from costmodel.explore.workloads import Workload
 from costmodel.records import Row
 
 
 @dataclass(frozen=True)
 class FrontRecord:
-    """The feasible points that no other dominates, the best by the first objective first.
+    """The feasible points that no other of the same sizes dominates, the best by the first objective first.
 
     A row has the number of the point, its knobs, its figures (None where it has none), feasible, error.
     """
@@ -22,6 +23,8 @@ class FrontRecord:
     space: str
     knobs: dict[str, tuple[str | int, ...]]
     objectives: tuple[Objective, ...]
+    workloads: tuple[Workload, ...]  # whose weighted sums the figures are; none where knobs name the only one
+    apart: tuple[str, ...]  # sizes of what is run: each combination of them has its own front
     constraints: tuple[str, ...]
     front: tuple[Row, ...]
     errors: tuple[str, ...]  # distinct
@@ -59,4 +62,5 @@ class FrontPicture:
     attentions: tuple[str, ...]
     colours: tuple[int, ...]  # of the attentions
     varied: tuple[str, ...]  # knobs of several values
+    apart: tuple[str, ...]  # of them sizes of what is run: points that differ in one are not compared
     points: tuple[DrawnPoint, ...]

@@ -6,7 +6,7 @@ A value is a text or a whole number. A file gives one value, a list, or for numb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ PROGRAM = ("model", *SHAPE, "attention", "seq", "batch", "widths", "target", "ki
 MACHINE = ("array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
 PRICED = ("technology", "table", "sram", "dram")
 NAMES = (*PROGRAM, *MACHINE, *PRICED)
+# What has to be done, which no machine decides: points that differ in it are not compared unless asked for.
+SIZES = ("model", *SHAPE, "seq", "batch")
 NUMBERS = (*SHAPE, "seq", "batch", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
 REQUIRED = ("model", "target")
 Value = str | int
@@ -38,8 +40,8 @@ class Knob:
     values: tuple[Value, ...]
 
 
-def parse_knobs(record: Any, where: str) -> tuple[Knob, ...]:
-    """Knobs in the order of `NAMES`.
+def parse_knobs(record: Any, where: str, named: Collection[str] = ()) -> tuple[Knob, ...]:
+    """Knobs in the order of `NAMES`; `named` are those that every workload has its own value of.
 
     Raises:
         CostModelError: an unknown knob, an empty range, a value twice, of the wrong type or not known.
@@ -50,8 +52,10 @@ def parse_knobs(record: Any, where: str) -> tuple[Knob, ...]:
     for name in record:
         if name not in NAMES:
             raise CostModelError(f"{spot}: unknown knob {name!r}; known: {', '.join(NAMES)}")
+        if name in named:
+            raise CostModelError(f"{spot} {name}: every [[workload]] names its own; leave one of both out")
     for name in REQUIRED:
-        if name not in record:
+        if name not in record and name not in named:
             raise CostModelError(f"{spot} lacks {name}; give one value or a list of them")
     for name in ("table", "sram"):
         if name in record and "technology" in record:

@@ -23,7 +23,7 @@ from costmodel.technology.tables import Table
 MEASURED = "accuracy"
 # What a point gets. `rows_per_s` are sequences, of which a run takes `batch`.
 FIGURES = (
-    *("energy_uj", "latency_ms", "cycles", "dram_bytes", "rows_per_s"),
+    *("energy_uj", "latency_ms", "energy_delay_js", "cycles", "dram_bytes", "rows_per_s"),
     *("area_mm2", "lut", "dsp", "bram36", MEASURED),
 )
 MOST_TARGETS = 20_000  # distinct combinations of target, kinds, prices and buffer
@@ -96,7 +96,9 @@ def priced_targets(knobs: Sequence[Knob], where: str) -> list[Accelerator]:
     return found
 
 
-def available_figures(knobs: Sequence[Knob], where: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def available_figures(
+    knobs: Sequence[Knob], models: Sequence[str], where: str
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Figures that some points have; and of those that not all have, why one has not."""
     missing: dict[str, str] = {}
     found: set[str] = set()
@@ -104,7 +106,6 @@ def available_figures(knobs: Sequence[Knob], where: str) -> tuple[tuple[str, ...
         lacking = lacking_figures(target)
         missing = lacking | missing
         found |= {name for name in FIGURES if name not in lacking and name != MEASURED}
-    models = [str(value) for knob in knobs if knob.name == "model" for value in knob.values]
     own = [model for model in models if is_function(model)]
     if own:
         missing["rows_per_s"] = f"{own[0]} decides its own batch, so its rows a second are not known"
@@ -119,6 +120,8 @@ def lacking_figures(target: Accelerator) -> dict[str, str]:
         lacking["energy_uj"] = f"no energy of {target.name} is published: it names no table"
     elif memory_prices(target) is None:
         lacking["energy_uj"] = f"{target.name} has no prices of its memories; give sram and dram as knobs"
+    if "energy_uj" in lacking:
+        lacking["energy_delay_js"] = lacking["energy_uj"]
     if target.part is not None:
         lacking["area_mm2"] = f"{target.name} is an FPGA, so it has no area_mm2; use lut, dsp or bram36"
         return lacking

@@ -1,33 +1,37 @@
 """Figures of many points of a design space at once.
 
-Points that share a program (model, sizes, widths, kinds of PE) run through `many.py` together, each
-distinct machine once; tables and memories only price what was moved. Area and FPGA resources are sums over
-parts, of which each distinct one is looked up once. Tests hold all of it equal to the schedule of each point
+Points that share a program (model, sizes, widths, kinds of PE, table) run through `many.py` together, each
+distinct machine once. Several workloads are so many runs, which are added up. Area and FPGA resources are sums
+over parts, of which each distinct one is looked up once. Tests hold all of it equal to the schedule of each point
 on its target.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from costmodel.errors import CostModelError, UnknownTable
+from costmodel.errors import CostModelError
 from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM, Value, is_function
-from costmodel.explore.machines import MEASURED, rates_of, small, unchecked
-from costmodel.explore.programs import Compiled, GraphOf, arithmetic_pj, moved_bits, program_of
+from costmodel.explore.machines import FIGURES, MEASURED, rates_of, small, unchecked
+from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, program_of
 from costmodel.explore.space import Space
+from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
 from costmodel.hardware.occupancy import available
 from costmodel.hardware.pe import pe_resources
-from costmodel.hardware.timing import parse_array
-from costmodel.mapping.many import CODES
+from costmodel.hardware.timing import DATAFLOWS, parse_array
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
+Tell = Callable[..., None]  # what went wrong with points at some places, see `complain`
+ROWS = "rows"  # sequences of a run
+COMPILED = (*PROGRAM, "technology", "table")  # what a program depends on
 
 
 @dataclass(frozen=True)
@@ -105,19 +109,14 @@ def evaluate_points(
     if len(indices) and not (indices.min() >= 0 and indices.max() < len(space)):
         raise CostModelError(f"{space.where} has points 0 to {len(space) - 1}; one asked for is not among them")
     digits = space.digits(indices)
-    columns = {name: np.full(len(indices), np.nan) for name in space.figures}
     error, texts = np.zeros(len(indices), np.int32), {"": 0}
-    for places in grouped(space, digits, PROGRAM, np.arange(len(indices))):
-        knobs = knobs_at(space, digits, places[0], PROGRAM)
-        try:
-            point = knobs_at(space, digits, places[0], (*PROGRAM, *PRICED))
-            found = program_of(graph_of, knobs, unchecked(small(point)))
-            evaluate_group(space, digits, places, knobs, found, columns, error, texts)
-        except Exception as wrong:
-            # Broad: a model that is traced here runs the user's code, which may raise anything; the points of
-            # other models go on, and these keep what was raised as their error.
-            error[places] = texts.setdefault(text_of(wrong), len(texts))
-        if MEASURED in columns:
+    columns = added_up(
+        space, [evaluate_run(space, run, digits, len(indices), graph_of, error, texts) for run in space.runs]
+    )
+    if space.accuracy is not None:
+        columns[MEASURED] = np.full(len(indices), np.nan)
+        for places in grouped(space, digits, ("attention", "widths"), np.arange(len(indices))):
+            knobs = knobs_at(space, digits, places[0], PROGRAM)
             value = accuracy_of.get(key_of(space, knobs), "accuracy was not measured")
             if isinstance(value, str) or math.isnan(value):
                 text = value if isinstance(value, str) else "accuracy is not a number"
@@ -125,9 +124,71 @@ def evaluate_points(
                 error[places] = texts.setdefault(text, len(texts))
             else:
                 columns[MEASURED][places] = value
+    columns = {name: columns[name] for name in space.figures}
     for column in columns.values():
         column[error > 0] = np.nan
     return Results(indices, columns, feasible(space, digits, columns, error), error, tuple(texts))
+
+
+SUMMED = ("energy_uj", "cycles", "dram_bytes", "latency_ms", ROWS)
+
+
+def added_up(space: Space, each: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    """Figures of all runs together: weighted sums of what a run takes; what a machine occupies once."""
+    found = dict(each[0])
+    for name in SUMMED:
+        found[name] = sum_of(run.weight * own[name] for run, own in zip(space.runs, each, strict=True))
+    seconds = found["latency_ms"] * 1e-3
+    found["energy_delay_js"] = found["energy_uj"] * 1e-6 * seconds
+    found["rows_per_s"] = found.pop(ROWS) / seconds
+    return found
+
+
+def sum_of(arrays: Iterable[Array]) -> Array:
+    total: Array = functools.reduce(np.add, arrays)
+    return total
+
+
+def evaluate_run(
+    space: Space,
+    run: Workload,
+    digits: dict[str, Array],
+    number: int,
+    graph_of: GraphOf,
+    error: Array,
+    texts: dict[str, int],
+) -> dict[str, Array]:
+    """Figures of one workload on all points."""
+    columns = {name: np.full(number, np.nan) for name in (*FIGURES, ROWS)}
+    which = f"workload {run}: " if len(space.runs) > 1 else ""
+    tell = functools.partial(complain, error, texts, which)
+    for places in grouped(space, digits, COMPILED, np.arange(number)):
+        knobs = run.over(knobs_at(space, digits, places[0], PROGRAM))
+        try:
+            point = run.over(knobs_at(space, digits, places[0], (*PROGRAM, *PRICED)))
+            found = program_of(graph_of, knobs, unchecked(small(point)), wants_energy(space))
+            evaluate_group(space, digits, places, knobs, found, columns, tell)
+        except Exception as wrong:
+            # Broad: a model that is traced here runs the user's code, which may raise anything; the points of
+            # other models go on, and these keep what was raised as their error.
+            tell(places, text_of(wrong))
+    return columns
+
+
+def complain(
+    error: Array, texts: dict[str, int], which: str, places: Array, text: str, of_run: bool = True
+) -> None:
+    """Keep an error of some points, and of which run it is; the first of a point stays."""
+    text = which + text if of_run else text
+    places = places[error[places] == 0]
+    if len(places):
+        error[places] = texts.setdefault(text, len(texts))
+
+
+def wants_energy(space: Space) -> bool:
+    """Whether somebody asked for a price of every operation."""
+    used = [o.name for o in space.objectives] + [c.name for c in space.constraints]
+    return "energy_uj" in used or "energy_delay_js" in used or space.objective in NEEDS_PRICES
 
 
 def text_of(error: Exception) -> str:
@@ -189,7 +250,7 @@ def machine_columns(space: Space, digits: dict[str, Array], places: Array, targe
         [
             column("array", array.R, lambda v: parse_array(v).R),
             column("array", array.C, lambda v: parse_array(v).C),
-            column("dataflow", CODES[target.dataflow], lambda v: CODES[v]),
+            column("dataflow", DATAFLOWS.index(target.dataflow), DATAFLOWS.index),
             column("lanes", target.lanes),
             column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
             column("bandwidth_mb_s", target.bandwidth_mb_s),
@@ -206,69 +267,70 @@ def evaluate_group(
     knobs: Mapping[str, Value],
     compiled: Compiled,
     columns: dict[str, Array],
-    error: Array,
-    texts: dict[str, int],
+    tell: Tell,
 ) -> None:
     """Fill the columns of points that share a program."""
     base = unchecked({"target": knobs["target"]})
     machine = machine_columns(space, digits, places, base)
-    code = code_of(space, digits, MACHINE, places)
+    read, write, dram, *areas = rates(space, digits, places, knobs).T
+    prices = np.stack([read, write, dram], axis=1)
+    known = compiled.priced & ~np.isnan(prices).any(axis=1)
+    code = code_of(space, digits, (*MACHINE, *PRICED), places)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    out = moved_bits(compiled.program, machine[first])[inverse]
-    fits = out[:, 0] > 0
-    cycles, clock, buffer = out[:, 0].astype(float), machine[:, 6], machine[:, 4]
+    out: dict[str, Array] = {}
+    for priced in (True, False):
+        some = known[first] == priced
+        if some.any():
+            goal = space.objective or ("edp" if priced else "cycles")
+            each = costs(compiled.program, machine[first][some], np.nan_to_num(prices[first][some]), goal)
+            for name, column in each.items():
+                out.setdefault(name, np.zeros(len(first), column.dtype))[some] = column
+    out = {name: column[inverse] for name, column in out.items()}
+    fits, cycles, clock = out["fits"], out["cycles"].astype(float), machine[:, 6]
     batch = math.nan if is_function(str(knobs["model"])) else int(knobs.get("batch", 1))
     put = {
         "cycles": cycles,
         "latency_ms": cycles / (clock * 1e3),
-        "dram_bytes": (out[:, 1] // 8 + out[:, 2] // 8).astype(float),
-        "rows_per_s": np.divide(batch * clock * 1e6, cycles, out=np.zeros(len(cycles)), where=fits),
+        "dram_bytes": (out["dram_read_bytes"] + out["dram_write_bytes"]).astype(float),
+        "energy_uj": np.where(known, out["energy_pj"] * 1e-6, np.nan),
+        ROWS: np.where(fits, float(batch), np.nan),
     }
-    put |= priced(space, digits, places, knobs, compiled, machine, out)
+    put |= occupied(knobs, machine, areas)
     for name, column in put.items():
-        if name in columns:
-            columns[name][places] = column
-    for kib in np.unique(buffer[~fits]) // KIB:
-        text = f"no tile of some step fits a buffer of {kib} KiB; make buffer_kib larger"
-        error[places[~fits & (buffer // KIB == kib)]] = texts.setdefault(text, len(texts))
+        columns[name][places] = column
+    buffer = machine[:, 4] // KIB
+    for kib in np.unique(buffer[~fits]):
+        tell(
+            places[~fits & (buffer == kib)],
+            f"no tile of some step fits a buffer of {kib} KiB; make buffer_kib larger",
+        )
     if base.part is not None:
         for name, limit in available(base.part).items():
-            beyond = put[name] > limit
-            if beyond.any():
-                text = (
-                    f"takes more than the {limit} {name} usable on {base.part.name}; "
-                    "make the array, the buffer or the lanes smaller"
-                )
-                error[places[beyond]] = texts.setdefault(text, len(texts))
+            text = (
+                f"takes more than the {limit} {name} usable on {base.part.name}; "
+                "make the array, the buffer or the lanes smaller"
+            )
+            tell(places[put[name] > limit], text, of_run=False)
 
 
-def priced(
-    space: Space,
-    digits: dict[str, Array],
-    places: Array,
-    knobs: Mapping[str, Value],
-    compiled: Compiled,
-    machine: Array,
-    out: Array,
-) -> dict[str, Array]:
-    """Energy, area and resources: what each distinct memory and table gives, times how often."""
+def rates(space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[str, Value]) -> Array:
+    """`rates_of` each point, [n, 6]: each distinct memory and technology is looked up once."""
     names = (*PRICED, "buffer_kib")
     code = code_of(space, digits, names, places)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    rates = []
+    found = []
     for place in places[first]:
         values = {**knobs, **knobs_at(space, digits, place, names)}
-        picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
-        table = unchecked(small(dict(picked))).table
-        rates.append((*rates_of(picked), arithmetic_of(space, compiled, table)))
-    read, write, dram, pe_mm2, lane_mm2, buffer_mm2, arithmetic = np.array(rates, float)[inverse].T
+        found.append(rates_of(tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))))
+    each: Array = np.array(found, float)[inverse]
+    return each
+
+
+def occupied(knobs: Mapping[str, Value], machine: Array, areas: Sequence[Array]) -> dict[str, Array]:
+    """Area of each machine, and of an FPGA its resources."""
+    pe_mm2, lane_mm2, buffer_mm2 = areas
     pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
-    bits = out.astype(float)
-    memory = (bits[:, 1] + bits[:, 2]) * dram + bits[:, 3] * read + bits[:, 4] * write
-    found = {
-        "energy_uj": (memory / 8 + arithmetic) * 1e-6,
-        "area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2,
-    }
+    found = {"area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2}
     target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
     if target.part is not None:
         pe = pe_resources(target.kinds, target.part.use_dsp)
@@ -276,16 +338,3 @@ def priced(
         found["dsp"] = (pes * pe.dsp).astype(float)
         found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
     return found
-
-
-def arithmetic_of(space: Space, compiled: Compiled, table: str) -> float:
-    """pJ of the scalar operations; NaN without a table, or where one lacks a price that nobody asked for."""
-    if not table:
-        return math.nan
-    try:
-        return arithmetic_pj(compiled.works, table)
-    except UnknownTable:
-        used = [o.name for o in space.objectives] + [c.name for c in space.constraints]
-        if "energy_uj" in used:
-            raise
-        return math.nan

@@ -9,28 +9,43 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.dtypes import parse
+from costmodel.errors import CostModelError, UnknownTable
 from costmodel.explore.knobs import SHAPE, Value
 from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
 from costmodel.hardware.timing import ArrayShape
-from costmodel.mapping.many import Program, compile_program, run
-from costmodel.mapping.works import price_work
-from costmodel.widths.assign import Typed, assign_widths, width_counts
-from costmodel.widths.policy import Work, parse_policy
+from costmodel.mapping.many import PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.policy import parse_policy
 
 Array = np.ndarray[Any, Any]
 # The canonical graph of (model, attention, seq, batch, sizes): None where the model decides.
 GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...]], Graph]
 
+OBJECTIVES = ("cycles", "energy", "edp", "bytes")  # what the schedule of a step makes least
+NEEDS_PRICES = ("energy", "edp")
+
+
+def check_objective(name: Any) -> str | None:
+    """The name, if schedules can be chosen by it; None takes edp, or cycles where no energy is known.
+
+    Raises:
+        CostModelError: they cannot.
+    """
+    if name is None:
+        return None
+    if name not in OBJECTIVES:
+        raise CostModelError(f"{name!r} is not one of {', '.join(OBJECTIVES)}, by which a schedule is chosen")
+    return str(name)
+
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program and the scalar operations of the model by operation and width."""
+    """A program; `priced`: its steps have the energy of their arithmetic."""
 
     program: Program
-    works: tuple[Work, ...]
+    priced: bool
 
 
 @lru_cache(8)
@@ -55,19 +70,29 @@ def compiled_model(
     batch: int,
     sizes: tuple[tuple[str, int], ...],
     widths: str,
-    kinds: tuple[str, ...],
-    slow_cycles: int,
-    weights_bypass: bool,
+    table: str,
+    must_price: bool,
     base: Accelerator,
 ) -> Compiled:
-    """The program of a model on machines like `base`, of which only the named fields matter."""
+    """The program of a model on machines like `base`, of which only what `plain` leaves matters."""
     typed = typed_model(graph_of, model, attention, seq, batch, sizes, widths)
-    target = replace(base, kinds=kinds, slow_cycles=slow_cycles, weights_bypass=weights_bypass)
-    works = tuple(Work(op, parse(kind), n) for (op, kind), n in width_counts(typed).items())
-    return Compiled(compile_program(typed, target, None), works)
+    if table:
+        try:
+            return Compiled(compile_program(typed, base, loaded_table(table)), True)
+        except UnknownTable:
+            if must_price:
+                raise
+    return Compiled(compile_program(typed, base, None), False)
 
 
-def program_of(graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerator) -> Compiled:
+def program_of(
+    graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerator, must_price: bool = True
+) -> Compiled:
+    """The program of a model on machines like the target.
+
+    Raises:
+        UnknownTable: the target's table lacks the price of an operation, and `must_price`.
+    """
     # Fields that no program depends on are made equal, so that machines share one.
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
@@ -76,25 +101,12 @@ def program_of(graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerato
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     return compiled_model(
         graph_of, knobs["model"], knobs.get("attention"), knobs.get("seq"), knobs.get("batch", 1), sizes,
-        knobs.get("widths", "w8a8"), target.kinds, target.slow_cycles, target.weights_bypass, plain,
+        knobs.get("widths", "w8a8"), target.table, must_price, plain,
     )  # fmt: skip
 
 
-def moved_bits(program: Program, machine: Array) -> Array:
-    """[n, 6]: cycles, bits read, written, read and written in the buffer, cycles of the core; 0: none fits."""
-    nothing = np.zeros((len(machine), 3))
-    out, _ = run(program, machine, nothing)
-    missed = np.flatnonzero(out[:, 0] == 0)
-    if program.unfused is not None and len(missed):
-        out[missed] = run(program.unfused, machine[missed], nothing[missed])[0]
-    return out
-
-
-@lru_cache(4096)
-def arithmetic_pj(works: tuple[Work, ...], table: str) -> float:
-    """Energy of the scalar operations.
-
-    Raises:
-        UnknownTable: the table lacks the price of one.
-    """
-    return price_work(loaded_table(table), works).nominal_pj
+def costs(program: Program, machine: Array, prices: Array, objective: str | None) -> dict[str, Array]:
+    """Cycles, bytes and energy on machines, of which each has a row of `PARAMETERS` and one of `PRICES`."""
+    given = {name: machine[:, j] for j, name in enumerate(PARAMETERS)}
+    given |= {name: prices[:, j] for j, name in enumerate(PRICES)}
+    return evaluate(program, given, objective)

@@ -32,14 +32,23 @@ def plain(value: float) -> int | float | None:
 
 
 def front_places(space: Space, points: Points) -> list[int]:
-    """Places of the points of the front, the best by the first objective first, then by the others in order."""
+    """Places of the points of the front, the best by the first objective first, then by the others in order.
+
+    Points that run other sizes are not compared: each group of them (`Space.apart`) has its front, one after
+    another.
+    """
     values = np.stack([points.columns[o.name] for o in space.objectives], axis=1)
     judged = np.flatnonzero(points.feasible & np.isfinite(values).all(axis=1))
     if not len(judged):
         return []
-    best = judged[front(values[judged], space.senses)]
-    costs = as_costs(values[best], space.senses)
-    return [int(i) for i in best[np.lexsort(tuple(reversed(costs.T)))]]
+    group = space.group_of(points.indices[judged])
+    found: list[int] = []
+    for number in np.unique(group):
+        own = judged[group == number]
+        best = own[front(values[own], space.senses)]
+        costs = as_costs(values[best], space.senses)
+        found += best[np.lexsort(tuple(reversed(costs.T)))].tolist()
+    return found
 
 
 def front_record(store: str, space: Space, points: Points) -> FrontRecord:
@@ -52,6 +61,8 @@ def front_record(store: str, space: Space, points: Points) -> FrontRecord:
         space=space.name,
         knobs={k.name: k.values for k in space.all_knobs},
         objectives=space.objectives,
+        workloads=space.workloads,
+        apart=space.apart,
         constraints=tuple(map(str, space.constraints)),
         front=rows_at(space, points, front_places(space, points)),
         errors=tuple(sorted(set(points.errors.values()))),

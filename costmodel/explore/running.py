@@ -47,7 +47,7 @@ class State:
     done: int
     total: int
     failed: int
-    best: dict[str, tuple[float, int]]  # by objective: value, number of the point
+    best: dict[str, tuple[float, int]]  # by objective: value, number of the point; none where sizes differ
 
 
 Tell = Callable[[State], None]
@@ -193,13 +193,17 @@ def evaluate_all(
 
 
 def best_of(opened: Store) -> dict[str, tuple[float, int]]:
-    """The best feasible point by each objective."""
-    found = {o.name: store.best_point(opened, o.name, o.sense) for o in opened.space.objectives}
-    return {name: best for name, best in found.items() if best is not None}
+    """The best feasible point by each objective; none where points run other sizes, which are not compared."""
+    if opened.space.apart:
+        return {}
+    found = {o.name: store.best_points(opened, o.name, o.sense) for o in opened.space.objectives}
+    return {name: best[0] for name, best in found.items() if best}
 
 
 def improve(best: dict[str, tuple[float, int]], space: Space, results: Results) -> None:
     """Take new points into account; of equal ones the first by number stays."""
+    if space.apart:
+        return
     for objective in space.objectives:
         values = np.where(results.feasible, results.columns[objective.name], np.nan)
         if np.isnan(values).all():

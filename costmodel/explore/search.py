@@ -17,7 +17,7 @@ import optuna
 
 from costmodel.errors import CostModelError
 from costmodel.explore.knobs import NUMBERS, Knob
-from costmodel.explore.space import Space
+from costmodel.explore.space import Space, with_values
 from costmodel.hardware.timing import parse_array
 
 SAMPLERS = ("nsga2", "tpe")
@@ -65,10 +65,52 @@ def search(space: Space, trials: int, seed: int, evaluate: Evaluate, sampler: st
 def proposals(space: Space, trials: int, seed: int, sampler: str = "nsga2") -> Proposals:
     """Yields points that were not asked for before; wants to be sent all that is known of points, these included.
 
+    Points that run other sizes are not compared, so that each combination of sizes has a search of its own, with
+    its share of the trials.
+
     Raises:
         CostModelError: as `search`.
     """
-    study = new_study(space, trials, seed, sampler)
+    check(trials, seed, sampler)
+    left = trials
+    for group in range(space.groups):
+        share = -(-left // (space.groups - group))
+        part, numbers = part_of(space, group)
+        run = proposals_of(part, share, seed, sampler)
+        found: dict[int, Judged] = {}
+        asked = next(run, None)
+        while asked is not None:
+            left -= len(asked)
+            whole = {i: numbers(i) for i in asked}
+            known = yield list(whole.values())
+            found |= {i: known[number] for i, number in whole.items()}
+            try:
+                asked = run.send(found)
+            except StopIteration:
+                break
+
+
+def part_of(space: Space, group: int) -> tuple[Space, Callable[[int], int]]:
+    """The points of one combination of sizes as a space, and the number of each of them in the whole."""
+    part, strides, first = space, space.strides(), 0
+    for name in reversed(space.apart):
+        values = space.values(name)
+        group, place = divmod(group, len(values))
+        first += place * strides[name]
+        part = with_values(part, name, (values[place],))
+
+    def number(index: int) -> int:
+        digits = part.digits([index])
+        return first + sum(int(place[0]) * strides[name] for name, place in digits.items())
+
+    return part, number
+
+
+def proposals_of(space: Space, trials: int, seed: int, sampler: str) -> Proposals:
+    """As `proposals`, of a space whose points are all compared."""
+    if trials < 1:
+        return
+    study = new_study(space, seed, sampler)
     asked: set[int] = set()
     repeats = 0
     while len(asked) < min(trials, len(space)) and repeats < MOST_REPEATS:
@@ -86,13 +128,16 @@ def proposals(space: Space, trials: int, seed: int, sampler: str = "nsga2") -> P
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
 
-def new_study(space: Space, trials: int, seed: int, sampler: str) -> optuna.Study:
+def check(trials: int, seed: int, sampler: str) -> None:
     if trials < 1:
         raise CostModelError(f"{trials} trials are not at least 1")
     if not 0 <= seed < 1 << 32:
         raise CostModelError(f"seed {seed} is not from 0 to {(1 << 32) - 1}")
     if sampler not in SAMPLERS:
         raise CostModelError(f"unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}")
+
+
+def new_study(space: Space, seed: int, sampler: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # its progress is not ours to print
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -18,6 +18,11 @@ A space is a TOML file, or a Python file that defines SPACE as a dict of the sam
     task = "sst2"
     limit = 200
 
+Tables [[workload]] judge every machine on several runs together: see `costmodel.explore.workloads`. Sizes of what
+is run are no choice of a machine: points that differ in one (`SIZES`) are not compared with each other, unless
+`across = ["seq"]` asks for that. `objective` is what the schedule of every step makes least: edp (but cycles
+where no energy is known), cycles, energy or bytes.
+
 A point is a number from 0 to len(space) - 1; `space.knobs(number)` are its values. All that this package can
 know is checked before anything runs; models and checkpoints are checked by `costmodel.api.spaces`.
 """
@@ -29,7 +34,7 @@ import json
 import math
 import runpy
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,11 +53,13 @@ from costmodel.explore.goals import (
     parse_constraints,
     parse_objectives,
 )
-from costmodel.explore.knobs import NAMES, Knob, parse_knobs
+from costmodel.explore.knobs import NAMES, SIZES, Knob, parse_knobs
 from costmodel.explore.machines import MEASURED, available_figures, data_digest
+from costmodel.explore.programs import NEEDS_PRICES, check_objective
+from costmodel.explore.workloads import Workload, named_by, parse_workloads
 
 Array = np.ndarray[Any, Any]
-SECTIONS = ("name", "objectives", "constraints", "knobs", "accuracy")
+SECTIONS = ("name", "objectives", "constraints", "objective", "across", "workload", "knobs", "accuracy")
 MOST_POINTS = 1 << 62  # numbers of points are int64
 
 
@@ -68,9 +75,50 @@ class Space:
     accuracy: Accuracy | None
     figures: tuple[str, ...]
     data: str  # digest of the targets and tables that the points are computed from
+    workloads: tuple[Workload, ...] = ()  # none: the knobs name the only one
+    across: tuple[str, ...] = ()  # sizes over which points are compared all the same
+    objective: str | None = None  # of the schedule of each step; None: edp, or cycles where no energy is known
 
     def __len__(self) -> int:
         return math.prod(len(knob.values) for knob in self.all_knobs)
+
+    @property
+    def runs(self) -> tuple[Workload, ...]:
+        """What each point runs."""
+        return self.workloads or (Workload(),)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models that some point runs."""
+        own = [run.model for run in self.runs if run.model is not None]
+        return tuple(dict.fromkeys([*map(str, self.values("model")), *own]))
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Knobs of several values by which points are kept apart: sizes of what is run."""
+        names = [name for name in SIZES if name not in self.across]
+        return tuple(k.name for k in self.all_knobs if k.name in names and len(k.values) > 1)
+
+    @property
+    def groups(self) -> int:
+        """How many fronts the space has: one of each combination of sizes."""
+        return math.prod(len(self.values(name)) for name in self.apart)
+
+    def group_of(self, indices: Any) -> Array:
+        """Of points [n] the number of their group, in the order of the knobs' values."""
+        digits = self.digits(indices)
+        code = np.zeros(len(np.asarray(indices)), np.int64)
+        for name in self.apart:
+            code = code * len(self.values(name)) + digits[name]
+        return code
+
+    def strides(self) -> dict[str, int]:
+        """Of each knob how many points it is from one value to the next."""
+        found, stride = {}, 1
+        for knob in reversed(self.all_knobs):
+            found[knob.name] = stride
+            stride *= len(knob.values)
+        return found
 
     @property
     def senses(self) -> tuple[str, ...]:
@@ -156,21 +204,67 @@ def parse_space(record: Any, where: str) -> Space:
     name = record.get("name", Path(where).stem)
     if not isinstance(name, str) or not name.isprintable():
         raise CostModelError(f"{where}: name {name!r} is not a text")
-    knobs = parse_knobs(record.get("knobs"), where)
+    workloads = parse_workloads(record.get("workload"), where)
+    knobs = parse_knobs(record.get("knobs"), where, named_by(workloads))
     points = math.prod(len(knob.values) for knob in knobs)
     if points > MOST_POINTS:
         raise CostModelError(f"{where} has {float(points):.1g} points; {MOST_POINTS:.1g} are the most")
     accuracy = parse_accuracy(record["accuracy"], where) if "accuracy" in record else None
     if accuracy is not None:
         check_widths(knobs, where)
-    figures, lacking = available_figures(knobs, where)
+    models = [w.model for w in workloads if w.model is not None]
+    models += [str(value) for knob in knobs if knob.name == "model" for value in knob.values]
+    figures, lacking = available_figures(knobs, models, where)
     if accuracy is None:
         lacking[MEASURED] = 'accuracy needs a section [accuracy] with a task, such as task = "sst2"'
     else:
         figures = (*figures, MEASURED)
     objectives = parse_objectives(record.get("objectives"), lacking, where)
     constraints = parse_constraints(record.get("constraints", []), lacking, knobs, where)
-    return Space(name, where, knobs, objectives, constraints, accuracy, figures, data_digest(knobs))
+    return Space(
+        name=name,
+        where=where,
+        all_knobs=knobs,
+        objectives=objectives,
+        constraints=constraints,
+        accuracy=accuracy,
+        figures=figures,
+        data=data_digest(knobs),
+        workloads=workloads,
+        across=parse_across(record.get("across", []), knobs, f"{where}: across"),
+        objective=parse_objective(record.get("objective"), lacking, f"{where}: objective"),
+    )
+
+
+def parse_across(given: Any, knobs: Sequence[Knob], spot: str) -> tuple[str, ...]:
+    """Sizes over which points are compared.
+
+    Raises:
+        CostModelError: no list, or a name that is no size among the knobs.
+    """
+    sizes = [knob.name for knob in knobs if knob.name in SIZES]
+    if not isinstance(given, list | tuple):
+        raise CostModelError(f'{spot} is no list of knobs such as ["seq"]')
+    for name in given:
+        if name not in sizes:
+            known = f"known: {', '.join(sizes)}" if sizes else "it has none"
+            raise CostModelError(f"{spot}: {name!r} is no size among the knobs of this space; {known}")
+    return tuple(name for name in sizes if name in given)
+
+
+def parse_objective(given: Any, lacking: Mapping[str, str], spot: str) -> str | None:
+    """What schedules are chosen by.
+
+    Raises:
+        CostModelError: none of the known, or it needs prices that some target has not.
+    """
+    try:
+        objective = check_objective(given)
+    except CostModelError as error:
+        raise CostModelError(f"{spot}: {error}") from None
+    if objective in NEEDS_PRICES and "energy_uj" in lacking:
+        raise CostModelError(f"{spot}: {objective} needs prices: {lacking['energy_uj']}")
+    return objective
 
 
 def with_checkpoints(space: Space, checkpoints: Sequence[Checkpoint]) -> Space:

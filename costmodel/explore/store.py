@@ -25,7 +25,7 @@ from costmodel.errors import BadRecord, CostModelError
 from costmodel.explore.space import Array, Space
 from costmodel.records import decode, encode
 
-FORMAT = 1
+FORMAT = 2  # 2: workloads, energy times delay, sizes that are not compared
 APPLICATION = 0x636D7377  # "cmsw" in the header of the file
 BUSY_S = 60.0  # how long a transaction waits for another process's
 MOST_CHUNKS = 1 << 16
@@ -237,15 +237,22 @@ def accuracies(store: Store) -> dict[str, float | str]:
         return {key: value if error is None else error for key, value, error in rows}
 
 
-def best_point(store: Store, name: str, sense: str) -> tuple[float, int] | None:
-    """Value and number of the best feasible point by one figure."""
-    order = "ASC" if sense == "min" else "DESC"
+def best_points(store: Store, name: str, sense: str) -> list[tuple[float, int]]:
+    """Value and number of the best feasible point by one figure, of each group of sizes; of equals the first."""
+    space, strides = store.space, store.space.strides()
+    # The place of a point's value of a knob, by its number.
+    group = [f"(point / {strides[n]}) % {len(space.values(n))}" for n in space.apart]
+    by = " || '.' || ".join(group) or "0"
+    held = f'SELECT {by} AS sizes, "{name}" AS value, point FROM points WHERE feasible AND "{name}" IS NOT NULL'
+    best = f"SELECT sizes, {'min' if sense == 'min' else 'max'}(value) AS value FROM ({held}) GROUP BY sizes"
     with explained(store.path):
-        row = store.connection.execute(
-            f'SELECT "{name}", point FROM points WHERE feasible AND "{name}" IS NOT NULL'
-            f' ORDER BY "{name}" {order}, point LIMIT 1'
-        ).fetchone()
-    return None if row is None else (float(row[0]), int(row[1]))
+        rows = store.connection.execute(
+            f"SELECT value, min(point) FROM ({held}) JOIN ({best}) USING (sizes, value) GROUP BY sizes"
+        ).fetchall()
+    numbers = {int(point): float(value) for value, point in rows}
+    points = np.array(list(numbers), np.int64)
+    order = np.argsort(space.group_of(points), kind="stable")
+    return [(numbers[int(point)], int(point)) for point in points[order]]
 
 
 def read_points(store: Store, some: Sequence[int] | None = None) -> Points:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from costmodel.explore.running import best_of
-from costmodel.explore.store import GRID, Store, accuracies, counted, error_counts
+from costmodel.explore.store import GRID, Store, accuracies, best_points, counted, error_counts
+from costmodel.explore.workloads import Workload
 from costmodel.records import Row
 
 
@@ -23,7 +23,7 @@ class MeasuredAccuracy:
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """A sweep: how far it is, and the best feasible point by each objective."""
+    """A sweep: how far it is, and the best feasible point by each objective, for each combination of sizes."""
 
     store: str | None  # None where nothing was kept
     space: str
@@ -33,6 +33,8 @@ class SweepRecord:
     stored_before: int
     feasible: int
     failed: int
+    workloads: tuple[Workload, ...]  # whose weighted sums the figures are; none where knobs name the only one
+    apart: tuple[str, ...]  # sizes of what is run, over which points are not compared
     errors: dict[str, int]  # how many points failed by each text, the most frequent first
     best: tuple[
         Row, ...
@@ -43,10 +45,10 @@ class SweepRecord:
 def summary(store: Store, path: str | None, before: int) -> SweepRecord:
     """The record of a store; `before` points were there when the sweep began."""
     done, feasible, failed = counted(store)
-    senses = {o.name: o.sense for o in store.space.objectives}
     best: list[Row] = [
-        {"objective": name, "sense": senses[name], "value": value, "point": point, **store.space.knobs(point)}
-        for name, (value, point) in best_of(store).items()
+        {"objective": o.name, "sense": o.sense, "value": value, "point": point, **store.space.knobs(point)}
+        for o in store.space.objectives
+        for value, point in best_points(store, o.name, o.sense)
     ]
     return SweepRecord(
         store=path,
@@ -57,6 +59,8 @@ def summary(store: Store, path: str | None, before: int) -> SweepRecord:
         stored_before=before,
         feasible=feasible,
         failed=failed,
+        workloads=store.space.workloads,
+        apart=store.space.apart,
         errors=error_counts(store),
         best=tuple(best or [{"objective": None}]),
         accuracies=tuple(measured(key, value) for key, value in accuracies(store).items()),

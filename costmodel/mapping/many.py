@@ -54,26 +54,20 @@ class Program:
 
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
-    """The pieces of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters."""
+    """The pieces of a typed graph on machines whose PEs do `target.kinds`; other sizes are parameters.
+
+    Raises:
+        UnknownTable: the table lacks the price of an operation.
+    """
     found: list[Grouping] = []
     known: dict[Piece, int] = {}
     for plan in groupings(typed, fuse=True):
         placed = pieces_of(typed, plan, target, known)
         kinds = kinds_of(plan, placed)
         found.append(Grouping(seats_of(placed, kinds), kinds))
-    works = tuple(work for works in typed.work for work in works)
-    return Program(target, tuple(found), Prices(table=table), default_objective(works, table))
-
-
-def default_objective(works: Works, table: Table | None) -> str:
-    """The energy-delay product where a table prices all work of a model, else cycles."""
-    if table is None:
-        return "cycles"
-    try:
-        Prices(table=table).arithmetic_pj(works)
-    except UnknownTable:
-        return "cycles"
-    return "edp"
+    prices = Prices(table=table)
+    prices.arithmetic_pj(tuple(work for works in typed.work for work in works))  # all that it lacks, now
+    return Program(target, tuple(found), prices, "cycles" if table is None else "edp")
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,12 @@ def front_figure(front: FrontPicture) -> Picture:
         for p in best
     ]
     senses = ", ".join(f"{o.name} ({o.sense})" for o in objectives)
+    like = f" of the same {' and '.join(front.apart)}" if front.apart else ""
     part = "" if front.drawn == front.feasible else f" Drawn are {front.drawn:,} of them, and the whole front."
     return Picture(
         "front",
         "Pareto front",
-        f"{front.front} of {front.feasible:,} feasible designs are beaten by no other in {senses}.{part}",
+        f"{front.front} of {front.feasible:,} feasible designs are beaten by no other{like} in {senses}.{part}",
         tuple(panels),
         f"Sweep store {front.store}: {front.stored:,} points stored, {front.failed:,} failed; "
         f"space {front.space}.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from costmodel.explore.front_records import FrontRecord, PointsRecord
 from costmodel.explore.space import Space
 from costmodel.explore.summary import SweepRecord
+from costmodel.explore.workloads import Workload
 from costmodel.records import Cell, Row
 from costmodel.show.document import Document
 from costmodel.show.grid import Grid, cell_text, shown
@@ -21,6 +22,7 @@ GAP = 3  # columns between two cells
 MOST_ROWS = 20  # of a front
 MOST_FAILURES = 3  # kinds
 MOST_CELL = 30  # letters
+MOST_WORKLOADS = 4  # that a note names
 
 # A sweep
 
@@ -36,7 +38,12 @@ def sweep_document(record: SweepRecord, space: Space, details: bool = False) -> 
     columns += [Column(name, [cell_text(row[name]) for row in found]) for name in varied]
     kept = columns if details else fitting(columns)
     title = f"{record.space}: {shown(record.stored)} points, {shown(record.feasible)} feasible, "
-    notes = [*fixed_note(same), *constraint_note([str(c) for c in space.constraints]), *left_out(columns, kept)]
+    shown_rows = len(found) if details else min(len(found), MOST_ROWS)
+    notes = [*workload_note(record.workloads), *fixed_note(same)]
+    notes += [*constraint_note([str(c) for c in space.constraints]), *apart_note(record.apart)]
+    notes += left_out(columns, kept)
+    if shown_rows < len(found):
+        notes.append(f"{len(found) - shown_rows} more lines: `details=True` shows all.")
     if record.stored_before:
         notes.append(f"{shown(record.stored_before)} of the points were stored before.")
     notes += failure_notes(
@@ -44,7 +51,7 @@ def sweep_document(record: SweepRecord, space: Space, details: bool = False) -> 
     )
     if record.store is not None:
         notes.append(f"The front: costmodel pareto {record.store}")
-    grid = grid_of(f"{title}{shown(record.failed)} failed", kept, len(found))
+    grid = grid_of(f"{title}{shown(record.failed)} failed", kept, shown_rows)
     return Document((grid,), tuple(map(wrapped, notes)), record.best)
 
 
@@ -53,12 +60,14 @@ def sweep_document(record: SweepRecord, space: Space, details: bool = False) -> 
 
 def front_document(record: FrontRecord, details: bool = False) -> Document:
     """The points of a front: those that are best by the first objective, or with details all."""
-    rows = record.front if details else record.front[:MOST_ROWS]
+    rows = record.front if details else first_rows(record)
     objectives = [o.name for o in record.objectives]
     figures = [name for name in (rows[0] if rows else {}) if name not in (*record.knobs, *NO_FIGURES)]
     same = {n: rows[0][n] for n in record.knobs if all(row[n] == rows[0][n] for row in record.front)}
     varied = [name for name in record.knobs if name not in same]
-    names = ["point", *varied, *figures] if details else ["point", *objectives, *varied]
+    varied = [*record.apart, *(name for name in varied if name not in record.apart)]
+    names = ["point", *varied, *figures] if details else [*record.apart, "point", *objectives]
+    names += [] if details else [name for name in varied if name not in record.apart]
     columns = [Column(name, [cell_text(row[name]) for row in rows]) for name in names]
     kept = columns if details else fitting(columns)
     title = f"{record.points} points, {record.feasible} feasible, {record.failed} failed; "
@@ -67,13 +76,29 @@ def front_document(record: FrontRecord, details: bool = False) -> Document:
     if len(rows) < len(record.front):
         notes.append(f"{len(record.front) - len(rows)} more points are on the front: `details=True` shows all, so")
         notes[-1] += " does `form=csv`."
-    notes += [*fixed_note(same), *constraint_note(record.constraints), *left_out(columns, kept)]
+    notes += [*workload_note(record.workloads), *fixed_note(same), *constraint_note(record.constraints)]
+    notes += [*apart_note(record.apart), *left_out(columns, kept)]
     notes += failure_notes([f"Failed: {text}" for text in record.errors], details)
     if record.front:
         first = record.front[0]["point"]
         notes.append(f"Why a point is better: costmodel diff {record.store}#{first} {record.store}#NUMBER")
     grid = grid_of(title, kept, len(rows), numbers=True)
     return Document((grid,), tuple(map(wrapped, notes)), record.front)
+
+
+def first_rows(record: FrontRecord) -> tuple[Row, ...]:
+    """The rows of the first screen: of each front the best, as many of each as there is room for."""
+    groups: dict[tuple[Cell, ...], list[Row]] = {}
+    for row in record.front:
+        groups.setdefault(tuple(row[name] for name in record.apart), []).append(row)
+    kept: dict[tuple[Cell, ...], int] = dict.fromkeys(groups, 0)
+    room = MOST_ROWS
+    while room and any(kept[key] < len(rows) for key, rows in groups.items()):
+        for key, rows in groups.items():
+            if room and kept[key] < len(rows):
+                kept[key] += 1
+                room -= 1
+    return tuple(row for key, rows in groups.items() for row in rows[: kept[key]])
 
 
 NO_FIGURES = ("point", "feasible", "error")  # of a row of a front, beside its knobs
@@ -134,6 +159,20 @@ def fixed_note(same: Mapping[str, Cell]) -> list[str]:
 
 def constraint_note(constraints: Sequence[str]) -> list[str]:
     return [f"Constraint{'s' if len(constraints) > 1 else ''}: {', '.join(constraints)}"] if constraints else []
+
+
+def apart_note(apart: Sequence[str]) -> list[str]:
+    names = " and ".join(apart)
+    return [f"Points of other {names} are not compared; `across` and a name compares them."] if apart else []
+
+
+def workload_note(workloads: Sequence[Workload]) -> list[str]:
+    """What the figures are sums of: the first workloads."""
+    if not workloads:
+        return []
+    named = [f"{w.weight:g} x ({w})" for w in workloads[:MOST_WORKLOADS]]
+    more = f" and {len(workloads) - MOST_WORKLOADS} more" if len(workloads) > MOST_WORKLOADS else ""
+    return [f"Figures are sums over {' + '.join(named)}{more}."]
 
 
 def left_out(columns: Sequence[Column], kept: Sequence[Column]) -> list[str]:

@@ -213,7 +213,7 @@ def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
         open_store(path)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 9")
-    with pytest.raises(StoreError, match="has format 9, this program reads 1"):
+    with pytest.raises(StoreError, match="has format 9, this program reads 2"):
         open_store(path)
 
 

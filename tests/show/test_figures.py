@@ -196,6 +196,7 @@ def test_a_front_is_that_of_its_points() -> None:
         attentions=("dot",),
         colours=(0,),
         varied=("seq",),
+        apart=(),
         points=tuple(made),
     )
     picture = front_figure(front)
