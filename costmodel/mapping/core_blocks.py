@@ -353,8 +353,10 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
         rooms.append(room[where[:, 0], where[:, 1]].astype(np.int64))
         names += [CoreMapping(int(rows[i, 0]), int(keys[0, j]), *structure) for i, j in where]
     table = np.concatenate(points)
+    # Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for.
+    apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
     order = np.lexsort(table[:, ::-1].T)
-    kept = order[unbeaten(np.ascontiguousarray(table[order]))]
+    kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
     return CoreFront(table[kept], tuple(names[i] for i in kept), np.concatenate(rooms)[kept], smallest)
 
 

@@ -7,12 +7,12 @@ import random
 from collections.abc import Mapping
 
 import pytest
+from costmodel.mapping.mapper import best_mapping, found_mapping, hull
 
 from costmodel.errors import CostModelError, DoesNotFit
-from costmodel.mapping.mapper import best_mapping, found_mapping, hull
 from costmodel.mapping.nest import OBJECTIVES, evaluate, is_legal
-from costmodel.mapping.nest_records import Problem
 from costmodel.mapping.nest import Mapping as Loops
+from costmodel.mapping.nest_records import Problem
 from costmodel.mapping.residency import Value, least_product, least_residency
 from tests.mapping.test_nest import HELD, ORDERS, random_machine, random_problem
 
