@@ -224,7 +224,7 @@ def figures(
     first, second = Product(M, N, d), Product(M, D, N)
     one, two = (fold_array(product, machine.array, flow) for product in (first, second))
     blocks, pieces = ceil_of(M, rows), ceil_of(N, keys)
-    again = (pieces > 1) * (problem.statistics or 0)  # passes of statistics
+    again = ((pieces > 1) * (problem.statistics or 0)).astype(rows.dtype)  # passes of statistics
     # What streams takes as much room as the array takes at a time, unless it stays while blocks of rows pass.
     stays = (pieces > 1) | ((blocks > 1) & (order == "keys"))
     chunk = np.where(stays, keys, min(N, one.C))

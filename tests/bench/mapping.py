@@ -21,16 +21,14 @@ from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
-from costmodel.mapping.cost import price_work
-from costmodel.mapping.mapper import best_mapping, found_mapping
-from costmodel.mapping.nest import OBJECTIVES, key_of
-from costmodel.mapping.nest_records import Machine, Problem
-from costmodel.mapping.relaxation import lower_bound
-from costmodel.mapping.schedule import slots, term_work
-from costmodel.mapping.tile import Operands
+from costmodel.mapping.front import best_mapping
+from costmodel.mapping.nest_records import Machine, Operands, Problem
+from costmodel.mapping.objectives import OBJECTIVES
+from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.technology.loading import load_table
 from costmodel.widths.typing import requantise_work
 from tests.bench import against
+from tests.witness.relaxation import lower_bound
 
 TIGHT = 0.995
 NOTE = (
@@ -138,7 +136,7 @@ def gaps() -> tuple[list[str], float]:
                     cells.append("no prices")
                     continue
                 try:
-                    best = key_of(best_mapping(problem, machine, objective), objective)[0]
+                    best = OBJECTIVES[objective].key(best_mapping(problem, machine, objective))[0]
                 except DoesNotFit:
                     cells.append("does not fit")
                     continue

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from costmodel.mapping.tile import Operands, Site, best_tile
 
 from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
@@ -26,7 +27,6 @@ from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.cost import price
 from costmodel.mapping.many import compile_program, evaluate
 from costmodel.mapping.schedule import schedule
-from costmodel.mapping.tile import Operands, Site, best_tile
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import assign_widths
 from costmodel.widths.policy import parse_policy

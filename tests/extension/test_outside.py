@@ -43,6 +43,7 @@ from sim.integer import products
 from sim.integer.fixed import sum_terms
 from sim.machine import array
 from tests.extension.points import EXTENSION, MOST_FILES, Point
+from tests.mapping.test_nest import all_mappings
 from tests.paths import ROOT
 from tests.witness.scalar import execute
 
@@ -214,7 +215,7 @@ def test_an_objective(outside: Add) -> None:
     every = (mapping for mapping in all_mappings(problem.product) if is_legal(problem, mapping, machine))
     assert key(found) == min(key(evaluate(problem, mapping, machine)) for mapping in every)
     assert key(found) <= key(best_mapping(problem, machine, "cycles"))
-    with pytest.raises(CostModelError, match="`objective=beauty` is not one of .*, moves_delay"):
+    with pytest.raises(CostModelError, match=r"`objective=beauty` is not one of .*, moves_delay"):
         best_mapping(problem, machine, "beauty")
     typed = assign_widths(cm.trace("distilbert-tiny", seq=8).graph, parse_policy("w8a8"))
     assert schedule(typed, load_target("edge-asic"), objective="moves_delay").objective == "moves_delay"

@@ -237,7 +237,7 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         energy = machine.energy_pj(cost.dram_bits, cost.buffer_read_bits, cost.buffer_write_bits)
         arithmetic = problem.arithmetic_pj + (walk.passes - 1) * problem.again_pj
         assert cost.energy_pj == pytest.approx(energy + arithmetic, rel=1e-12)
-        # Time: the slowest unit, or array and lanes in turns; before, the vector unit's work on a first fold of rows.
+        # Time: the slowest unit, behind the vector unit on a first fold of rows; or array and lanes in turns.
         busy, wait = max(walk.cycles, cost.vector_cycles), 0
         if mapping.turns:
             busy = walk.cycles + cost.vector_cycles

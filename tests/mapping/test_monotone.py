@@ -6,14 +6,14 @@ with as few folds. Prices are held: a larger buffer that is dearer a byte may of
 
 What is left is physics:
 
-    longer ends  More PEs with fewer folds have longer ones. Filling and draining them takes up to R + C cycles more,
-                 once a step; the first operands and last results are those of a larger fold, and so are the rows of
-                 scores on which the vector unit works first.
+    longer ends  More PEs with fewer folds have longer ones. Filling and draining them takes up to R + C cycles
+                 more, once a step; the first operands and last results are those of a larger fold, and so are
+                 the rows of scores on which the vector unit works first.
     rows, ws/is  Sums pass all rows, so folds of K are as deep as the array: no smaller part of it gives the same
                  bits. A deeper one waits longer for what is stationary (2 R cycles a fold, however short the
                  stream), and whole folds of K are larger tiles. More rows of such an array are not held here.
-    columns      Of keys that stream past a core the buffer holds two for each column in use. More columns of a core
-                 are not held either.
+    columns      Of keys that stream past a core the buffer holds two for each column in use. More columns of a
+                 core are not held either.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from costmodel.graph.ir import Graph
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.hardware.accelerator import Accelerator, Prices
+from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
 from costmodel.mapping.core_blocks import CoreOperands, CoreProblem, best_blocks, core_ends, first_wait
@@ -209,3 +210,70 @@ def taken(name: str, S: int, target: Accelerator, objective: str) -> float:
         pj += step.buffer_read_bits * prices.buffer_read_pj + step.buffer_write_bits * prices.buffer_write_pj
         pj += prices.arithmetic_pj((*step.array_work, *step.vector_work))
     return pj
+
+
+def more_of(target: Accelerator) -> dict[str, Accelerator]:
+    R, C = target.array.R, target.array.C
+    found = {
+        "bandwidth": replace(target, bandwidth_mb_s=target.bandwidth_mb_s * 3 // 2),
+        "buffer": replace(target, buffer_bytes=target.buffer_bytes * 5 // 4),
+        "lanes": replace(target, lanes=target.lanes + 1),
+        "columns": replace(target, array=ArrayShape(R, C + 1)),
+    }
+    if target.dataflow == "os":
+        found["rows"] = replace(target, array=ArrayShape(R + 1, C))
+    return found
+
+
+def check_more(name: str, S: int, target: Accelerator) -> None:
+    """Of PEs no more than longer ends: filling and draining, operands and results of a fold, in each step."""
+    before = {objective: taken(name, S, target, objective) for objective in ("cycles", "energy")}
+    steps = len(schedule(typed(name, S), target, objective="cycles").steps)
+    for what, more in more_of(target).items():
+        longer = 0
+        if what in ("rows", "columns"):
+            side = more.array.R + more.array.C
+            longer = steps * (side + -(-4 * side * more.clock_mhz // more.bandwidth_mb_s))
+        assert taken(name, S, more, "cycles") <= before["cycles"] + longer, (what, S)
+        assert taken(name, S, more, "energy") <= before["energy"] * (1 + 1e-12), (what, S)
+
+
+def most_more(S: int, target: Accelerator) -> float:
+    """How much more S + 1 may cost: 3 %; or what is of size S, twice, grows by a row; or a fold begins.
+
+    (S + 1)/S squared is above 1.03 up to S = 67. Where S is a multiple of a side of the array, there is one fold
+    more: its cycles are those of a full one, and operands enter the array once more, from the buffer.
+    """
+    growth = max(1.03, ((S + 1) / S) ** 2)
+    for side in (target.array.R, target.array.C):
+        if S % side == 0:
+            growth = max(growth, 1 + side / S)
+    return growth
+
+
+def check_one_more(name: str, S: int, target: Accelerator) -> None:
+    for objective in ("cycles", "energy"):
+        now, then = (taken(name, s, target, objective) for s in (S, S + 1))
+        assert now <= then * (1 + 1e-12), (objective, S)
+        assert then <= most_more(S, target) * now, (objective, S, then / now)
+
+
+@pytest.mark.parametrize("target", ["edge-asic", "xc7z020"])
+@pytest.mark.parametrize("name", NAMES)
+def test_models_cost_no_more_with_more_and_little_more_with_one_token(name: str, target: str) -> None:
+    machine = fixed(load_target(target))
+    for S in (20, 384):
+        check_more(name, S, machine)
+    for S in (16, 63, 128, 447):
+        check_one_more(name, S, machine)
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("target", target_names())
+@pytest.mark.parametrize("name", NAMES)
+def test_at_every_length(name: str, target: str) -> None:
+    machine = fixed(load_target(target))
+    for S in range(16, 512):
+        check_one_more(name, S, machine)
+        if S % 16 == 3:
+            check_more(name, S, machine)

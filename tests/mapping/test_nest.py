@@ -1,4 +1,4 @@
-"""Mappings of one product: every pass walked with explicit buffers; best mapping and front against all integers."""
+"""Mappings of one product: every pass walked with explicit buffers; searches against all integers."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from costmodel.mapping.nest import ORDERS, ends_of, evaluate, finishes_rows, fol
 from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
 from costmodel.mapping.nest_sizes import sizes_along
 from costmodel.mapping.objectives import OBJECTIVES
+from tests.witness.relaxation import lower_bound
 
 pytestmark = pytest.mark.quick
 KIB = 1024
