@@ -192,7 +192,7 @@ def first_rows(problem: CoreProblem, machine: Machine) -> int:
 def first_wait(problem: CoreProblem, machine: Machine) -> int:
     """Cycles in which the array waits for the vector unit's work on the first rows."""
     M = problem.scores.M
-    return ceil_of(problem.operands.vector_cycles * first_rows(problem, machine), problem.B * M)  # type: ignore[no-any-return]
+    return ceil_of(problem.operands.vector_cycles * first_rows(problem, machine), problem.B * M)
 
 
 def core_is_legal(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> bool:
