@@ -37,7 +37,7 @@ check: $(STAMP) ## format, lint, types, import direction, quick tests: before ev
 	$(BIN)/mypy
 	$(PYTEST) -n 2 -m quick
 
-mapping: $(STAMP) ## the exact mapper, which schedules do not use yet: brute force, gaps to bounds, other mappers
+mapping: $(STAMP) ## mappings: brute force, whole models at every length, gaps to bounds, other mappers
 	$(PYTEST) -n 2 -m evidence tests/mapping
 	$(BIN)/python -m tests.bench.mapping --write
 

@@ -1,7 +1,4 @@
-"""How products and attention cores run on one machine or on many: tiles, fusion, schedule, cost.
-
-nest*, mapper, relaxation, core_blocks, core_search and residency are the exact mapper with its bounds; schedules
-do not use it yet.
+"""How products and attention cores run on one machine or on many: mappings, fusion, kept values, schedule, cost.
 
 Imports counting, widths, hardware and below.
 """

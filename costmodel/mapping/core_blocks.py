@@ -229,7 +229,7 @@ def figures(
     first, second = Product(M, N, d), Product(M, D, N)
     one, two = (fold_array(product, machine.array, flow) for product in (first, second))
     blocks, pieces = ceil_of(M, rows), ceil_of(N, keys)
-    again = (pieces > 1) * (problem.statistics or 0)  # passes of statistics
+    again = ((pieces > 1) * (problem.statistics or 0)).astype(rows.dtype)  # passes of statistics
     # What streams takes as much room as the array takes at a time, unless it stays while blocks of rows pass.
     stays = (pieces > 1) | ((blocks > 1) & (order == "keys"))
     chunk = np.where(stays, keys, min(N, one.C))
@@ -358,8 +358,10 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
         rooms.append(room[where[:, 0], where[:, 1]].astype(np.int64))
         names += [CoreMapping(int(rows[i, 0]), int(keys[0, j]), *structure) for i, j in where]
     table = np.concatenate(points)
+    # Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for.
+    apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
     order = np.lexsort(table[:, ::-1].T)
-    kept = order[unbeaten(np.ascontiguousarray(table[order]))]
+    kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
     return CoreFront(table[kept], tuple(names[i] for i in kept), np.concatenate(rooms)[kept], smallest)
 
 

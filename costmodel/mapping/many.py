@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.errors import BadTarget, CostModelError, UnknownTable
+from costmodel.errors import BadTarget, CostModelError
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import Prices
-from costmodel.mapping.pieces import Piece, Stay, Works, pieces_of
+from costmodel.mapping.pieces import Piece, Stay, pieces_of
 from costmodel.mapping.schedule import groupings
 from costmodel.mapping.ways import Ways, ways_of
 from costmodel.technology.tables import Table

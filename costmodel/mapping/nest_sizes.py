@@ -3,7 +3,7 @@
 What a mapping costs depends on the size s of a tile along one dim D through
 
     the passes p = ceil(D/s), the folds of all passes together (ceil of each pass by the array's side), the
-    cycles of what streams, sum of max(part, 2 R) under ws and is, and s itself: room in the buffer, ends.
+    cycles of what streams, sum of max(part, 2 R) under ws and is, and s itself: room in the buffer.
 
 At equal p everything grows with the other three. So of sizes with equal p only those can be the best whose
 folds or stream are fewer than those of every smaller size. The smallest is always one; an even split may
@@ -59,18 +59,6 @@ def sizes_along(dim: int, unit: int, stream: int, whole_folds: bool = False) -> 
     found = np.ones(len(size), bool)
     found[1:] = level[1:] < before[:-1]
     return Sizes(size[found], parts[found], work[found])
-
-
-@lru_cache(maxsize=4096)
-def sides_of(dim: int, limit: int) -> tuple[int, ...]:
-    """Sides of an array, at most `limit`, on which a dim falls into even folds; the largest first.
-
-    An array may run as a smaller one. Of all smaller ones those are enough: the folds of the whole dim are
-    as few as on any side between. The sides of a larger array are these and more, so that more PEs never
-    take more cycles.
-    """
-    found = {-(-dim // q) for q in range(-(-dim // limit), dim + 1)}
-    return tuple(sorted(found, reverse=True))
 
 
 @lru_cache(maxsize=4096)

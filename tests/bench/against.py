@@ -1,9 +1,8 @@
 """Our mapper on the pairs of mappers.toml: what it finds, as a nest that the witness counts.
 
-Two things differ between our model and that of `tests.witness.nests`. Under os we count no room for the sums
+One thing differs between our model and that of `tests.witness.nests`. Under os we count no room for the sums
 that lie in the array's registers, where the array adds all of K; the witness, as the tools do, gives one fold of
-them a place in the buffer. And where a product has one fold in m and n, a sum may stay in its register from one
-block of k to the next; the witness counts that, we do not.
+them a place in the buffer.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from costmodel.hardware.timing import ArrayShape, Product
-from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Problem
-from costmodel.mapping.tile import Operands
+from costmodel.mapping.front import best_mapping
+from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
 from tests.bench.mappers import least_found
 from tests.witness.nests import LACKS, Pair, count
 

@@ -11,7 +11,7 @@ import pytest
 
 from costmodel.graph.lowerings import LOWERINGS
 from costmodel.hardware.pe import PE_KINDS
-from costmodel.mapping.tile import OBJECTIVES
+from costmodel.mapping.objectives import OBJECTIVES
 from costmodel.ops.rules import OPS
 from costmodel.show.formats import FORMATS
 from costmodel.widths.rules import RULES as WIDTH_RULES

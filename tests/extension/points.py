@@ -42,7 +42,7 @@ EXTENSION = (
     ),
     Point("cost table", "own_table.toml", ("costmodel/technology/NAME.toml",)),
     Point("target", "own_target.toml", ("costmodel/hardware/targets/NAME.toml",)),
-    Point("objective", "own_objective.py", ("costmodel/mapping/tile.py",)),
+    Point("objective", "own_objective.py", ("costmodel/mapping/objectives.py",)),
     Point("output format", "own_format.py", ("costmodel/show/formats.py",)),
 )
 MOST_FILES = {

@@ -27,9 +27,12 @@ from costmodel.hardware.occupancy import area_of
 from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.cost import price
+from costmodel.mapping.front import best_mapping
+from costmodel.mapping.nest import evaluate, is_legal
+from costmodel.mapping.nest_records import Machine, Operands, Problem
+from costmodel.mapping.objectives import OBJECTIVES
 from costmodel.mapping.one_product import on_target
 from costmodel.mapping.schedule import schedule
-from costmodel.mapping.tile import Operands, Site, best_tile, candidates, evaluate, occupied_bytes
 from costmodel.ops.counts import ARITHMETIC, Counts
 from costmodel.ops.rules import OPS, count_op
 from costmodel.technology.loading import load_table, price_arithmetic, price_traffic
@@ -40,6 +43,7 @@ from sim.integer import products
 from sim.integer.fixed import sum_terms
 from sim.machine import array
 from tests.extension.points import EXTENSION, MOST_FILES, Point
+from tests.mapping.test_nest import all_mappings
 from tests.paths import ROOT
 from tests.witness.scalar import execute
 
@@ -202,23 +206,19 @@ def test_a_target(cli: Callable[..., Any]) -> None:
 
 
 def test_an_objective(outside: Add) -> None:
-    """The tile that is found is the best of all that fit."""
+    """The mapping that is found is the best of all that fit, and a whole model takes the objective by its name."""
     outside("own_objective")
-    from costmodel.mapping.tile import OBJECTIVES
-
-    site = Site(ArrayShape(8, 8), "os", "array", 2048, 6400, 100)
-    product, operands = Product(96, 80, 72), Operands(8, 8, 32, 8)
+    problem = Problem(Product(7, 6, 5), 1, Operands(8, 8, 32, 8))
+    machine = Machine(ArrayShape(2, 2), "os", "array", 90, 400, 100)
     key = OBJECTIVES["moves_delay"].key
-    found = best_tile(product, 1, operands, site, "moves_delay")
-    every = [
-        evaluate(product, 1, tile, operands, site)
-        for tile in candidates(product, site, "moves_delay")
-        if occupied_bytes(product, tile, operands, site) <= site.tile_bytes
-    ]
-    assert key(found) == min(map(key, every))
-    assert key(found) < key(best_tile(product, 1, operands, site, "cycles"))
-    with pytest.raises(CostModelError, match="`objective=beauty` is not one of cycles, bytes, moves_delay"):
-        best_tile(product, 1, operands, site, "beauty")
+    found = best_mapping(problem, machine, "moves_delay")
+    every = (mapping for mapping in all_mappings(problem.product) if is_legal(problem, mapping, machine))
+    assert key(found) == min(key(evaluate(problem, mapping, machine)) for mapping in every)
+    assert key(found) <= key(best_mapping(problem, machine, "cycles"))
+    with pytest.raises(CostModelError, match=r"`objective=beauty` is not one of .*, moves_delay"):
+        best_mapping(problem, machine, "beauty")
+    typed = assign_widths(cm.trace("distilbert-tiny", seq=8).graph, parse_policy("w8a8"))
+    assert schedule(typed, load_target("edge-asic"), objective="moves_delay").objective == "moves_delay"
 
 
 def test_an_output_format(outside: Add) -> None:

@@ -6,6 +6,7 @@ import itertools
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from costmodel.errors import DoesNotFit
@@ -18,19 +19,23 @@ from costmodel.hardware.timing import (
     steady_cycles,
     tail_cycles,
 )
-from costmodel.mapping.core import CoreOperands
 from costmodel.mapping.core_blocks import (
+    FIGURES,
     STRUCTURES,
+    CoreMapped,
     CoreMapping,
+    CoreOperands,
     CoreProblem,
+    best_blocks,
+    core_front,
     core_is_legal,
-    core_key,
     evaluate_core,
-    pass_cycles,
+    figures,
 )
-from costmodel.mapping.core_search import best_blocks, block_sizes
-from costmodel.mapping.nest import OBJECTIVES
 from costmodel.mapping.nest_records import Machine
+from costmodel.mapping.nest_sizes import block_sizes
+from costmodel.mapping.objectives import OBJECTIVES
+from tests.mapping.test_nest import beats, part_of
 
 pytestmark = pytest.mark.quick
 
@@ -55,6 +60,9 @@ def random_core(rng: random.Random, most: int) -> CoreProblem:
         scores_on_array=rng.random() < 0.8,
         values_on_array=rng.random() < 0.8,
         shared=shared,
+        extra_bits=rng.choice([0, 1000]),
+        inside_bits=rng.choice([0, 700]),
+        also_bits=rng.choice([0, 900]),
         vector_cycles=rng.choice([0, 77, 777]),
     )
     return CoreProblem(
@@ -81,8 +89,11 @@ def random_machine(rng: random.Random, room: int, convention: str = "array") -> 
         rng.choice([0.0, 0.25]),
         rng.choice([0.0, 0.7]),
         rng.choice([0.0, 7.03]),
-        rng.random() < 0.7,
     )
+
+
+def products_of(problem: CoreProblem) -> tuple[Product, Product]:
+    return problem.scores, Product(problem.scores.M, problem.D, problem.scores.N)
 
 
 class Walk:
@@ -90,7 +101,8 @@ class Walk:
 
     def __init__(self, problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> None:
         self.problem, self.mapping, self.machine = problem, mapping, machine
-        self.array = mapping.array(machine)
+        scores, sums = products_of(problem)
+        self.first, self.second = part_of(scores, machine), part_of(sums, machine)
         self.o = problem.operands
         self.loads = {"q": 0, "k": 0, "v": 0}
         self.reads = self.writes = self.cycles = self.stored = 0
@@ -121,13 +133,13 @@ class Walk:
         if not here:
             self.loads[name] += bits
 
-    def run(self, shape: Product, a_bits: int, b_bits: int, on: bool) -> None:
+    def run(self, shape: Product, array: ArrayShape, a_bits: int, b_bits: int, on: bool) -> None:
         flow, acc = self.machine.dataflow, self.o.accumulator_bits
-        words = accesses(shape, self.array, flow, "array")
+        words = accesses(shape, array, flow, "array")
         self.reads += words.ifmap_reads * a_bits + words.filter_reads * b_bits + words.ofmap_reads * acc
         self.writes += words.ofmap_writes * acc
         if on:
-            self.cycles += steady_cycles(shape, self.array, flow, self.machine.convention)
+            self.cycles += steady_cycles(shape, array, flow, self.machine.convention)
 
     def block(self, head: int, r: range, c: range, n: int) -> None:
         p, o = self.problem, self.o
@@ -136,7 +148,7 @@ class Walk:
         if self.mapping.order == "rows" and "k" not in self.mapping.held and c.start == 0:
             self.last.pop("k", None)  # it streams anew for each block of rows and pass
         self.load("k", head, c, len(c) * d * o.k_bits * o.k_moves)
-        self.run(Product(len(r), len(c), d), o.q_bits, o.k_bits, o.scores_on_array)
+        self.run(Product(len(r), len(c), d), self.first, o.q_bits, o.k_bits, o.scores_on_array)
         self.reads += len(r) * len(c) * acc  # by the vector unit
         noted = len(r) * p.row_words * acc
         if n + 1 < self.passes:
@@ -149,17 +161,23 @@ class Walk:
             self.last.pop("v", None)
         self.load("v", head, c, len(c) * D * o.v_bits * o.v_moves)
         self.writes += len(r) * len(c) * o.between_bits
-        self.run(Product(len(r), D, len(c)), o.between_bits, o.v_bits, o.values_on_array)
+        self.run(Product(len(r), D, len(c)), self.second, o.between_bits, o.v_bits, o.values_on_array)
         self.reads += len(r) * D * acc  # added to what the block before left, or requantised: one of both each
         if c.stop == N:
             self.stored += len(r) * D * o.out_bits
+
+
+def stays_of(problem: CoreProblem, mapping: CoreMapping) -> bool:
+    """Whether a piece of keys is used again before the next one comes: it lies in the buffer as a whole."""
+    pieces, blocks = len(spans(problem.scores.N, mapping.keys)), len(spans(problem.scores.M, mapping.rows))
+    return pieces > 1 or (mapping.order == "keys" and blocks > 1)
 
 
 def room_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine, passes: int) -> int:
     """Bytes, said anew: what lies there at once."""
     o, (M, N, d), D = problem.operands, (problem.scores.M, problem.scores.N, problem.scores.K), problem.D
     acc, r, c = o.accumulator_bits, mapping.rows, mapping.keys
-    piece = c if c < N else min(N, mapping.array(machine).C)
+    piece = c if stays_of(problem, mapping) else min(N, part_of(problem.scores, machine).C)
     others = problem.B // o.shared > 1
     q = M + r * (problem.B > 1) if "q" in mapping.held else r * (1 if r >= M and problem.B == 1 else 2)
     k = N + piece * others if "k" in mapping.held else 2 * piece
@@ -169,6 +187,27 @@ def room_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine, passes
     lasting = r if mapping.order == "rows" else M
     bits += lasting * D * acc + (lasting * problem.row_words * acc if passes > 1 else 0)
     return -(-bits // 8)
+
+
+def ends_by_hand(problem: CoreProblem, machine: Machine) -> int:
+    """First queries and keys; fill and drain of the sums over keys; the last results."""
+    o, (scores, sums), flow = problem.operands, products_of(problem), machine.dataflow
+    M, N, d, D = scores.M, scores.N, scores.K, problem.D
+    first = last = tail = 0
+    if o.scores_on_array:
+        one = part_of(scores, machine)
+        q, k = {
+            "os": (min(M, one.R), min(N, one.C)),
+            "ws": (min(d, one.R), min(d, one.R) * min(N, one.C)),
+            "is": (min(d, one.R) * min(M, one.C), min(d, one.R)),
+        }[flow]
+        first = machine.dma_cycles(q * o.q_bits * o.q_moves + k * o.k_bits * o.k_moves)
+    if o.values_on_array:
+        two = part_of(sums, machine)
+        results = {"os": min(M, two.R) * min(D, two.C), "ws": min(D, two.C), "is": min(M, two.C)}[flow]
+        last = machine.dma_cycles(results * o.out_bits * o.out_moves)
+        tail = tail_cycles(sums, two, flow, machine.convention)
+    return first + tail + last
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -182,81 +221,109 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
             rng.randint(1, M),
             N if problem.statistics is None else rng.randint(1, N),
             *rng.choice(STRUCTURES),
-            rng.choice([0, rng.randint(1, machine.array.R)]),
-            rng.choice([0, rng.randint(1, machine.array.C)]),
         )
         walk, cost = Walk(problem, mapping, machine), evaluate_core(problem, mapping, machine)
         o = problem.operands
         stored = walk.stored * o.out_moves
         assert cost.passes == walk.passes
-        assert (cost.read_bits, cost.write_bits) == (sum(walk.loads.values()), stored)
+        assert (cost.read_bits, cost.write_bits) == (sum(walk.loads.values()) + o.extra_bits, stored)
         assert cost.array_cycles == walk.cycles
-        assert cost.buffer_read_bits == walk.reads
+        assert cost.buffer_read_bits == walk.reads + o.extra_bits + o.inside_bits
         kept = walk.stored * (not o.out_moves)
-        assert cost.buffer_write_bits == walk.writes + cost.read_bits + kept
+        assert cost.buffer_write_bits == walk.writes + cost.read_bits + kept + o.also_bits
         assert cost.buffer_bytes == room_of(problem, mapping, machine, walk.passes)
         assert cost.vector_cycles == o.vector_cycles + (walk.passes - 1) * problem.again_cycles
         assert cost.dma_cycles == machine.dma_cycles(cost.dram_bits)
         energy = machine.energy_pj(cost.dram_bits, cost.buffer_read_bits, cost.buffer_write_bits)
         arithmetic = problem.arithmetic_pj + (walk.passes - 1) * problem.again_pj
         assert cost.energy_pj == pytest.approx(energy + arithmetic, rel=1e-12)
-        # Time: the first queries and pieces, one block's vector work, the last store, the array's ends.
-        r, c, N = mapping.rows, mapping.keys, problem.scores.N
-        piece = c if c < N else min(N, mapping.array(machine).C)
-        load = r * problem.scores.K * o.q_bits * o.q_moves + piece * problem.scores.K * o.k_bits * o.k_moves
-        load += piece * problem.D * o.v_bits * o.v_moves
-        wait = -(-o.vector_cycles * r * c // (problem.B * M * N))
-        busy = max(walk.cycles, cost.vector_cycles) + wait
+        # Time: the slowest unit, behind the vector unit on a first fold of rows; or array and lanes in turns.
+        busy, wait = max(walk.cycles, cost.vector_cycles), 0
         if mapping.turns:
             busy = walk.cycles + cost.vector_cycles
-        tail = 0
-        if o.values_on_array:
-            whole = Product(M, problem.D, N)
-            tail = tail_cycles(whole, mapping.array(machine), machine.dataflow, machine.convention)
-        ends = machine.dma_cycles(load) + machine.dma_cycles(r * problem.D * o.out_bits * o.out_moves)
-        waiting = cost.dma_cycles + wait + pass_cycles(problem, mapping, machine)
-        assert cost.cycles == max(ends + busy, waiting) + tail
+        elif o.values_on_array:
+            one = part_of(problem.scores, machine)
+            rows = min(M, one.C if machine.dataflow == "is" else one.R)
+            wait = -(-o.vector_cycles * rows // (problem.B * M))
+        assert cost.cycles == max(busy, cost.dma_cycles, 1) + ends_by_hand(problem, machine) + wait
 
 
-def brute_force(problem: CoreProblem, machine: Machine) -> dict[str, tuple[float, ...]]:
-    M, N, d = problem.scores.M, problem.scores.N, problem.scores.K
-    flow, whole = machine.dataflow, (machine.array.R, machine.array.C)
-    arrays = [whole]
-    on = problem.operands.scores_on_array or problem.operands.values_on_array
-    if machine.partial and on:
-        down = {"os": [M], "ws": [d, N], "is": [d, N]}[flow]
-        across = {"os": [N, problem.D], "ws": [N, problem.D], "is": [M]}[flow]
-        rows, columns = ({-(-x // q) for x in dims for q in range(1, x + 1)} for dims in (down, across))
-        arrays += [(r, c) for r in rows if r <= whole[0] for c in columns if c <= whole[1]]
-    best: dict[str, tuple[float, ...]] = {}
-    for i, (R, C) in enumerate(arrays):
-        for r, c, structure in itertools.product(range(1, M + 1), range(1, N + 1), STRUCTURES):
-            mapping = CoreMapping(r, c, *structure, R, C)
-            if not core_is_legal(problem, mapping, machine):
-                continue
-            cost = evaluate_core(problem, mapping, machine)
-            for objective in OBJECTIVES:
-                if i == 0 if objective in ("energy", "bytes") or len(arrays) == 1 else i > 0:
-                    key = core_key(cost, objective)
-                    best[objective] = min(key, best.get(objective, key))
-    return best
+def figures_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> tuple[int, ...]:
+    rows, keys = np.array([[mapping.rows]]), np.array([[mapping.keys]])
+    found = figures(problem, rows, keys, (mapping.order, mapping.held, mapping.turns), machine)
+    return tuple(int(found[name][0, 0]) for name in FIGURES)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_search_equals_brute_force(seed: int) -> None:
+def beats_apart(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for."""
+    turns = FIGURES.index("turns")
+    return one[turns] == other[turns] and beats(one, other)
+
+
+def key_of(cost: CoreMapped, objective: str) -> tuple[float, ...]:
+    """What an objective compares, but for room: of mappings that are equal in all else any may be found."""
+    return OBJECTIVES[objective].key(cost)[:-1]
+
+
+def check_search(seed: int) -> None:
+    """Best blocks for every objective, and the front, against all rows, keys and structures."""
     rng = random.Random(500 + seed)
     problem = random_core(rng, rng.choice([4, 5, 7]))
     machine = random_machine(rng, rng.choice([rng.randint(10, 100), rng.randint(50, 600)]))
     machine = replace(machine, array=ArrayShape(rng.randint(1, 3), rng.randint(1, 3)))
-    best = brute_force(problem, machine)
+    M, N = problem.scores.M, problem.scores.N
+    best: dict[str, tuple[float, ...]] = {}
+    every = set()
+    for r, c, structure in itertools.product(range(1, M + 1), range(1, N + 1), STRUCTURES):
+        mapping = CoreMapping(r, c, *structure)
+        if core_is_legal(problem, mapping, machine):
+            cost = evaluate_core(problem, mapping, machine)
+            every.add(figures_of(problem, mapping, machine))
+            for objective in OBJECTIVES:
+                key = key_of(cost, objective)
+                best[objective] = min(key, best.get(objective, key))
     for objective in OBJECTIVES:
-        if objective not in best:
+        if not best:
             with pytest.raises(DoesNotFit, match="no block of an attention core"):
                 best_blocks(problem, machine, objective)
         else:
             found = best_blocks(problem, machine, objective)
             assert core_is_legal(problem, found.mapping, machine)
-            assert core_key(found, objective) == best[objective]
+            assert key_of(found, objective) == best[objective]
+    points = core_front(problem, machine)
+    rows = [tuple(row) for row in points.figures.tolist()]
+    for row, mapping in zip(rows, points.mappings, strict=True):
+        assert core_is_legal(problem, mapping, machine)
+        # A front is of what moves beside extra bits; those are the same for all.
+        plain = replace(problem, operands=replace(problem.operands, extra_bits=0, inside_bits=0, also_bits=0))
+        assert figures_of(plain, mapping, machine) == row
+        assert not any(beats_apart(other, row) for other in rows if other != row)
+    assert len(set(rows)) == len(rows)
+    assert all(any(beats_apart(row, one) for row in rows) for one in every)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_search_and_front_equal_brute_force(seed: int) -> None:
+    check_search(seed)
+
+
+@pytest.mark.evidence
+@pytest.mark.parametrize("seed", range(24, 324))
+def test_search_and_front_equal_brute_force_hundreds_of_times(seed: int) -> None:
+    check_search(seed)
+
+
+def test_what_comes_once_has_room() -> None:
+    """A piece of keys that several blocks of rows use, one after the other, lies in the buffer as a whole."""
+    rng = random.Random(77)
+    for _ in range(300):
+        problem, machine = random_core(rng, 9), random_machine(rng, 1000)
+        M, N, o = problem.scores.M, problem.scores.N, problem.operands
+        mapping = CoreMapping(rng.randint(1, M), N if problem.statistics is None else rng.randint(1, N), "keys")
+        cost = evaluate_core(problem, mapping, machine)
+        if mapping.rows < M:
+            piece = problem.scores.K * o.k_bits * o.k_moves + problem.D * o.v_bits * o.v_moves
+            assert 8 * cost.buffer_bytes >= mapping.keys * piece
 
 
 def test_sizes_are_those_with_less_work_than_all_smaller_ones() -> None:

@@ -130,8 +130,7 @@ def test_brute_force_is_never_above_any_tool() -> None:
 
 
 # Our mapper against the least that any tool found. It is above where a fourth loop is missing, a dim cut twice, so
-# that an operand streams past a block of another in smaller tiles than the block has; and for 1x768x3072, where a
-# sum stays in its register from one block of k to the next.
+# that an operand streams past a block of another in smaller tiles than the block has.
 # Values: ours over the least found, as we count room; and where sums in registers take room, as for the tools.
 ABOVE = {
     "128x768x768 ws 32x32 32768 B 8/8/32/32 100:5": (1.0239, 1.0239),
@@ -142,7 +141,6 @@ ABOVE = {
     "384x768x3072 os 32x32 131072 B 8/8/32/8 100:5": (1.0814, 1.0814),
     "128x384x1536 os 32x32 32768 B 8/8/32/32 100:5": (1.0616, 1.0616),
     "256x384x384 is 32x32 65536 B 8/8/32/8 100:5": (1.0045, 1.0045),
-    "1x768x3072 os 32x32 32768 B 8/8/32/32 100:5": (1.0004, 1.0004),
     "200x300x500 ws 16x16 32768 B 8/8/32/32 20:10": (1.0099, 1.0099),
     "16x8x32 os 1x1 64 B 8/8/32/32 100:5": (1.1019, 1.1019),
 }
@@ -171,10 +169,4 @@ def test_the_witness_counts_our_mappings_as_we_do() -> None:
         pair = by_name[c.pair]
         moved = count(pair, c.fitting)
         assert moved.room_bytes <= pair.buffer_bytes, c
-        spared = 0.0
-        if pair.flow == "os" and pair.M == 1:
-            # A sum stays in its register from one block of k to the next: the witness has it written and read
-            # once, we once for each block.
-            blocks = -(-pair.K // int(c.fitting.split("k:")[1].split()[0]))
-            spared = 2 * (blocks - 1) * pair.N * pair.sum_bits / 8 * pair.buffer_pj
-        assert moved.energy_pj(pair) + spared == pytest.approx(c.fitting_pj, rel=1e-9), c
+        assert moved.energy_pj(pair) == pytest.approx(c.fitting_pj, rel=1e-9), c

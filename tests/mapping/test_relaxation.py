@@ -9,12 +9,11 @@ import pytest
 
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product
-from costmodel.mapping.mapper import best_mapping
-from costmodel.mapping.nest import OBJECTIVES, key_of
-from costmodel.mapping.nest_records import Machine, Problem
-from costmodel.mapping.relaxation import lower_bound
-from costmodel.mapping.tile import Operands
-from tests.mapping.test_nest import random_machine, random_problem
+from costmodel.mapping.front import best_mapping
+from costmodel.mapping.nest_records import Machine, Operands, Problem
+from costmodel.mapping.objectives import OBJECTIVES
+from tests.mapping.test_nest import key_of, random_machine, random_problem
+from tests.witness.relaxation import lower_bound
 
 pytestmark = pytest.mark.quick
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from costmodel.errors import CostModelError, DoesNotFit
-from costmodel.mapping.mapper import best_mapping, found_mapping, hull
-from costmodel.mapping.nest import OBJECTIVES, evaluate, is_legal
-from costmodel.mapping.nest_records import Problem
-from costmodel.mapping.nest import Mapping as Loops
-from costmodel.mapping.residency import Value, least_product, least_residency
-from tests.mapping.test_nest import HELD, ORDERS, random_machine, random_problem
+from costmodel.mapping.front import front, geometry_of
+from costmodel.mapping.nest import evaluate, is_legal
+from costmodel.mapping.nest_records import Machine, Problem
+from tests.mapping.test_nest import all_mappings, random_machine, random_problem
+from tests.witness.residency import Value, hull, least_product, least_residency
 
 pytestmark = pytest.mark.quick
 
@@ -78,55 +78,34 @@ def test_a_value_needs_a_level_of_nothing() -> None:
         Value(1, 2, (5,))
 
 
-def all_points(problem: Problem, machine: object) -> set[tuple[float, int]]:
-    p = problem.product
-    found = set()
-    for m, n, k in itertools.product(range(1, p.M + 1), range(1, p.N + 1), range(1, p.K + 1)):
-        for order, held, single in itertools.product(ORDERS, HELD, HELD):
-            mapping = Loops(m, n, k, order, held, single)
-            if is_legal(problem, mapping, machine):
-                cost = evaluate(problem, mapping, machine)
-                found.add((cost.energy_pj, cost.cycles))
-    return found
-
-
-def chains(seed: int) -> tuple[list[Problem], object]:
-    from dataclasses import replace
-
-    rng = random.Random(seed)
-    machine = replace(random_machine(rng), partial=False, buffer_bytes=rng.randint(10, 60))
-    machine = replace(machine, buffer_read_pj=0.3, buffer_write_pj=0.5, dram_pj=rng.choice([1.0, 5.0]))
-    return [replace(random_problem(rng, 3), whole_rows=False, arithmetic_pj=100.0) for _ in range(2)], machine
+def all_points(problem: Problem, machine: Machine) -> set[tuple[float, int]]:
+    costs = (
+        evaluate(problem, mapping, machine)
+        for mapping in all_mappings(problem.product)
+        if is_legal(problem, mapping, machine)
+    )
+    return {(cost.energy_pj, cost.cycles) for cost in costs}
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_least_product_of_two_steps_is_on_their_hulls(seed: int) -> None:
+def test_the_least_product_of_two_steps_is_on_the_hulls_of_their_fronts(seed: int) -> None:
     """Against all pairs of mappings of two products."""
-    problems, machine = chains(seed)
+    rng = random.Random(seed)
+    machine = replace(random_machine(rng), buffer_bytes=rng.randint(10, 60))
+    machine = replace(machine, buffer_read_pj=0.3, buffer_write_pj=0.5, dram_pj=rng.choice([1.0, 5.0]))
+    problems = [replace(random_problem(rng, 3), whole_rows=False, arithmetic_pj=100.0) for _ in range(2)]
     points = [all_points(problem, machine) for problem in problems]
     if not all(points):
         return
     best = min((e0 + e1) * (c0 + c1) for e0, c0 in points[0] for e1, c1 in points[1])
-    hulls = [[(m.energy_pj, m.cycles) for m in hull(problem, machine)] for problem in problems]
-    for found, every in zip(hulls, points, strict=True):
-        assert set(found) <= every
-        assert found[0][1] == min(c for _, c in every)
-        assert found[-1][0] == min(e for e, _ in every)
+    hulls = []
+    for problem, every in zip(problems, points, strict=True):
+        costs = [evaluate(problem, mapping, machine) for mapping in front(geometry_of(problem, machine)).mappings]
+        hulls.append(hull((cost.energy_pj, cost.cycles) for cost in costs))
+        assert set(hulls[-1]) <= every
+        assert hulls[-1][0][1] == min(c for _, c in every)
+        assert hulls[-1][-1][0] == min(e for e, _ in every)
     least, where = least_product(hulls)
     assert least == pytest.approx(best, rel=1e-9)
     chosen = [step[i] for step, i in zip(hulls, where, strict=True)]
     assert sum(e for e, _ in chosen) * sum(c for _, c in chosen) == pytest.approx(least)
-
-
-def test_weighted_lies_between_energy_and_cycles() -> None:
-    rng = random.Random(3)
-    for _ in range(30):
-        problem, machine = random_problem(rng, 40), random_machine(rng)
-        try:
-            found = {objective: best_mapping(problem, machine, objective) for objective in OBJECTIVES}
-            weighted = found_mapping(problem, machine, "weighted", 7.0)
-        except DoesNotFit:
-            continue
-        for other in found.values():
-            figure = weighted.energy_pj + 7.0 * weighted.cycles
-            assert figure <= (other.energy_pj + 7.0 * other.cycles) * (1 + 1e-12)

@@ -1,8 +1,8 @@
-"""An objective of tiles: hidden cycles times the bits that move, DRAM's counted 20 times."""
+"""An objective of mappings: cycles times the bits that move, DRAM's counted 20 times."""
 
-from costmodel.mapping.tile import TileCost, objective
+from costmodel.mapping.objectives import Taken, objective
 
 
 @objective("moves_delay")
-def moves_delay(cost: TileCost) -> tuple[float, ...]:
-    return cost.hidden_cycles * (20 * cost.dram_bits + cost.buffer_bits), cost.cycles
+def moves_delay(cost: Taken) -> tuple[float, ...]:
+    return cost.cycles * (20 * cost.dram_bits + cost.buffer_bits), cost.cycles

@@ -4,30 +4,30 @@ For every structure (order, held, single), and every pair of numbers of passes a
 have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of
 the array are the fewest that so many passes can have. Each relaxed figure is at most that of every mapping
 with integer sizes in the box. Intervals are halved until their bound is above `target` or they are narrow.
-The least bound of all boxes is the answer.
+The least bound of all boxes is the answer. What is the same for all mappings, the ends, is counted by hand.
 
-The formulas are written anew here, in floating point, so that a mistake in `nest_search.py`, or in the claim
+The formulas are written anew here, in floating point, so that a mistake in `front_search.py`, or in the claim
 of `nest_sizes.py` that certain sizes are enough, would show as a mapping below its bound. Convention `array`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numba
 import numpy as np
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.timing import ArrayShape, Product
-from costmodel.mapping.mapper import smaller_arrays, uncut
-from costmodel.mapping.nest import LACKS, OBJECTIVES, ORDERS
+from costmodel.hardware.timing import ArrayShape, Product, steady_cycles, tail_cycles
 from costmodel.mapping.nest_records import Machine, Problem
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
 FREE = 15  # every operand has a single place, and nothing waits for it
 SLACK = 1e-9  # of floats that round in another order
+OBJECTIVES = ("cycles", "energy", "edp", "bytes")
+ORDERS = ("MNK", "MKN", "NMK", "NKM", "KMN", "KNM")
+LACKS = {"a": "N", "b": "M", "out": "K"}
 
 
 def lower_bound(problem: Problem, machine: Machine, objective: str, target: float) -> float:
@@ -41,48 +41,24 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
     """
     if machine.convention != "array":
         raise CostModelError(f"the relaxation knows the array convention, not {machine.convention!r}")
-    operands, whole = problem.operands, machine.array
-    if not (machine.partial and operands.on_array and objective in ("cycles", "edp")):
-        return bound_on(problem, machine, objective, target, whole, operands.on_array)
-    sides = smaller_arrays(problem.product, whole, machine.dataflow)
-    steady, tail = uncut(problem.product, sides, machine.dataflow, "array")
-    steady = problem.B * steady
-    floor = max(int(steady.min()), operands.vector_cycles)
-    free = replace(problem, operands=replace(operands, vector_cycles=floor))
-    least = bound_on(free, machine, objective, target, whole, False)
-    energy = bound_on(problem, machine, "energy", np.inf, whole, True) if objective == "edp" else 1.0
-    bounds = np.maximum(least + energy * tail, energy * (steady + tail)) * (1 - SLACK)
-    found = float(bounds.max())
-    for i in np.argsort(bounds):
-        bound = float(bounds[i])
-        if bound < min(target, found):
-            array = ArrayShape(int(sides[i, 0]), int(sides[i, 1]))
-            bound = max(bound, bound_on(problem, machine, objective, target, array, True))
-        found = min(found, bound)
-    return found
-
-
-def bound_on(
-    problem: Problem, machine: Machine, objective: str, target: float, array: ArrayShape, on: bool
-) -> float:
-    """The bound on one array; `on=False`: as if nothing ran on it."""
     product, operands = problem.product, problem.operands
+    array, ends = part_of(product, machine), ends_of(problem, machine)
     dims = np.array([product.M, product.N, product.K], float)
     flow = ("os", "ws", "is").index(machine.dataflow)
-    steady, tail = uncut(product, np.array([[array.R, array.C]], np.int64), machine.dataflow, "array")
+    steady = problem.B * steady_cycles(product, array, machine.dataflow, "array") * operands.on_array
     counts = [distinct_parts(dim) for dim in (product.M, product.N, product.K)]
+    if flow > 0:
+        counts[2] = distinct_parts(product.K, array.R)
     stream = stream_table(product, machine, array.R)
     speed = 8 * machine.bandwidth_mb_s / machine.clock_mhz
-    # Beside an array that is not used any smaller one may be; sums of K then never need room.
-    room_rows = array.R if on or not operands.on_array else max(array.R, product.K)
     numbers = np.array(
         [
             *(problem.B, operands.a_bits, operands.b_bits, operands.accumulator_bits, operands.out_bits),
-            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, on),
+            *(operands.a_moves, operands.b_moves, operands.out_moves, operands.b_bypasses, operands.on_array),
             *(operands.extra_bits, operands.vector_cycles, problem.whole_rows, array.R, array.C, flow),
-            *(8 * machine.buffer_bytes, speed, float(problem.B * steady[0] + tail[0]) * on, float(tail[0]) * on),
+            *(8 * machine.buffer_bytes, speed, steady, ends),
             *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
-            *(OBJECTIVES.index(objective), target, room_rows),
+            *(OBJECTIVES.index(objective), target, machine.array.R, operands.inside_bits, operands.also_bits),
         ],
         float,
     )
@@ -95,9 +71,39 @@ def bound_on(
     return float(least * (1 - SLACK))
 
 
-def distinct_parts(dim: int) -> Array:
-    """All numbers of passes that an integer size gives."""
-    sizes = np.arange(1, dim + 1, dtype=np.int64)
+def part_of(product: Product, machine: Machine) -> ArrayShape:
+    """The array that runs: as many folds as all of it has, made even; folds of K go as deep as they can."""
+    M, N, K = product.M, product.N, product.K
+    R, C = machine.array.R, machine.array.C
+    down, across = {"os": (M, N), "ws": (K, N), "is": (K, M)}[machine.dataflow]
+    columns = next(c for c in range(1, C + 1) if -(-across // c) == -(-across // C))
+    if machine.dataflow != "os":
+        return ArrayShape(min(R, K), columns)
+    return ArrayShape(next(r for r in range(1, R + 1) if -(-down // r) == -(-down // R)), columns)
+
+
+def ends_of(problem: Problem, machine: Machine) -> int:
+    """What nothing hides: what is stationary and the first line that streams, fill and drain, the last line."""
+    product, o = problem.product, problem.operands
+    if not o.on_array:
+        return 0
+    array = part_of(product, machine)
+    rows, columns, deep = min(product.M, array.R), min(product.N, array.C), min(product.K, array.R)
+    if machine.dataflow == "os":
+        a, b, lines = rows, columns, rows * (product.N if problem.whole_rows else columns)
+    elif machine.dataflow == "ws":
+        a, b, lines = deep, deep * columns, product.N if problem.whole_rows else columns
+    else:
+        across = min(product.M, array.C)
+        a, b, lines = deep * across, deep, across * (product.N if problem.whole_rows else 1)
+    first = machine.dma_cycles(a * o.a_bits * o.a_moves + b * o.b_bits * o.b_moves)
+    last = machine.dma_cycles(lines * o.out_bits * o.out_moves)
+    return first + tail_cycles(product, array, machine.dataflow, "array") + last
+
+
+def distinct_parts(dim: int, fold: int = 1) -> Array:
+    """All numbers of passes that an integer size gives: all of a dim, or so many folds of it."""
+    sizes = np.append(np.arange(fold, dim + 1, fold, dtype=np.int64), dim)
     return np.unique(-(-dim // sizes)).astype(float)
 
 
@@ -188,7 +194,7 @@ def relaxed(
     """The figure with outer tiles of real sizes, the inner one of a size between `low` and `high`."""  # fmt: skip
     B, wa, wb, ws, wo = n[0], n[1], n[2], n[3], n[4]
     moves_a, moves_b, moves_o, bypass, on, extra, vector, rows = n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]
-    R, C, flow, room, speed, together, tail = n[13], n[14], n[15], n[16], n[17], n[18], n[19]
+    R, C, flow, room, speed, together, ends = n[13], n[14], n[15], n[16], n[17], n[18], n[19]
     s, p = np.empty(3), np.empty(3)
     s[x], s[y], s[z] = dims[x] / px, dims[y] / py, low
     p[x], p[y] = px, py
@@ -221,16 +227,20 @@ def relaxed(
         waits[op] = again and single >> op & 1 and single != FREE
         room_of[op] = elements
     bits = room_of[0] * wa * moves_a + (0.0 if bypass else room_of[1] * wb * moves_b)
-    if rows and (comes[2] > 1 or not (p[1] == 1 or (held >> 2 & 1 and z != 2 and x != 1))):
+    lasts = held >> 2 & 1 and z != 2  # sums of more than a tile
+    # Rows become whole: N uncut, or all their sums held, or one tile of them behind the other.
+    row_by_row = (x == 0 and y == 1) or (p[2] == 1 and (x == 0 or (y == 0 and x == 2)))
+    if rows and (comes[2] > 1 or not (p[1] == 1 or (lasts and x != 1) or row_by_row)):
         return np.inf
+    stays = flow == 0 and z == 2 and s[0] <= R * (1 + 1e-12) and s[1] <= C * (1 + 1e-12)
     if comes[2] > 1:
         bits += s[0] * s[1] * ws * (1 if single >> 2 & 1 else 2)
+    elif rows and (p[2] == 1 or not lasts):
+        bits += s[0] * N * ws
     elif p[2] == 1:
-        if rows:
-            bits += s[0] * N * ws
-        elif flow > 0 and n[26] < K:
+        if flow > 0 and n[26] < K:
             bits += s[0] * s[1] * ws
-    else:
+    elif not stays:
         bits += room_of[2] * ws
     if bits > room * (1 + 1e-12):
         return np.inf
@@ -240,8 +250,9 @@ def relaxed(
         unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
         fold[d] = max(np.ceil(dims[d] / unit), p[d])
         fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
+    drains = 1.0 if stays else p[2]
     if flow == 0:
-        read_a, read_b, sums = fold[1], fold[0], p[2]
+        read_a, read_b, sums = fold[1], fold[0], drains
     elif flow == 1:
         read_a, read_b, sums = fold[1], p[0], fold[2]
     else:
@@ -257,36 +268,24 @@ def relaxed(
         return dram
     moved = dram + extra
     reads = B * (read_a * M * K * wa + (0.0 if bypass else read_b * K * N * wb) + sums * M * N * ws)
-    reads += spills + extra
-    writes = B * sums * M * N * ws + a + spills + (0.0 if bypass else b) + extra
+    reads += spills + extra + n[27]
+    writes = B * sums * M * N * ws + a + spills + (0.0 if bypass else b) + extra + n[28]
     writes += 0.0 if moves_o else B * M * N * wo
     energy = moved * n[22] + reads * n[20] + writes * n[21] + n[23]
     if n[24] == 1:
         return energy
     alone = 2 * spills if single >> 2 & 1 and single != FREE else 0.0
-    first = 0.0
     if waits[0] and moves_a:
         alone += a
-    elif single != FREE:
-        first += s[0] * s[2] * wa * moves_a
     if waits[1] and moves_b and not bypass:
         alone += b
-    elif single != FREE:
-        first += s[1] * s[2] * wb * moves_b
-    stored = s[0] * (N if rows else s[1]) * wo * moves_o
     array = 0.0
-    one_pass = 0.0
     if on:
         if flow == 0:
-            array = B * fold[1] * (fold[0] * K + p[2] * (M - fold[0]))
-            rounds = np.ceil(s[0] / R - 1e-9)
-            one_pass = np.ceil(s[1] / C - 1e-9) * (rounds * (s[2] - 1) + s[0])
+            array = B * fold[1] * (fold[0] * K + drains * (M - fold[0]))
         elif flow == 1:
             array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
-            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[1] / C - 1e-9) * max(s[0], 2 * R)
         else:
             array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
-            one_pass = np.ceil(s[2] / R - 1e-9) * np.ceil(s[0] / C - 1e-9) * max(s[1], 2 * R)
-    computed = max(max(array, vector) + tail, together) + (first + alone + stored) / speed
-    cycles = max(computed, moved / speed + one_pass + tail)
+    cycles = max(max(array, together, vector) + alone / speed, moved / speed) + ends
     return cycles if n[24] == 0 else energy * cycles

@@ -3,7 +3,7 @@
 A step's tiles have what the values that wait meanwhile leave of the buffer. A value that is kept costs no
 DRAM traffic where it is made and read, and takes room from every step of its life. How much of it is kept is
 one of a few levels: nothing, some of its rows, all. Costs of steps add up (cycles, energy, bytes; for the
-energy-delay product energy plus a price on cycles, see `mapper.hull`).
+energy-delay product the least energy for each number of cycles, see `hull`).
 
 The chain is walked step by step. What the steps behind need to know of those before is only the levels of
 the values that are still needed: for each combination of these the least cost so far is kept. That is exact,
@@ -12,7 +12,7 @@ and small where few values live at once, as in a transformer, whatever its depth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -102,10 +102,30 @@ def combinations(values: tuple[Value, ...], born: list[int]) -> list[Levels]:
     return found
 
 
+def hull(points: Iterable[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Points of (energy, cycles) that no two others, mixed, are as good as; cycles rising, energy falling.
+
+    The least energy-delay product of several steps together is not that of each alone. But it lies on the lower
+    hull of all sums, for on a line between two points the product is least at an end; and points of that hull
+    are sums of points of the hulls of the steps.
+    """
+    kept: list[tuple[float, int]] = []
+    for energy, cycles in sorted(points, key=lambda point: (point[1], point[0])):
+        if kept and energy >= kept[-1][0]:
+            continue
+        while len(kept) > 1:
+            (e0, c0), (e1, c1) = kept[-2:]
+            if (e1 - e0) * (cycles - c0) < (energy - e0) * (c1 - c0):
+                break
+            kept.pop()
+        kept.append((energy, cycles))
+    return kept
+
+
 def least_product(points: list[list[tuple[float, int]]]) -> tuple[float, tuple[int, ...]]:
     """The least (sum of energies) x (sum of cycles), one point of each step; and which point of each.
 
-    Each step's points are its hull, cycles rising and energy falling, as `mapper.hull` gives them. The hull
+    Each step's points are its hull, cycles rising and energy falling, as `hull` gives them. The hull
     of the sums begins at the fewest cycles of all and takes the steepest falls of energy first.
     """
     at = [0] * len(points)

@@ -1,0 +1,166 @@
+"""How far a schedule is above the least over all choices of single values that stay in the buffer.
+
+The schedule keeps values by kind, the same in every layer (`keeping.py`). Here every value of DistilBERT is kept
+or not by itself: `tests.witness.residency` walks the chain of steps and finds the least sum exactly. The least
+product of energy and delay of a whole model is not that of each step: energy plus a price on cycles is made least
+for every price that matters, for the least product lies on the lower hull of all sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from costmodel.errors import DoesNotFit
+from costmodel.graph.canonical import canonicalise
+from costmodel.graph.lowering import lower
+from costmodel.graph.tracing import trace
+from costmodel.hardware.loading import load_target
+from costmodel.mapping.fusion import Plan, plan_groups
+from costmodel.mapping.keeping import waiting_bytes
+from costmodel.mapping.objectives import OBJECTIVES, Objective, Taken
+from costmodel.mapping.options import Option, Prices, Site, prices_of
+from costmodel.mapping.pieces import pieces_of
+from costmodel.mapping.schedule import Pieces, schedule
+from costmodel.widths.assign import Typed, assign_widths
+from costmodel.widths.policy import parse_policy
+from models.zoo.loading import load_model
+from tests.witness.residency import Value, least_residency
+
+SUMS = {"cycles": "cycles", "energy": "energy_pj", "bytes": "dram_bits"}
+PRICED = "energy and a price on cycles"
+Point = tuple[float, float]  # energy, cycles
+
+
+def model(S: int) -> Typed:
+    loaded = load_model("distilbert", seq=S)
+    return assign_widths(canonicalise(lower(trace(loaded.module, loaded.inputs))), parse_policy("w8a8"))
+
+
+Figure = Callable[[Option], float]
+
+
+def least_sum(typed: Typed, plan: Plan, site: Site, figure: Figure) -> tuple[float, list[Option]]:
+    """The least sum of a figure over all choices of single values, and the options of the steps."""
+    placed, pieces = pieces_of(typed, plan, site.target), Pieces(site)
+    returned = {plan.source[i] for i in plan.graph.outputs}
+    names = [v for v in plan.last if v not in returned]
+    values = tuple(Value(plan.born[v], plan.last[v], (0, int(plan.graph.values[v].distinct_bytes))) for v in names)
+
+    def option(g: int, levels: Mapping[int, int], free: int) -> Option:
+        found = pieces.best(placed[g], frozenset(names[i] for i, level in levels.items() if level), free)
+        if found is None:
+            raise DoesNotFit("no tile")
+        return found
+
+    room = site.target.buffer_bytes
+    found = least_residency(values, len(placed), room, lambda g, levels, free: figure(option(g, levels, free)))
+    options = []
+    for g in range(len(placed)):
+        alive = {i: found.levels[i] for i, value in enumerate(values) if value.born <= g <= value.last}
+        options.append(option(g, alive, room - sum(values[i].levels[level] for i, level in alive.items())))
+    return found.cost, options
+
+
+def priced(weight: float) -> Callable[[Taken], tuple[float, ...]]:
+    return lambda cost: (cost.energy_pj + weight * cost.cycles, cost.cycles)
+
+
+def least_product_of(solve: Callable[[str, Callable[[Option], float]], list[Option]]) -> float:
+    """The least product of sums of energy and of cycles, from the vertices of the hull of all sums."""
+
+    def point(options: list[Option]) -> Point:
+        return sum(o.energy_pj for o in options), sum(o.cycles for o in options)
+
+    ends = (point(solve("cycles", lambda o: o.cycles)), point(solve("energy", lambda o: o.energy_pj)))
+    best, waiting = min(e * c for e, c in ends), [ends]
+    while waiting:
+        (e0, c0), (e1, c1) = waiting.pop()
+        # Nothing below the line between both is better than its least product with the corner under them.
+        if c1 <= c0 or e0 <= e1 or min(e0, e1) * min(c0, c1) >= best:
+            continue
+        weight = (e0 - e1) / (c1 - c0)
+        OBJECTIVES[PRICED] = Objective(PRICED, priced(weight), True, None)
+        try:
+            e, c = point(solve(PRICED, lambda o, w=weight: o.energy_pj + w * o.cycles))
+        finally:
+            del OBJECTIVES[PRICED]
+        best = min(best, e * c)
+        if e + weight * c < (e0 + weight * c0) * (1 - 1e-9):
+            waiting += [((e0, c0), (e, c)), ((e, c), (e1, c1))]
+    return best
+
+
+def least(typed: Typed, site: Site) -> float:
+    """The least figure of a site's objective, over the core in one pass or op by op, and single values."""
+    plans = [plan_groups(typed), plan_groups(typed, fuse_core=False)]
+    found = []
+    for plan in plans:
+        try:
+            if site.objective == "edp":
+                found.append(
+                    least_product_of(
+                        lambda name, figure, p=plan: least_sum(typed, p, replace(site, objective=name), figure)[1]
+                    )
+                )
+            else:
+                name = SUMS[site.objective]
+                found.append(least_sum(typed, plan, site, lambda o, n=name: getattr(o, n))[0])
+        except DoesNotFit:
+            continue
+    return min(found)
+
+
+def least_as_kept(typed: Typed, site: Site) -> float:
+    """The least product of energy and delay with the values that the schedule keeps, over all mappings."""
+    found = schedule(typed, site.target, objective=site.objective)
+    plan = plan_groups(typed, fuse_core=not found.notes)
+    placed, waiting = pieces_of(typed, plan, site.target), waiting_bytes(plan, found.kept)
+
+    def solve(name: str, _: Figure) -> list[Option]:
+        pieces = Pieces(replace(site, objective=name))
+        options = [pieces.best(p, found.kept, site.target.buffer_bytes - waiting[p.group]) for p in placed]
+        return [option for option in options if option is not None]
+
+    return least_product_of(solve)
+
+
+def scheduled(typed: Typed, site: Site) -> float:
+    """The figure of the schedule itself."""
+    found = schedule(typed, site.target, objective=site.objective)
+    if site.objective == "bytes":
+        return sum(step.read_bits + step.write_bits for step in found.steps)
+    p, energy = site.prices, 0.0
+    for step in found.steps:
+        energy += (step.read_bits + step.write_bits) * p.dram_pj
+        energy += step.buffer_read_bits * p.buffer_read_pj + step.buffer_write_bits * p.buffer_write_pj
+        energy += p.arithmetic_pj((*step.array_work, *step.vector_work))
+    return {"cycles": found.cycles, "energy": energy, "edp": energy * found.cycles}[site.objective]
+
+
+def above(figure: float, bound: float) -> str:
+    """In percent; a bound that is not one is an error."""
+    assert figure >= bound * (1 - 1e-9), (figure, bound)
+    return f"{max(0.0, 100 * (figure / bound - 1)):.3f}"
+
+
+def rows() -> list[str]:
+    """The table of MAPPING.md: percent above the least, by objective."""
+    names = ("cycles", "energy", "bytes", "edp")
+    lines = ["| DistilBERT | target | " + " | ".join(names) + " | edp, the same values kept |"]
+    lines.append("|---|---|" + "---:|" * (len(names) + 1))
+    for S in (128, 384, 512):
+        typed = model(S)
+        for target in ("edge-asic", "server-asic"):
+            machine, cells = load_target(target), []
+            for objective in names:
+                site = Site(machine, "array", prices_of(machine) or Prices(), objective)
+                cells.append(above(scheduled(typed, site), least(typed, site)))
+            cells.append(above(scheduled(typed, site), least_as_kept(typed, site)))
+            lines.append(f"| S={S} | {target} | " + " | ".join(cells) + " |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+if __name__ == "__main__":
+    rows()
