@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from costmodel.counting.tally import compulsory_bytes, layer_of
-from costmodel.dtypes import Float, Int
+from costmodel.dtypes import Float, Int, IntPair
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.mapping.schedule import Schedule, Step
 from costmodel.technology.loading import load_table
@@ -123,6 +123,8 @@ def price_work(table: Table, works: Iterable[Work]) -> Energy:
 
 
 def price_one(table: Table, op: str, kind: Int | Float) -> Energy:
+    if isinstance(kind, IntPair):
+        return table.interpolate(op, kind.bits, kind.narrow)
     return table.interpolate(op, kind.bits) if isinstance(kind, Int) else table.price(op, str(kind))
 
 
