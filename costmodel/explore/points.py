@@ -21,8 +21,8 @@ from costmodel.explore.machines import MEASURED, rates_of, small, unchecked
 from costmodel.explore.programs import Compiled, GraphOf, arithmetic_pj, moved_bits, program_of
 from costmodel.explore.space import Space
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.occupancy import available
-from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import parse_array
 from costmodel.mapping.many import CODES
 
@@ -260,7 +260,7 @@ def priced(
         values = {**knobs, **knobs_at(space, digits, place, names)}
         picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
         table = unchecked(small(dict(picked))).table
-        rates.append((*rates_of(picked), arithmetic_of(space, compiled, table)))
+        rates.append((*rates_of(picked, compiled.widths), arithmetic_of(space, compiled, table)))
     read, write, dram, pe_mm2, lane_mm2, buffer_mm2, arithmetic = np.array(rates, float)[inverse].T
     pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
     bits = out.astype(float)
@@ -271,9 +271,9 @@ def priced(
     }
     target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
     if target.part is not None:
-        pe = pe_resources(target.kinds, target.part.use_dsp)
+        pe = pe_resources(target.pe_kinds, target.part.use_dsp, compiled.widths)
         found["lut"] = (pes * pe.lut + lanes * target.part.lane_luts).astype(float)
-        found["dsp"] = (pes * pe.dsp).astype(float)
+        found["dsp"] = np.ceil(pes * pe.dsp)
         found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
     return found
 

@@ -14,9 +14,11 @@ from costmodel.explore.knobs import SHAPE, Value
 from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
+from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping.cost import price_work
 from costmodel.mapping.many import Program, compile_program, run
+from costmodel.mapping.pe_widths import pe_widths
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import Work, parse_policy
 
@@ -27,10 +29,11 @@ GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program and the scalar operations of the model by operation and width."""
+    """A program, the scalar operations of the model by operation and width, the types that PEs are built for."""
 
     program: Program
     works: tuple[Work, ...]
+    widths: PeWidths
 
 
 @lru_cache(8)
@@ -64,7 +67,7 @@ def compiled_model(
     typed = typed_model(graph_of, model, attention, seq, batch, sizes, widths)
     target = replace(base, kinds=kinds, slow_cycles=slow_cycles, weights_bypass=weights_bypass)
     works = tuple(Work(op, parse(kind), n) for (op, kind), n in width_counts(typed).items())
-    return Compiled(compile_program(typed, target, None), works)
+    return Compiled(compile_program(typed, target, None), works, pe_widths(typed, target))
 
 
 def program_of(graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerator) -> Compiled:
@@ -72,6 +75,7 @@ def program_of(graph_of: GraphOf, knobs: Mapping[str, Value], target: Accelerato
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
         buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
+        built=(), sources=(),
     )  # fmt: skip
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     return compiled_model(

@@ -18,9 +18,9 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
-from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles
 from costmodel.mapping.cost import PARTS, critical_path_cycles, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups, sources_of
@@ -401,7 +401,7 @@ def test_shipped_targets(name: str) -> None:
     if target.part:
         used, limits = resources(target), available(target.part)
         assert all(used[key] <= limits[key] for key in used)
-        pe = pe_resources(target.kinds, target.part.use_dsp)
+        pe = pe_resources(target.pe_kinds, target.part.use_dsp)
         assert used["dsp"] == target.array.pes * pe.dsp
     else:
         assert area is not None
@@ -437,10 +437,11 @@ GOOD = (ROOT / "costmodel" / "hardware" / "targets" / "xc7z020.toml").read_text(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("clock_mhz = 150", "", "lacks clock_mhz"),
+        ("clock_mhz = 150\n", "", r"names clock_mhz, which is no figure of the target"),
+        ("lane_luts = 500\n", "", r"names lane_luts, which is no figure of the target"),
         ("clock_mhz = 150", "clock_mhz = 1.5", "clock_mhz = 1.5 is not a whole number from 1 to"),
         ("clock_mhz = 150", "clock_mhz = 0", "clock_mhz = 0 is not a whole number"),
-        ("clock_mhz = 150", "clock_mhz = 150\nwings = 2", "unknown field wings"),
+        ("clock_mhz = 150", "clock_mhz = 150\nwings = 2", r"\\[sources\\] lacks wings"),
         ('array = "14x15"', 'array = "14 by 15"', "not of the form ROWSxCOLUMNS"),
         ('array = "14x15"', "array = 14", "array = 14 is not a ArrayShape"),
         ('array = "14x15"', 'array = "16x15"', "takes 240 dsp of 220 usable on XC7Z020"),
@@ -452,7 +453,7 @@ GOOD = (ROOT / "costmodel" / "hardware" / "targets" / "xc7z020.toml").read_text(
         ('table = ""', 'table = "horowitz45"', "is of 28 nm, its prices of 45 nm; name tables of one node"),
         ("luts = 53200", "luts = true", "luts = True is not a whole number"),
         ("use_dsp = true", 'use_dsp = "yes"', "use_dsp = 'yes' is not a bool"),
-        ("[part]", "[[part]]", "is not a table of fields"),
+        ("[part]", "[[part]]", "names luts, which is no figure"),
         ("[part]", "[part", "is no TOML file"),
     ],
 )
