@@ -68,7 +68,7 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
         BadTarget: a field is missing, unknown, of the wrong type or out of range.
     """
     flat = dict(record)
-    sources = checked_sources(flat.pop("sources", None), flat, where)
+    flat.pop("sources", None)
     for name, kind in (("part", Part), ("prices", Prices)):
         if name in flat:
             flat[name] = build(kind, flat[name], f"{where}: [{name}]")
@@ -79,19 +79,20 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
     if "buffer_kib" in flat:
         flat["buffer_bytes"] = whole(flat.pop("buffer_kib"), where, "buffer_kib") * KIB
     target: Accelerator = build(Accelerator, flat, where)
-    return replace(target, sources=sources)
+    return replace(target, sources=checked_sources(record, where))
 
 
 # Fields that say something themselves; [prices] has a source of its own.
-WORDS = ("name", "title", "source", "note", "part", "prices")
+WORDS = ("name", "title", "source", "note", "part", "prices", "sources")
 
 
-def checked_sources(sources: Any, record: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
+def checked_sources(record: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
     """Where each figure of a target and of its part is from; an empty name needs no source.
 
     Raises:
         BadTarget: a figure has none.
     """
+    sources = record.get("sources")
     if not isinstance(sources, dict):
         raise BadTarget(f"{where} lacks [sources]: for each field where it is from, or that it is ours")
     part = record.get("part")
