@@ -19,6 +19,16 @@ class Int:
 
 
 @dataclass(frozen=True, slots=True)
+class IntPair(Int):
+    """Two integers that are multiplied, of `bits` and of fewer, `narrow`, bits: `int8xint4`."""
+
+    narrow: int = 1
+
+    def __str__(self) -> str:
+        return f"int{self.bits}xint{self.narrow}"
+
+
+@dataclass(frozen=True, slots=True)
 class Float:
     """A binary float of `bits` bits; `bfloat16` is not `float16`."""
 
@@ -48,6 +58,15 @@ MODEL_DTYPES = ("float32", "float64", "bfloat16", "float16")
 DEVICES = ("meta", "cpu", "cuda")
 
 
+def product_type(a: Int, b: Int) -> Int:
+    """The type of a multiplication of a and b: an `IntPair` where their widths differ.
+
+    Beside a signed operand an unsigned one takes a bit for its sign, as far as the wider one has it.
+    """
+    wide, narrow = max(a.bits, b.bits), min(x.bits + (a.signed != b.signed and not x.signed) for x in (a, b))
+    return Int(wide) if narrow >= wide else IntPair(wide, narrow=narrow)
+
+
 def parse(name: str) -> Int | Float:
     """The type called `name`.
 
@@ -56,6 +75,11 @@ def parse(name: str) -> Int | Float:
     """
     if name in TYPES:
         return TYPES[name]
+    wide, times, narrow = name.partition("x")
+    if times:
+        pair = parse(wide), parse(narrow)
+        if all(type(kind) is Int and kind.signed for kind in pair) and pair[0].bits > pair[1].bits:
+            return IntPair(pair[0].bits, narrow=pair[1].bits)
     signed = not name.startswith("u")
     kind, bits = name[: 4 - signed], name[4 - signed :]
     if kind in ("int", "uint") and bits.isdigit() and int(bits) > 0:  # any width, as widths/assign.py assigns

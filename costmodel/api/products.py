@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from costmodel.api.results import Result
 from costmodel.api.subjects import check_choice, check_goal, check_whole
 from costmodel.hardware.loading import check, load_target
-from costmodel.hardware.pe import PE_KINDS
+from costmodel.hardware.pe import term_kinds
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product, parse_array
 from costmodel.mapping.one_product import (
     AllTimings,
@@ -60,7 +60,7 @@ def gemm(
     """
     for name, size in (("m", m), ("n", n), ("k", k)):
         check_whole(name, size)
-    check_choice("kind", kind, tuple(PE_KINDS))
+    check_choice("kind", kind, term_kinds())
     check_choice("timing", timing, TIMINGS)
     if dataflow is not None:
         check_choice("dataflow", dataflow, DATAFLOWS)

@@ -13,6 +13,8 @@ from costmodel.api.subjects import Model, check_choice, check_goal, check_whole
 from costmodel.errors import CostModelError
 from costmodel.files import write_output
 from costmodel.hardware.loading import load_target
+from costmodel.hardware.occupancy import check_fits
+from costmodel.mapping.pe_widths import pe_widths
 from costmodel.mapping.schedule import schedule
 from costmodel.show.document import Row
 from costmodel.show.progress import progress
@@ -175,6 +177,7 @@ def run_session(session: Session, inputs: Inputs, ranges: Calibration, settings:
     policy, target = parse_policy(settings.widths), load_target(settings.target)
     graph = session.graph_at(*inputs.ids.shape)
     typed = assign_widths(graph, policy)
+    check_fits(target, pe_widths(typed, target))
     plan = schedule(typed, target, objective=settings.objective)
     program = compile_program(
         typed, Weights(session.weights), ranges, settings.overflow, settings.rounding, session.all_keys

@@ -8,7 +8,7 @@ import click
 
 from costmodel.api.products import TIMINGS, gemm
 from costmodel.cli.common import check_output, objective_option, output_options, present
-from costmodel.hardware.pe import PE_KINDS
+from costmodel.hardware.pe import term_kinds
 from costmodel.hardware.timing import DATAFLOWS
 
 
@@ -20,7 +20,7 @@ from costmodel.hardware.timing import DATAFLOWS
 @click.option("--dataflow", type=click.Choice(DATAFLOWS), help="[default: os, or the target's]")
 @click.option(
     "--kind",
-    type=click.Choice(tuple(PE_KINDS)),
+    type=click.Choice(term_kinds()),
     default="mac",
     show_default=True,
     help="What a PE does with a pair.",

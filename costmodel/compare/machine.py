@@ -6,10 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
-from costmodel.errors import CostModelError
-from costmodel.hardware.occupancy import Area, area_of, available, memory_prices, resources
+from costmodel.errors import CostModelError, UnknownTable
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.occupancy import (
+    Area,
+    area_of,
+    available,
+    check_fits,
+    memory_prices,
+    resources,
+    resources_how,
+)
+from costmodel.hardware.pe import PeWidths
 from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups
+from costmodel.mapping.pe_widths import pe_widths
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.mapping.works import price_work
 from costmodel.records import OPTIONAL, flat
@@ -162,7 +173,7 @@ class MachineRecord:
     energy_by_op_pj: dict[str, Energy | None]
     energy_delay_js: float | None
     area_mm2: AreaRecord | None  # None for an FPGA
-    area_how: str | None
+    area_how: str | None  # how area or resources are known, or why not
     resources: dict[str, Resource]  # of an FPGA
     on_vector_unit: tuple[str, ...]  # steps with products that no PE does
     unfused_cores: int  # attention cores that run op by op, because no block of their rows fits the buffer
@@ -177,7 +188,9 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
     target = planned.target
     cost = price(typed, planned)
     core = cost.core_places
-    area = area_of(target)
+    widths = pe_widths(typed, target)
+    check_fits(target, widths)
+    area, area_how = known_area(target, widths)
     memories = memory_prices(target)
     usable = available(target.part) if target.part else {}
     return MachineRecord(
@@ -203,8 +216,8 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         energy_by_op_pj=cost.by_op(),
         energy_delay_js=cost.energy_delay_js,
         area_mm2=None if area is None else area_record(area),
-        area_how=None if area is None else area.how,
-        resources={name: Resource(n, usable[name]) for name, n in resources(target).items()},
+        area_how=area_how,
+        resources={name: Resource(n, usable[name]) for name, n in resources(target, widths).items()},
         on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
         unfused_cores=all_cores(typed) - fused_cores(planned),
         notes=notes_of(planned),
@@ -226,7 +239,18 @@ def fused_cores(planned: Schedule) -> int:
 
 def notes_of(planned: Schedule) -> tuple[str, ...]:
     """What a schedule says of itself."""
-    return tuple(getattr(planned, "notes", ()))
+    return planned.notes
+
+
+def known_area(target: Accelerator, widths: PeWidths) -> tuple[Area | None, str]:
+    """Area of an ASIC, and how area or resources are known; or why they are not."""
+    if target.part:
+        return None, resources_how(target, widths)
+    try:
+        area = area_of(target, widths)
+    except UnknownTable as error:
+        return None, str(error)
+    return area, "" if area is None else area.how
 
 
 def moved(steps: Iterable[Step]) -> Moved:

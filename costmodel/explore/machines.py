@@ -16,6 +16,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import DATA as TARGETS
 from costmodel.hardware.loading import check, load_target, vary
 from costmodel.hardware.occupancy import area_of, memory_prices
+from costmodel.hardware.pe import INT8_WIDTHS, PeWidths
 from costmodel.technology.loading import DATA as TECHNOLOGY
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
@@ -146,7 +147,7 @@ def small(knobs: Mapping[str, Value]) -> dict[str, Value]:
 
 
 @lru_cache(65536)
-def rates_of(items: tuple[tuple[str, Value], ...]) -> tuple[float, ...]:
+def rates_of(items: tuple[tuple[str, Value], ...], widths: PeWidths = INT8_WIDTHS) -> tuple[float, ...]:
     """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
     target = unchecked(small(dict(items)))
     memories = memory_prices(target)
@@ -156,7 +157,7 @@ def rates_of(items: tuple[tuple[str, Value], ...]) -> tuple[float, ...]:
         else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
     )
     try:
-        area = area_of(target)
+        area = area_of(target, widths)
     except UnknownTable:
         area = None
     return (*energies, *((math.nan,) * 3 if area is None else (area.pe_mm2, area.vector_mm2, area.buffer_mm2)))

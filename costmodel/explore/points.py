@@ -23,8 +23,8 @@ from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, p
 from costmodel.explore.space import Space
 from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.occupancy import available
-from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import DATAFLOWS, parse_array
 
 Array = np.ndarray[Any, Any]
@@ -272,7 +272,7 @@ def evaluate_group(
     """Fill the columns of points that share a program."""
     base = unchecked({"target": knobs["target"]})
     machine = machine_columns(space, digits, places, base)
-    read, write, dram, *areas = rates(space, digits, places, knobs).T
+    read, write, dram, *areas = rates(space, digits, places, knobs, compiled).T
     prices = np.stack([read, write, dram], axis=1)
     known = compiled.priced & ~np.isnan(prices).any(axis=1)
     code = code_of(space, digits, (*MACHINE, *PRICED), places)
@@ -295,7 +295,7 @@ def evaluate_group(
         "energy_uj": np.where(known, out["energy_pj"] * 1e-6, np.nan),
         ROWS: np.where(fits, float(batch), np.nan),
     }
-    put |= occupied(knobs, machine, areas)
+    put |= occupied(knobs, compiled, machine, areas)
     for name, column in put.items():
         columns[name][places] = column
     buffer = machine[:, 4] // KIB
@@ -313,7 +313,9 @@ def evaluate_group(
             tell(places[put[name] > limit], text, of_run=False)
 
 
-def rates(space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[str, Value]) -> Array:
+def rates(
+    space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[str, Value], compiled: Compiled
+) -> Array:
     """`rates_of` each point, [n, 6]: each distinct memory and technology is looked up once."""
     names = (*PRICED, "buffer_kib")
     code = code_of(space, digits, names, places)
@@ -321,20 +323,23 @@ def rates(space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[
     found = []
     for place in places[first]:
         values = {**knobs, **knobs_at(space, digits, place, names)}
-        found.append(rates_of(tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))))
+        picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
+        found.append(rates_of(picked, compiled.widths))
     each: Array = np.array(found, float)[inverse]
     return each
 
 
-def occupied(knobs: Mapping[str, Value], machine: Array, areas: Sequence[Array]) -> dict[str, Array]:
+def occupied(
+    knobs: Mapping[str, Value], compiled: Compiled, machine: Array, areas: Sequence[Array]
+) -> dict[str, Array]:
     """Area of each machine, and of an FPGA its resources."""
     pe_mm2, lane_mm2, buffer_mm2 = areas
     pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
     found = {"area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2}
     target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
     if target.part is not None:
-        pe = pe_resources(target.kinds, target.part.use_dsp)
+        pe = pe_resources(target.pe_kinds, target.part.use_dsp, compiled.widths)
         found["lut"] = (pes * pe.lut + lanes * target.part.lane_luts).astype(float)
-        found["dsp"] = (pes * pe.dsp).astype(float)
+        found["dsp"] = np.ceil(pes * pe.dsp)
         found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
     return found

@@ -14,8 +14,10 @@ from costmodel.explore.knobs import SHAPE, Value
 from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
+from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping.many import PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.mapping.pe_widths import pe_widths
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 
@@ -42,9 +44,10 @@ def check_objective(name: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program; `priced`: its steps have the energy of their arithmetic."""
+    """A program, the types that PEs are built for; `priced`: its steps have the energy of their arithmetic."""
 
     program: Program
+    widths: PeWidths
     priced: bool
 
 
@@ -76,13 +79,14 @@ def compiled_model(
 ) -> Compiled:
     """The program of a model on machines like `base`, of which only what `plain` leaves matters."""
     typed = typed_model(graph_of, model, attention, seq, batch, sizes, widths)
+    built = pe_widths(typed, base)
     if table:
         try:
-            return Compiled(compile_program(typed, base, loaded_table(table)), True)
+            return Compiled(compile_program(typed, base, loaded_table(table)), built, True)
         except UnknownTable:
             if must_price:
                 raise
-    return Compiled(compile_program(typed, base, None), False)
+    return Compiled(compile_program(typed, base, None), built, False)
 
 
 def program_of(
@@ -97,6 +101,7 @@ def program_of(
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
         buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
+        built=(), sources=(),
     )  # fmt: skip
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     return compiled_model(

@@ -7,7 +7,7 @@ default. Idle PEs, registers, clocks and wires are not priced: no table gives th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from costmodel.errors import BadTarget
@@ -64,6 +64,13 @@ class Accelerator:
     dram: str
     prices: Prices | None = None
     part: Part | None = None
+    built: tuple[str, ...] = ()  # the kinds of PE by which `kinds` are done, where some stand in for others
+    sources: tuple[tuple[str, str], ...] = ()  # by field of the file: where it is from, or that it is ours
+
+    @property
+    def pe_kinds(self) -> tuple[str, ...]:
+        """Kinds of PE as they are built; `kinds` are the terms that they do."""
+        return self.built or self.kinds
 
     @property
     def tile_bytes(self) -> int:
@@ -97,7 +104,7 @@ def build(kind: Any, record: Any, where: str) -> Any:
     if not isinstance(record, dict):
         raise BadTarget(f"{where} is not a table of fields")
     hints = get_type_hints(kind)
-    required = {f.name for f in fields(kind) if f.name not in ("part", "prices")}
+    required = {f.name for f in fields(kind) if f.default is MISSING}
     lacking, extra = sorted(required - record.keys()), sorted(record.keys() - hints.keys())
     if lacking:
         raise BadTarget(f"{where} lacks {', '.join(lacking)}")

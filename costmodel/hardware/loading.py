@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from costmodel.errors import BadTarget, DoesNotFit, UnknownTable
+from costmodel.errors import BadTarget, UnknownTable
 from costmodel.hardware.accelerator import KIB, Accelerator, Part, Prices, build, whole
-from costmodel.hardware.occupancy import available, resources
-from costmodel.hardware.pe import PE_KINDS
+from costmodel.hardware.occupancy import check_fits
+from costmodel.hardware.pe import PE_KINDS, terms_of
 from costmodel.hardware.timing import DATAFLOWS, parse_array
 from costmodel.technology.loading import load_table
 from costmodel.technology.memories import dram_price, sram_price
@@ -68,17 +68,54 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
         BadTarget: a field is missing, unknown, of the wrong type or out of range.
     """
     flat = dict(record)
+    flat.pop("sources", None)
     for name, kind in (("part", Part), ("prices", Prices)):
         if name in flat:
             flat[name] = build(kind, flat[name], f"{where}: [{name}]")
     if isinstance(flat.get("array"), str):
         flat["array"] = parse_array(flat["array"])
     if isinstance(flat.get("kinds"), list):
-        flat["kinds"] = tuple(flat["kinds"])
+        flat |= kinds_of(tuple(flat["kinds"]))
     if "buffer_kib" in flat:
         flat["buffer_bytes"] = whole(flat.pop("buffer_kib"), where, "buffer_kib") * KIB
     target: Accelerator = build(Accelerator, flat, where)
-    return target
+    return replace(target, sources=checked_sources(record, where))
+
+
+# Fields that say something themselves; [prices] has a source of its own.
+WORDS = ("name", "title", "source", "note", "part", "prices", "sources")
+
+
+def checked_sources(record: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
+    """Where each figure of a target and of its part is from; an empty name needs no source.
+
+    Raises:
+        BadTarget: a figure has none.
+    """
+    sources = record.get("sources")
+    if not isinstance(sources, dict):
+        raise BadTarget(f"{where} lacks [sources]: for each field where it is from, or that it is ours")
+    part = record.get("part")
+    stated = record | (part if isinstance(part, dict) else {})
+    wanted = [name for name, value in stated.items() if name not in WORDS and value != ""]
+    lacking = [name for name in wanted if name not in sources]
+    if lacking:
+        raise BadTarget(
+            f"{where}: [sources] lacks {', '.join(lacking)}; say where it is from, or 'ours: ...' with the reason"
+        )
+    for name, text in sources.items():
+        if name not in stated or name in WORDS:
+            raise BadTarget(f"{where}: [sources] names {name}, which is no figure of the target; take it out")
+        if not isinstance(text, str) or not text.strip():
+            raise BadTarget(f"{where}: [sources]: {name} says nothing; say where it is from, or 'ours: ...'")
+    return tuple((name, sources[name]) for name in wanted)
+
+
+def kinds_of(built: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of a target whose PEs are of some kinds: the terms that they do, and how."""
+    known = all(isinstance(kind, str) for kind in built)  # if not, the field is refused by its name
+    terms = terms_of(built) if known else built
+    return {"kinds": terms, "built": () if terms == built else built}
 
 
 def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
@@ -95,14 +132,18 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
         if key == "array":
             changes[key] = parse_array(value)
         elif key == "kinds":
-            changes[key] = tuple(value.split("+"))
+            changes |= kinds_of(tuple(value.split("+")))
         elif key in ("dataflow", "table", "sram", "dram"):
             changes[key] = value
         else:
             # Digits are those of ASCII: int() takes more, and isdigit() yet more.
             number = whole(int(value) if re.fullmatch("[0-9]{1,10}", value) else value, f"target {text!r}", key)
             changes["buffer_bytes" if key == "buffer_kib" else key] = number * (KIB if key == "buffer_kib" else 1)
-    return replace(target, name=text, **changes)
+    sources = {
+        name: "as given with the name of the target" if name in seen else why for name, why in target.sources
+    }
+    sources |= dict.fromkeys(sorted(seen - sources.keys()), "as given with the name of the target")
+    return replace(target, name=text, sources=tuple(sources.items()), **changes)
 
 
 def check(target: Accelerator) -> Accelerator:
@@ -111,11 +152,11 @@ def check(target: Accelerator) -> Accelerator:
         raise BadTarget(
             f"target {target.name}: unknown dataflow {target.dataflow!r}; known: {', '.join(DATAFLOWS)}"
         )
-    unknown = [k for k in target.kinds if k not in PE_KINDS]
+    unknown = [k for k in target.pe_kinds if k not in PE_KINDS]
     if unknown or not target.kinds:
         raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(PE_KINDS)}, not {unknown or 'none'}")
     if len(set(target.kinds)) < len(target.kinds):
-        raise BadTarget(f"target {target.name}: a kind of PE is given twice: {', '.join(target.kinds)}")
+        raise BadTarget(f"target {target.name}: a kind of PE is given twice: {', '.join(target.pe_kinds)}")
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:
@@ -129,12 +170,5 @@ def check(target: Accelerator) -> Accelerator:
             f"target {target.name} is of {target.node_nm} nm, its prices of "
             f"{', '.join(map(str, sorted(nodes)))} nm; name tables of one node"
         )
-    if target.part:
-        for name, used in resources(target).items():
-            limit = available(target.part)[name]
-            if used > limit:
-                raise DoesNotFit(
-                    f"target {target.name} takes {used} {name} of {limit} usable on {target.part.name}; "
-                    "make the array, the buffer or the lanes smaller"
-                )
+    check_fits(target)
     return target

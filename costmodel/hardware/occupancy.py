@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from costmodel.errors import DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import BRAM36_BYTES, Accelerator, Part
-from costmodel.hardware.pe import pe_resources, units_of
+from costmodel.hardware.fpga import pe_resources
+from costmodel.hardware.pe import INT8_WIDTHS, PeWidths, units_of
 from costmodel.hardware.timing import ArrayShape
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import dram_price, sram_area_um2, sram_price
+from costmodel.technology.memories import bit_cell, dram_price, sram_area_um2, sram_price
 from costmodel.technology.scaling import area_factor
 from costmodel.technology.tables import Energy, Table
+
+UNITS = "horowitz45"  # the only table with areas of integers and floats
 
 # What it occupies
 
@@ -19,24 +24,57 @@ def available(part: Part) -> dict[str, int]:
     return {"lut": int(part.luts * part.usable), "dsp": part.dsps, "bram36": part.bram36}
 
 
-def resources(target: Accelerator) -> dict[str, int]:
-    """LUTs, DSPs and BRAMs of the array, the lanes and the buffer; none for an ASIC."""
+def resources(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> dict[str, int]:
+    """LUTs, DSPs and BRAMs of the array, the lanes and the buffer; none for an ASIC.
+
+    Args:
+        widths: types that the PEs are built for.
+
+    Raises:
+        BadTarget: what a PE of such types takes is not known.
+    """
     part = target.part
     if part is None:
         return {}
-    pe = pe_resources(target.kinds, part.use_dsp)
+    pe = pe_resources(target.pe_kinds, part.use_dsp, widths)
     return {
         "lut": target.array.pes * pe.lut + target.lanes * part.lane_luts,
-        "dsp": target.array.pes * pe.dsp,
+        "dsp": math.ceil(target.array.pes * pe.dsp),
         "bram36": -(-target.buffer_bytes // BRAM36_BYTES),
     }
 
 
-def largest_array(part: Part, kinds: tuple[str, ...], use_dsp: bool, lanes: int) -> ArrayShape:
+def resources_how(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> str:
+    """How the resources of an FPGA's PEs are known."""
+    assert target.part is not None, "only an FPGA has resources"
+    pe = pe_resources(target.pe_kinds, target.part.use_dsp, widths)
+    return f"PEs of {widths.describe(target.pe_kinds)}: {pe.includes}"
+
+
+def check_fits(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> None:
+    """Refuse what the target's part cannot hold.
+
+    Raises:
+        DoesNotFit: the array, the buffer or the lanes take more than is usable.
+        BadTarget: what a PE of such types takes is not known.
+    """
+    for name, used in resources(target, widths).items():
+        assert target.part is not None, "only an FPGA has resources"
+        limit = available(target.part)[name]
+        if used > limit:
+            raise DoesNotFit(
+                f"target {target.name} takes {used} {name} of {limit} usable on {target.part.name} with PEs of "
+                f"{widths.describe(target.pe_kinds)}; make the array, the buffer or the lanes smaller"
+            )
+
+
+def largest_array(
+    part: Part, kinds: tuple[str, ...], use_dsp: bool, lanes: int, widths: PeWidths = INT8_WIDTHS
+) -> ArrayShape:
     """The largest array, as square as can be, that a part holds beside the lanes of a vector unit."""
-    pe = pe_resources(kinds, use_dsp)
+    pe = pe_resources(kinds, use_dsp, widths)
     limit = (available(part)["lut"] - lanes * part.lane_luts) // pe.lut
-    pes = min(limit, part.dsps // pe.dsp) if pe.dsp else limit
+    pes = min(limit, int(part.dsps / pe.dsp)) if pe.dsp else limit
     rows = max(1, int(pes**0.5))
     best = max(range(1, rows + 1), key=lambda r: (r * (pes // r) if 2 * r >= pes // r else 0, r))
     return ArrayShape(best, pes // best)
@@ -56,34 +94,71 @@ class Area:
         return self.pe_mm2 + self.vector_mm2 + self.buffer_mm2
 
 
-def area_of(target: Accelerator) -> Area | None:
-    """Area of an ASIC from published areas of functional units and a CACTI fit; None for an FPGA.
+def area_of(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> Area | None:
+    """Area of an ASIC from published areas of functional units and of SRAM; None for an FPGA.
 
-    Tables of other nodes than 45 nm give no areas: Horowitz's are scaled there by Stillmaker and Baas.
+    Tables of other nodes than 45 nm give no areas: Horowitz's are scaled there by Stillmaker and Baas. A PE has
+    one accumulator for all kinds, and the units of their terms.
+
+    Args:
+        widths: types that the PEs are built for.
+
+    Raises:
+        UnknownTable: no area of such a unit is published.
     """
     if target.part:
         return None
-    table = load_table("horowitz45")
+    table = load_table(UNITS)
     factor = area_factor(45, target.node_nm)
     how = "units by Horowitz 45 nm" if target.node_nm == 45 else f"units scaled from 45 to {target.node_nm} nm"
-    # A PE: one wide accumulator for all kinds, and the units of their terms.
-    pe = unit_area(table, "add", "int32")
-    for (op, width), n in units_of(target.kinds).items():
-        pe += n * unit_area(table, op, str(width))
+    how = f"PEs of {widths.describe(target.pe_kinds)}; {how}"
+    units = {("add", widths.accumulator): 1}
+    for unit, n in units_of(target.pe_kinds, widths).items():
+        units[unit] = units.get(unit, 0) + n
+    pe = sum(n * unit_area(table, op, str(kind)) for (op, kind), n in units.items())
+    between = sorted(f"{op} {kind}" for op, kind in units if (op, str(kind)) not in area_rows(table))
+    if between:
+        how += f", {', '.join(between)} interpolated"
     lane = unit_area(table, "mul", "int32") + unit_area(table, "add", "int32")
-    fit = "cacti-45hp" if target.node_nm >= 45 else "cacti-32hp"
-    fit_nm = 45 if target.node_nm >= 45 else 32
-    found = sram_area_um2(fit, target.buffer_bytes)
-    if found is None:
-        return None
-    buffer = found[0] * area_factor(fit_nm, target.node_nm)
-    how += f"; SRAM by {fit}" + ("" if fit_nm == target.node_nm else f", scaled to {target.node_nm} nm")
+    buffer, sram_how = sram_area_at(target.node_nm, target.buffer_bytes)
     scale = factor * 1e-6
-    return Area(target.array.pes * pe * scale, target.lanes * lane * scale, buffer * 1e-6, how)
+    return Area(target.array.pes * pe * scale, target.lanes * lane * scale, buffer * 1e-6, f"{how}; {sram_how}")
+
+
+def area_rows(table: Table) -> set[tuple[str, str]]:
+    return {(row.op, row.dtype) for row in table.ops if row.area_um2}
 
 
 def unit_area(table: Table, op: str, dtype: str) -> float:
-    return next(row.area_um2 for row in table.ops if (row.op, row.dtype) == (op, dtype))
+    """Square micrometres of a functional unit.
+
+    Raises:
+        UnknownTable: none is published.
+    """
+    area = table.area(op, dtype)
+    if area is None:
+        raise UnknownTable(f"no area of {op} of {dtype} is published in {table.name}; use widths that it has")
+    return area
+
+
+def sram_area_at(node_nm: int, capacity_bytes: int) -> tuple[float, str]:
+    """Square micrometres of a buffer at a node, and how it is known.
+
+    A fit of CACTI, scaled as logic where it is of another node, but never less than the bit cells of the node
+    take at the array efficiency of that fit: cells have shrunk less than logic.
+    """
+    fit, fit_nm = ("cacti-45hp", 45) if node_nm >= 45 else ("cacti-32hp", 32)
+    found = sram_area_um2(fit, capacity_bytes)
+    assert found is not None, "fits have areas"
+    area = found[0] * area_factor(fit_nm, node_nm)
+    how = f"SRAM by {fit}" + ("" if fit_nm == node_nm else f", scaled to {node_nm} nm")
+    cell = bit_cell(node_nm)
+    if cell is None:
+        return area, f"{how}; no bit cell of {node_nm} nm is known"
+    floor = 8 * capacity_bytes * cell.area_um2 / cell.array_efficiency
+    if area >= floor:
+        return area, how
+    return floor, f"SRAM by bit cells of {cell.area_um2:g} µm², {100 * cell.array_efficiency:.0f} % of the macro"
 
 
 # What memory costs

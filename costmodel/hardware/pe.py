@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from costmodel.dtypes import Int
-from costmodel.errors import BadTarget
+from costmodel.dtypes import Float, Int, IntPair, product_type
 from costmodel.ops.registry import enter
-from costmodel.technology.memories import PeResources, synthesised_pe
+from costmodel.technology.tables import QUADRATIC
 
 TermWork = tuple[str, Int, int]  # a scalar operation, its type, how many of them a term takes
+Number = Int | Float
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class PeKind:
     bound: Callable[[int, int], int]  # the largest |term|, by the largest |a| and |b|
     signed: bool  # a term can be below 0, so that a sum can
     int8: tuple[Int, Int]  # types of a and b in an int8 product
-    units: tuple[TermWork, ...]  # functional units beside the accumulator, for its area
+    units: tuple[TermWork, ...]  # functional units beside the accumulator in an int8 product, for its area
     fpga: str = ""  # the kind under which FPGA resources are listed; empty where nothing was synthesised
     fpga_beside: str = ""  # the same in a PE of several kinds, where that differs
+    stands_for: str = ""  # the kind whose products it takes, where it is another way to build that one
 
 
 PE_KINDS: dict[str, PeKind] = {}
@@ -72,12 +73,28 @@ add_pe(
         name="mac",
         formula="a b",
         term=lambda a, b: a * b,
-        work=lambda a, b: (("mul", Int(max(a.bits, b.bits)), 1),),
+        work=lambda a, b: (("mul", product_type(a, b), 1),),
         bound=lambda a, b: a * b,
         signed=True,
         int8=(INT8, INT8),
         units=(("mul", INT8, 1),),
         fpga="mac",
+    )
+)
+# Two int8 products with one factor in common in one DSP48: (x 2^16 + y) z is x z 2^16 + y z, and x z is one
+# too small where y z is below 0 (Fu et al., AMD WP486, 2017).
+add_pe(
+    PeKind(
+        name="mac2",
+        formula="a b, two in a DSP",
+        term=lambda a, b: a * b,
+        work=lambda a, b: (("mul", product_type(a, b), 1),),
+        bound=lambda a, b: a * b,
+        signed=True,
+        int8=(INT8, INT8),
+        units=(("mul", INT8, 1),),
+        fpga="mac2",
+        stands_for="mac",
     )
 )
 add_pe(
@@ -128,24 +145,81 @@ def in_order(kinds: Iterable[str]) -> tuple[PeKind, ...]:
     return tuple(kind for name, kind in PE_KINDS.items() if name in wanted)
 
 
-def units_of(kinds: Iterable[str]) -> dict[tuple[str, Int], int]:
-    """Functional units of a PE that does several kinds of term: of each unit as many as one kind needs."""
-    found: dict[tuple[str, Int], int] = {}
-    for kind in in_order(kinds):
-        for op, width, n in kind.units:
-            found[op, width] = max(n, found.get((op, width), 0))
-    return found
+def terms_of(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of term that PEs of some kinds do; a name that is not known stays."""
+    return tuple(PE_KINDS[kind].stands_for or kind if kind in PE_KINDS else kind for kind in kinds)
 
 
-def pe_resources(kinds: tuple[str, ...], dsp: bool) -> PeResources:
-    """FPGA resources of a PE that does some kinds of term, with a DSP for its multiplier or without.
+def term_kinds() -> tuple[str, ...]:
+    """Kinds of PE that are not another way to build one."""
+    return tuple(name for name, kind in PE_KINDS.items() if not kind.stands_for)
 
-    Raises:
-        BadTarget: of one kind nothing was synthesised.
+
+@dataclass(frozen=True)
+class PeWidths:
+    """Types that a PE is built for: of a and b, of its accumulator; `operands` where a kind has its own."""
+
+    a: Number
+    b: Number
+    accumulator: Number
+    operands: tuple[tuple[str, Number, Number], ...] = ()
+
+    def of(self, kind: str) -> tuple[Number, Number]:
+        """The types of a and b of one kind of term."""
+        name = PE_KINDS[kind].stands_for or kind
+        return next(((a, b) for own, a, b in self.operands if own == name), (self.a, self.b))
+
+    def describe(self, kinds: Iterable[str]) -> str:
+        """`int8 x int4 with sums of int32`, by kind where kinds differ."""
+        found: dict[str, list[str]] = {}
+        for kind in kinds:
+            found.setdefault(" x ".join(map(str, self.of(kind))), []).append(kind)
+        if len(found) == 1:
+            (text,) = found
+        else:
+            text = ", ".join(f"{types} ({' '.join(names)})" for types, names in found.items())
+        return f"{text} with sums of {self.accumulator}"
+
+
+# Of w8a8, and what is taken where no model is known.
+INT8_WIDTHS = PeWidths(INT8, INT8, Int(32))
+
+
+def unit_type(op: str, stated: Int, a: Number, b: Number) -> Number:
+    """The type of a functional unit for operands a and b, where the record states it for int8."""
+    if isinstance(a, Float) or isinstance(b, Float):
+        return max((x for x in (a, b) if isinstance(x, Float)), key=lambda kind: kind.bits)
+    more = stated.bits - INT8.bits
+    if op.split("/")[0] in QUADRATIC:
+        return product_type(Int(a.bits + more, a.signed), Int(b.bits + more, b.signed))
+    return Int(max(a.bits, b.bits) + more)
+
+
+def wider(first: Number, second: Number) -> Number:
+    """The type of a unit that does for both."""
+    if isinstance(first, Float) or isinstance(second, Float):
+        return max(first, second, key=lambda kind: kind.bits)
+    narrow = max(kind.narrow if isinstance(kind, IntPair) else kind.bits for kind in (first, second))
+    return product_type(Int(max(first.bits, second.bits)), Int(narrow))
+
+
+def units_of(kinds: Iterable[str], widths: PeWidths = INT8_WIDTHS) -> dict[tuple[str, Number], int]:
+    """Functional units of a PE that does several kinds of term, beside its accumulator.
+
+    Of each unit as many as one kind needs, each as wide as the widest kind needs it.
     """
-    parts = set()
+    needed: dict[str, list[Number]] = {}
     for kind in in_order(kinds):
-        if not kind.fpga:
-            raise BadTarget(f"what a PE of kind {kind.name} takes on an FPGA is not known: no row names it")
-        parts.add(kind.fpga_beside or kind.fpga if len(kinds) > 1 else kind.fpga)
-    return synthesised_pe(frozenset(parts), dsp)
+        own: dict[str, list[Number]] = {}
+        for op, stated, n in kind.units:
+            own.setdefault(op, []).extend([unit_type(op, stated, *widths.of(kind.name))] * n)
+        for op, types in own.items():
+            types.sort(key=lambda kind: -kind.bits)
+            there = needed.setdefault(op, [])
+            shared = [wider(x, y) for x, y in zip(there, types, strict=False)]
+            needed[op] = shared + there[len(shared) :] + types[len(shared) :]
+    found: dict[tuple[str, Number], int] = {}
+    for op, types in needed.items():
+        for number in types:
+            found[op, number] = found.get((op, number), 0) + 1
+    return found

@@ -6,11 +6,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from costmodel.hardware.accelerator import Accelerator, Part
-from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
+from costmodel.hardware.occupancy import (
+    area_of,
+    available,
+    largest_array,
+    memory_prices,
+    resources,
+    resources_how,
+)
+from costmodel.hardware.pe import INT8_WIDTHS
+from costmodel.hardware.registers import registers_how
 from costmodel.records import OPTIONAL
 
 # Kinds of PE of which the largest array is shown: what a design for one mechanism would take.
-CHOICES = (("mac",), ("l1",), ("clip",), ("l1", "clip"), ("mac", "l1", "clip"))
+CHOICES = (("mac",), ("mac2",), ("l1",), ("clip",), ("l1", "clip"), ("mac", "l1", "clip"))
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,10 @@ class TargetRecord:
     area_how: str | None
     memory_prices: tuple[str, ...]
     resources: dict[str, int]
+    pe_widths: str  # types that the PEs are taken to be built for: no model is known here
+    resources_how: str | None  # of an FPGA
+    registers_how: str  # whether the table prices a register
+    sources: dict[str, str]  # by field of the target's file: where it is from, or that it is ours
     usable: Annotated[dict[str, int] | None, OPTIONAL] = None
     largest_arrays: Annotated[tuple[LargestArray, ...] | None, OPTIONAL] = None
 
@@ -73,7 +86,7 @@ def target_record(target: Accelerator) -> TargetRecord:
         node_nm=target.node_nm,
         clock_mhz=target.clock_mhz,
         array=f"{target.array.R}x{target.array.C}",
-        kinds=target.kinds,
+        kinds=target.pe_kinds,
         dataflow=target.dataflow,
         lanes=target.lanes,
         slow_cycles=target.slow_cycles,
@@ -90,15 +103,26 @@ def target_record(target: Accelerator) -> TargetRecord:
         area_how=area.how if area else None,
         memory_prices=tuple(memories.how) if memories else (),
         resources=resources(target),
+        pe_widths=INT8_WIDTHS.describe(target.pe_kinds),
+        resources_how=resources_how(target) if part else None,
+        registers_how=registers_how(target),
+        sources=dict(target.sources),
         usable=available(part) if part else None,
         largest_arrays=largest_arrays(part, target.lanes) if part else None,
     )
 
 
+def dsp_choices(kinds: tuple[str, ...]) -> tuple[bool, ...]:
+    """With DSPs or without: what multiplies can do both, but two products in one DSP need it."""
+    if "mac2" in kinds:
+        return (True,)
+    return (True, False) if "mac" in kinds else (False,)
+
+
 def largest_arrays(part: Part, lanes: int) -> tuple[LargestArray, ...]:
     rows = []
     for kinds in CHOICES:
-        for dsp in (True, False) if "mac" in kinds else (False,):
+        for dsp in dsp_choices(kinds):
             array = largest_array(part, kinds, dsp, lanes)
             rows.append(LargestArray("+".join(kinds), dsp, f"{array.R}x{array.C}", array.pes))
     return tuple(rows)

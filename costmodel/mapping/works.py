@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from costmodel.dtypes import Float, Int
+from costmodel.dtypes import Float, Int, IntPair
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import Product
@@ -37,4 +37,6 @@ def price_work(table: Table, works: Iterable[Work]) -> Energy:
 
 
 def price_one(table: Table, op: str, kind: Int | Float) -> Energy:
+    if isinstance(kind, IntPair):
+        return table.interpolate(op, kind.bits, kind.narrow)
     return table.interpolate(op, kind.bits) if isinstance(kind, Int) else table.price(op, str(kind))

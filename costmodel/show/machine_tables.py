@@ -161,12 +161,18 @@ def machine_notes(
         lines.append(f"Interpolated widths ({target.table}): {', '.join(flags)}.")
     lines += [f"Estimate, {how}." for how in first.memory_prices]
     if first.area_how:
-        lines.append(f"Area is an estimate: {first.area_how}.")
+        lines.append(f"{area_line(first)}: {first.area_how}.")
     lines.append(f"{target.name}: {target.title}. {target.source}. {target.note}.")
     if not target.table:
         lines.append("No energy of arithmetic or buffers is published for this target: none is given.")
     lines.append("Registers, clocks, wires, leakage and idle PEs are not modelled.")
     return lines
+
+
+def area_line(machine: MachineRecord) -> str:
+    if machine.resources:
+        return "Resources are an estimate"
+    return "Area is not known" if machine.area_mm2 is None else "Area is an estimate"
 
 
 def vector_unit_lines(name: str, machine: MachineRecord) -> list[str]:

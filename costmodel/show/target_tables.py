@@ -11,7 +11,7 @@ from costmodel.show.document import Document, Row
 from costmodel.show.grid import Grid, shown
 
 # What `details` has no line for: it is in the title, in the notes, or in a table of its own.
-ELSEWHERE = ("resources", "usable", "largest_arrays", "note", "source", "title", "name", "prices")
+ELSEWHERE = ("resources", "usable", "largest_arrays", "note", "source", "sources", "title", "name", "prices")
 
 
 def overview_document(targets: Sequence[TargetRecord]) -> Document:
@@ -22,7 +22,7 @@ def overview_document(targets: Sequence[TargetRecord]) -> Document:
 def target_document(target: TargetRecord) -> Document:
     """One target in full; on an FPGA its rows are the largest arrays that the part holds."""
     rows: tuple[Row, ...] = tuple(map(encode, target.largest_arrays or ())) or (flat_row(target),)
-    return Document((details(target), *fpga_grids(target)), (source_note(target),), rows)
+    return Document((details(target), *fpga_grids(target), sources(target)), (source_note(target),), rows)
 
 
 def overview(targets: Sequence[TargetRecord]) -> Grid:
@@ -49,6 +49,11 @@ def details(target: TargetRecord) -> Grid:
         if key not in ELSEWHERE and v not in (None, [], "")
     )
     return Grid(target.name, ("", "value"), rows, numbers=False)
+
+
+def sources(target: TargetRecord) -> Grid:
+    """Where each figure is from, by field of the target's file."""
+    return Grid("where each figure is from", ("field", "source"), tuple(target.sources.items()), numbers=False)
 
 
 def text_of(value: object) -> str:

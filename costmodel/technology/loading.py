@@ -22,7 +22,7 @@ from costmodel.technology.tables import OPS, Energy, Estimate, Header, MemoryCos
 DATA = Path(__file__).parent
 SECTIONS = ("op", "estimate", "memory")
 SCALED = re.compile(r"(?P<table>.+)@(?P<node>\d{1,4})nm(,(?P<vdd>\d(\.\d+)?)V)?", re.ASCII)
-INTEGER = re.compile(r"u?int[1-9][0-9]{0,2}")
+INTEGER = re.compile(r"u?int[1-9][0-9]{0,2}|int[1-9][0-9]{0,2}xint[1-9][0-9]{0,2}")
 
 
 @dataclass(frozen=True)

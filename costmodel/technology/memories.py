@@ -56,6 +56,18 @@ class SramPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BitCell:
+    """A published six-transistor cell of a node, and the share of a macro's area that cells take."""
+
+    node_nm: int
+    area_um2: float
+    array_efficiency: float
+    includes: str
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DramKind:
     """Energy of a bit from or to one kind of DRAM."""
 
@@ -92,7 +104,7 @@ class PeResources:
     """What a PE of some kinds takes on an FPGA."""
 
     kinds: tuple[str, ...]
-    dsp: int
+    dsp: float  # a half where two PEs share one
     lut: int
     ff: int
     carry4: int
@@ -118,6 +130,16 @@ def sram_rows() -> tuple[tuple[SramFit, ...], tuple[SramPoint, ...]]:
 
 
 @functools.cache
+def bit_cells() -> tuple[BitCell, ...]:
+    return made_all(BitCell, read_toml(DATA / "memory" / "cells.toml"), "cell", "cells.toml")
+
+
+def bit_cell(node_nm: int) -> BitCell | None:
+    """The cell of a node; None where none was collected."""
+    return next((cell for cell in bit_cells() if cell.node_nm == node_nm), None)
+
+
+@functools.cache
 def dram_kinds() -> tuple[DramKind, ...]:
     kinds = made_all(DramKind, read_toml(DATA / "memory" / "dram.toml"), "dram", "dram.toml")
     for kind in kinds:
@@ -140,24 +162,56 @@ def sram_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(p.name for p in points), *(f.name for f in fits)]))
 
 
+FITTED_BYTES = (1024, 8 << 20)  # capacities that the fits were made over
+
+
 def sram_price(name: str, capacity_bytes: int) -> MemoryPrice:
     """Energy of a byte read from or written to an SRAM of a capacity.
+
+    Nominal is what `name` says; the range spans all sources of its node that hold at the capacity: published
+    points that enclose it, and fits that were made over it.
 
     Raises:
         UnknownTable: no such SRAM.
     """
+    pj, how, node_nm, source = own_price(name, capacity_bytes)
+    others = {other: found for other in sram_names() if (found := held_price(other, node_nm, capacity_bytes))}
+    others = others | {name: pj}
+    low, high = min(others.values()), max(others.values())
+    if len(others) > 1:
+        how += f"; {low:.3g} to {high:.3g} pJ/byte over {', '.join(sorted(others))}"
+    return MemoryPrice(Energy(pj, low, high), node_nm, how, source)
+
+
+def held_price(name: str, node_nm: int, capacity_bytes: int) -> float | None:
+    """pJ a byte of a source at a node, where it holds at the capacity."""
+    fits, points = sram_rows()
+    if name in {fit.name for fit in fits}:
+        first, last = FITTED_BYTES
+    else:
+        sizes = [p.capacity_bytes for p in points if p.name == name]
+        first, last = min(sizes), max(sizes)
+    if not first <= capacity_bytes <= last:
+        return None
+    pj, _, node, _ = own_price(name, capacity_bytes)
+    return pj if node == node_nm else None
+
+
+def own_price(name: str, capacity_bytes: int) -> tuple[float, str, int, str]:
+    """pJ a byte of one source, how it is known, node and source."""
     fits, points = sram_rows()
     for fit in fits:
         if fit.name == name:
             pj = fit.k_pj_per_byte * (capacity_bytes / REFERENCE_BYTES) ** fit.exponent
             how = f"fit, error up to {100 * fit.max_error:.0f} %"
-            how += "" if 1024 <= capacity_bytes <= 8 << 20 else "; beyond the fitted 1 KiB to 8 MiB"
-            return MemoryPrice(Energy(pj, pj, pj), fit.node_nm, how, fit.source)
+            inside = FITTED_BYTES[0] <= capacity_bytes <= FITTED_BYTES[1]
+            how += "" if inside else "; beyond the fitted 1 KiB to 8 MiB"
+            return pj, how, fit.node_nm, fit.source
     mine = sorted((p for p in points if p.name == name), key=lambda p: p.capacity_bytes)
     if not mine:
         raise UnknownTable(f"unknown SRAM {name!r}; known: {', '.join(sram_names())}")
     pj, how = between_points(mine, capacity_bytes)
-    return MemoryPrice(Energy(pj, pj, pj), mine[0].node_nm, how, mine[0].source)
+    return pj, how, mine[0].node_nm, mine[0].source
 
 
 def between_points(points: list[SramPoint], capacity_bytes: int) -> tuple[float, str]:
@@ -203,6 +257,11 @@ def dram_price(name: str) -> DramKind:
     raise UnknownTable(f"unknown DRAM {name!r}; known: {', '.join(k.name for k in dram_kinds())}")
 
 
+def multiplying() -> frozenset[str]:
+    """Kinds of PE whose multiplier a DSP can be."""
+    return frozenset(kind for row in synthesised() if row.dsp and len(row.kinds) == 1 for kind in row.kinds)
+
+
 def synthesised_pe(parts: frozenset[str], dsp: bool) -> PeResources:
     """Resources of a PE that does some kinds of term, with a DSP where one can multiply or without.
 
@@ -211,25 +270,36 @@ def synthesised_pe(parts: frozenset[str], dsp: bool) -> PeResources:
     Raises:
         UnknownTable: nothing was synthesised that does one of the kinds.
     """
-    multiply = {kind for row in synthesised() if row.dsp and len(row.kinds) == 1 for kind in row.kinds}
+    return summed_pe(pe_rows(parts, dsp))
+
+
+def pe_rows(parts: frozenset[str], dsp: bool) -> tuple[PeResources, ...]:
+    """The rows that a PE of some kinds is made of: one, where it was synthesised as a whole."""
+    multiply = multiplying()
     use_dsp = dsp and not multiply.isdisjoint(parts)
     for row in synthesised():
         if set(row.kinds) == parts and bool(row.dsp) == use_dsp:
-            return row
+            return (row,)
     if len(parts) < 2:
         known = sorted({kind for row in synthesised() for kind in row.kinds})
         raise UnknownTable(f"xc7.toml has no PE of {', '.join(parts) or 'no kind'}; known: {', '.join(known)}")
-    found = [synthesised_pe(frozenset((kind,)), dsp) for kind in sorted(parts & multiply)]
+    found = [row for kind in sorted(parts & multiply) for row in pe_rows(frozenset((kind,)), dsp)]
     rest = parts - multiply
     whole = next((row for row in synthesised() if set(row.kinds) == rest), None)
-    found += [whole] if whole else [synthesised_pe(frozenset((kind,)), dsp) for kind in sorted(rest)]
+    found += [whole] if whole else [row for kind in sorted(rest) for row in pe_rows(frozenset((kind,)), dsp)]
+    return tuple(found)
+
+
+def summed_pe(rows: tuple[PeResources, ...]) -> PeResources:
+    if len(rows) == 1:
+        return rows[0]
     return PeResources(
-        kinds=tuple(sorted(parts)),
-        dsp=sum(row.dsp for row in found),
-        lut=sum(row.lut for row in found),
-        ff=sum(row.ff for row in found),
-        carry4=sum(row.carry4 for row in found),
+        kinds=tuple(sorted(kind for row in rows for kind in row.kinds)),
+        dsp=sum(row.dsp for row in rows),
+        lut=sum(row.lut for row in rows),
+        ff=sum(row.ff for row in rows),
+        carry4=sum(row.carry4 for row in rows),
         includes="sum of parts that were synthesised one by one: an upper estimate",
-        evidence=found[0].evidence,
-        source=found[0].source,
+        evidence=rows[0].evidence,
+        source=rows[0].source,
     )

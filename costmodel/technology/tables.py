@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -145,37 +147,39 @@ class Table(Header):
             return "published"
         return next((", ".join(e.ops) for e in self.estimates if op in e.ops), "published")
 
-    def interpolate(self, op: str, bits: int) -> Energy:
-        """Energy of an integer operation of a width that the table may lack: an estimate.
+    def interpolate(self, op: str, bits: int, narrow: int | None = None) -> Energy:
+        """Energy of an integer operation of a width that the table may lack: an estimate; see `at_width`.
 
-        Between published widths, and beyond them, adders (and what is priced by an add) are linear
-        in the width, multipliers a b^2 + b b without a constant, through the two nearest widths, or
-        in proportion to b or b^2 from a single one. For Horowitz's multiplier that is the fit of QKeras.
+        Args:
+            narrow: bits of the other operand of a multiplication, where it has fewer.
 
         Raises:
             UnknownTable: the table has no integer row for the operation, and no estimate.
         """
-        rows = {int(r.dtype[3:]): r.energy_pj for r in self.ops if r.op == op and r.dtype.startswith("int")}
-        if bits in rows or not rows:
+        name = f"int{bits}" if narrow is None else f"int{bits}xint{narrow}"
+        whole = {r.dtype: r.energy_pj for r in self.ops if r.op == op and r.dtype.startswith("int")}
+        rows = {int(dtype[3:]): pj for dtype, pj in whole.items() if "x" not in dtype}
+        if name in whole or not rows:
             estimate = next((e for e in self.estimates if op in e.ops), None)
             if rows or estimate is None or estimate.of == "pj":
-                return self.price(op, f"int{bits}")
-            unit = self.interpolate(estimate.of, bits)
+                return self.price(op, name)
+            unit = self.interpolate(estimate.of, bits, narrow)
             return Energy(
                 unit.nominal_pj * estimate.nominal, unit.low_pj * estimate.low, unit.high_pj * estimate.high
             )
-        power = 2 if op.split("/")[0] in QUADRATIC else 1
-        near = sorted(sorted(rows, key=lambda b: (abs(b - bits), b))[:2])
-        if len(near) == 1 or (power == 1 and bits < near[0]):
-            energy = rows[near[0]] * (bits / near[0]) ** power
-        elif power == 1:
-            low, high = near
-            energy = rows[low] + (rows[high] - rows[low]) * (bits - low) / (high - low)
-        else:
-            low, high = near
-            square = (rows[high] / high - rows[low] / low) / (high - low)
-            energy = square * bits**2 + (rows[low] / low - square * low) * bits
+        energy = at_width(rows, op, bits, narrow)
         return Energy(energy, energy, energy)
+
+    def area(self, op: str, dtype: str) -> float | None:
+        """Area of a unit in um2, of a row or for integers by `at_width`; None where the source gives none."""
+        rows = {r.dtype: r.area_um2 for r in self.ops if r.op == op and r.area_um2}
+        if dtype in rows:
+            return rows[dtype]
+        integers = {int(d[3:]): um2 for d, um2 in rows.items() if re.fullmatch(r"int\d+", d)}
+        found = re.fullmatch(r"u?int(\d+)(?:xint(\d+))?", dtype)
+        if found is None or not integers:
+            return None
+        return at_width(integers, op, int(found[1]), int(found[2]) if found[2] else None)
 
     def memory(self, name: str) -> MemoryCost:
         for memory in self.memories:
@@ -183,3 +187,29 @@ class Table(Header):
                 return memory
         known = ", ".join(m.name for m in self.memories) or "none"
         raise UnknownTable(f"table {self.name} has no memory {name!r}; known: {known}")
+
+
+def at_width(rows: dict[int, float], op: str, bits: int, narrow: int | None = None) -> float:
+    """Energy or area of an integer operation, by those of the published widths `rows`, in bits.
+
+    Between published widths, and beyond them, adders (and what is priced by an add) are linear in the width,
+    multipliers a b^2 + c b without a constant, through the two nearest widths, or in proportion to b or b^2
+    from a single one, and below the least where the curve would reach 0. For Horowitz's multiplier that is the
+    fit of QKeras. A multiplier of two widths grows with their product: it is taken for a square one of as many
+    bit products.
+    """
+    power = 2 if op.split("/")[0] in QUADRATIC else 1
+    width = bits if narrow is None or power == 1 else math.sqrt(bits * narrow)
+    if width in rows:
+        return rows[int(width)]
+    near = sorted(sorted(rows, key=lambda b: (abs(b - width), b))[:2])
+    if len(near) == 1 or (power == 1 and width < near[0]):
+        return rows[near[0]] * (width / near[0]) ** power
+    low, high = near
+    if power == 1:
+        return rows[low] + (rows[high] - rows[low]) * (width - low) / (high - low)
+    square = (rows[high] / high - rows[low] / low) / (high - low)
+    linear = rows[low] / low - square * low
+    if linear < 0 and width < low:  # the curve would reach 0 before the width does
+        return rows[low] * (width / low) ** 2
+    return square * width**2 + linear * width

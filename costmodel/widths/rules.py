@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from costmodel.dtypes import Int
+from costmodel.dtypes import Int, product_type
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Node, Ref
 from costmodel.ops.registry import enter
@@ -68,8 +68,10 @@ def matmul(state: Typing, node: Node) -> None:
     if b in state.constants:
         state.products.add(node.outputs[0])
     counts = count_op(node.op, node.attrs)
-    width = Int(max(left.type.bits, right.type.bits))
-    work = (Work("mul", width, counts.mul), Work("add", state.add_type(node, summed), counts.add))
+    work = (
+        Work("mul", product_type(left.type, right.type), counts.mul),
+        Work("add", state.add_type(node, summed), counts.add),
+    )
     state.emit(state.rewire(node, tuple(pair)), work, summed)
 
 

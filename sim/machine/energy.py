@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from costmodel.counting.tally import layer_of
-from costmodel.errors import UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.registers import register_energy
 from costmodel.mapping.works import price_work
 from costmodel.technology.tables import Energy, Table, add_up
 from sim.machine.events import Events, sum_events, works_of
@@ -51,15 +51,7 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
         buffer += memories.buffer_write * (events.buffer_write_bits / 8)
         dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
         total = add_up((array, vector, buffer, dram))
-    return Split(array, register_energy(events, table), vector, buffer, dram, total)
-
-
-def register_energy(events: Events, table: Table) -> Energy | None:
-    """A write of a register bit, where a table prices one."""
-    try:
-        return table.price("register", "int1") * events.register_bits
-    except UnknownTable:
-        return None
+    return Split(array, register_energy(table, events.register_bits), vector, buffer, dram, total)
 
 
 def by_layer(execution: Execution, target: Accelerator, table: Table, scale_by_activity: bool) -> dict[str, Split]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
 
-from costmodel.dtypes import Int, parse
+from costmodel.dtypes import Int, parse, product_type
 from costmodel.errors import UnknownOp
 from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.pe import PE_KINDS
@@ -88,7 +88,7 @@ def term_events(
     adds = terms if started else terms - outputs
     found: Arithmetic = Counter({("add", str(accumulator)): adds} if adds else {})
     if pe == "mac":
-        found["mul", str(Int(max(a.bits, b.bits)))] += terms
+        found["mul", str(product_type(a, b))] += terms
     elif pe == "l1":
         term = str(type_of(low, high))
         found["add", term] += terms

@@ -20,6 +20,7 @@ from costmodel.graph.tracing import trace
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import area_of, resources
 from costmodel.mapping.cost import moved_bytes, price
+from costmodel.mapping.pe_widths import pe_widths
 from costmodel.mapping.schedule import schedule
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
@@ -97,7 +98,8 @@ def test_equals_the_schedule_of_each_point() -> None:
             assert not found.feasible[i]
             continue
         fitted += 1
-        cost, area, moved = price(model, planned), area_of(target), moved_bytes(planned.steps)
+        cost, area = price(model, planned), area_of(target, pe_widths(model, target))
+        moved = moved_bytes(planned.steps)
         assert cost.energy is not None
         assert area is not None
         assert found.error[i] == 0

@@ -7,9 +7,10 @@ import inspect
 import pytest
 
 from costmodel.errors import CostModelError
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of
-from costmodel.hardware.pe import PE_KINDS, pe_resources
+from costmodel.hardware.pe import PE_KINDS, term_kinds
 from costmodel.ops.rules import OPS
 from costmodel.technology.loading import load_table, table_names
 from costmodel.technology.memories import synthesised
@@ -126,8 +127,8 @@ def test_every_pe_kind_is_whole() -> None:
         assert kind.work(*kind.int8), kind.name
         assert kind.units, kind.name
         assert {kind.fpga, kind.fpga_beside or kind.fpga} <= listed, kind.name
-        assert pe_resources((kind.name,), False).lut > 0
-    assert {op.pe for op in OPS.values()} >= set(PE_KINDS)
+        assert pe_resources((kind.name,), bool(kind.stands_for)).lut > 0
+    assert {op.pe for op in OPS.values()} >= set(term_kinds())
 
 
 @pytest.mark.parametrize("name", table_names())

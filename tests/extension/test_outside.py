@@ -22,9 +22,9 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.ir import Graph
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import area_of
-from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.cost import price
 from costmodel.mapping.front import best_mapping

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costmodel.errors import CostModelError
-from costmodel.hardware.pe import PE_KINDS
+from costmodel.hardware.pe import term_kinds
 from costmodel.hardware.timing import (
     CONVENTIONS,
     DATAFLOWS,
@@ -52,7 +52,7 @@ def check(product: Product, array: ArrayShape, dataflow: str, kind: str, seed: i
     assert stepped.first_output_cycle > (product.K if dataflow == "os" else min(array.R, product.K))
 
 
-@pytest.mark.parametrize("kind", list(PE_KINDS))
+@pytest.mark.parametrize("kind", list(term_kinds()))
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
 def test_closed_form_equals_stepped_on_all_small_sizes(dataflow: str, kind: str) -> None:
     for n, (m, cols, k, r, c) in enumerate(np.ndindex(4, 4, 4, 3, 3)):
@@ -64,7 +64,7 @@ def test_closed_form_equals_stepped_on_all_small_sizes(dataflow: str, kind: str)
     product=st.builds(Product, st.integers(1, 20), st.integers(1, 20), st.integers(1, 20)),
     array=st.builds(ArrayShape, st.integers(1, 8), st.integers(1, 8)),
     dataflow=st.sampled_from(DATAFLOWS),
-    kind=st.sampled_from(list(PE_KINDS)),
+    kind=st.sampled_from(list(term_kinds())),
     seed=st.integers(0, 1000),
 )
 def test_closed_form_equals_stepped(product, array, dataflow, kind, seed) -> None:

@@ -19,9 +19,9 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
-from costmodel.hardware.pe import pe_resources
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles
 from costmodel.mapping.core_blocks import CoreMapped
 from costmodel.mapping.cost import PARTS, critical_path_cycles, moved_bytes, price
@@ -444,7 +444,7 @@ def test_shipped_targets(name: str) -> None:
     if target.part:
         used, limits = resources(target), available(target.part)
         assert all(used[key] <= limits[key] for key in used)
-        pe = pe_resources(target.kinds, target.part.use_dsp)
+        pe = pe_resources(target.pe_kinds, target.part.use_dsp)
         assert used["dsp"] == target.array.pes * pe.dsp
     else:
         assert area is not None
@@ -481,6 +481,8 @@ GOOD = (ROOT / "costmodel" / "hardware" / "targets" / "xc7z020.toml").read_text(
     ("old", "new", "message"),
     [
         ("clock_mhz = 150", "", "lacks clock_mhz"),
+        ("[sources]", "[sources]\nwings = 'ours'", "names wings, which is no figure of the target"),
+        ('buffer_kib = "ours', 'buffer_kib = "" # "ours', "buffer_kib says nothing; say where it is from"),
         ("clock_mhz = 150", "clock_mhz = 1.5", "clock_mhz = 1.5 is not a whole number from 1 to"),
         ("clock_mhz = 150", "clock_mhz = 0", "clock_mhz = 0 is not a whole number"),
         ("clock_mhz = 150", "clock_mhz = 150\nwings = 2", "unknown field wings"),
@@ -492,7 +494,7 @@ GOOD = (ROOT / "costmodel" / "hardware" / "targets" / "xc7z020.toml").read_text(
         ('kinds = ["mac", "l1", "clip", "relu"]', "kinds = []", "not none"),
         ("buffer_kib = 512", "buffer_kib = 900", "225 bram36 of 140"),
         ('dram = "ddr3"', 'dram = "ddr9"', "unknown DRAM 'ddr9'"),
-        ('table = ""', 'table = "horowitz45"', "is of 28 nm, its prices of 45 nm; name tables of one node"),
+        ('table = ""', 'table = "horowitz45"', r"\[sources\] lacks table; say where it is from"),
         ("luts = 53200", "luts = true", "luts = True is not a whole number"),
         ("use_dsp = true", 'use_dsp = "yes"', "use_dsp = 'yes' is not a bool"),
         ("[part]", "[[part]]", "is not a table of fields"),
@@ -515,6 +517,11 @@ def test_ones_own_target_loads(tmp_path: Path) -> None:
     assert target.array == ArrayShape(4, 5)
     with pytest.raises(BadTarget, match="cannot read target"):
         load_target(str(tmp_path / "none.toml"))
+
+
+def test_prices_of_another_node_are_refused() -> None:
+    with pytest.raises(BadTarget, match="is of 28 nm, its prices of 45 nm; name tables of one node"):
+        load_target("xc7z020:table=horowitz45")
 
 
 def test_nothing_fits_a_tiny_buffer() -> None:
