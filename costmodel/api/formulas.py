@@ -9,7 +9,7 @@ from costmodel.api.closed_forms import forms, own_sizes, prime_graph, quantity
 from costmodel.api.graphs import Request, counted
 from costmodel.api.lengths import Priced, costs_over, parse_lengths, range_of, table_of
 from costmodel.api.results import Result
-from costmodel.api.subjects import check_choice, check_whole, of_model
+from costmodel.api.subjects import check_choice, check_goal, check_whole, of_model
 from costmodel.compare.formula_records import FormulaRecord
 from costmodel.compare.lengths import Costs, Interval, LengthCost, against_first, cost_at
 from costmodel.counting.symbols import SYMBOLS, Form
@@ -103,6 +103,7 @@ def formula(
     prices: str = "numbers",
     lengths: str | None = None,
     workers: int | None = 1,
+    objective: str | None = None,
 ) -> Formula:
     """Closed forms of a preset in B, S, d, H, G, F, L; or where two mechanisms cost the same.
 
@@ -115,6 +116,7 @@ def formula(
         lengths: these numbers, all from the first to the last, as in `16..512`. By default lengths S are those of
             `report`, others go from 1 to 128.
         workers: as of `report`.
+        objective: what mappings on the target are chosen by, as of `report`.
         prices: `symbols` leaves prices as symbols.
 
     >>> import costmodel as cm
@@ -142,6 +144,8 @@ def formula(
             f"`of={of}` is a figure of a machine: name one with `target`, see `costmodel targets`"
         )
     check_whole("workers", workers)
+    if target is None:
+        check_goal(objective, None)
     if lengths is not None and (target is None or break_even is None):
         raise CostModelError("`lengths` are those of `break_even` on a `target`; forms hold at all of them")
     policy = parse_policy(widths)
@@ -151,7 +155,8 @@ def formula(
     sizes = own_sizes(model, batch, seq)
     record, found = FormulaRecord(model, attention), {}
     if target is not None:
-        machine = Machine(load_target(target), policy, timing, prices == "symbols")
+        machine = Machine(load_target(target), policy, timing, prices == "symbols", objective)
+        check_goal(objective, machine.target)
         if of is not None and of not in ON_TARGET:
             raise CostModelError(f"`of={of}` does not depend on `target`; ask for {', '.join(ON_TARGET)}")
         if break_even is not None:
@@ -194,6 +199,7 @@ class Machine:
     policy: Policy
     timing: str
     symbolic_prices: bool
+    objective: str | None
 
 
 def forms_on_target(
@@ -206,7 +212,14 @@ def forms_on_target(
     mechanism = parse_mechanism(attention)
     graphs = (prime_graph(model, names, mechanism, 1), prime_graph(model, names, mechanism, 2))
     found = machine_forms(
-        graphs, "G" in names, sizes, machine.policy, machine.target, machine.timing, machine.symbolic_prices
+        graphs,
+        "G" in names,
+        sizes,
+        machine.policy,
+        machine.target,
+        machine.timing,
+        machine.symbolic_prices,
+        machine.objective,
     )
     if of is not None and of not in found:
         raise CostModelError(f"no {of} is published for target {machine.target.name}")
@@ -268,7 +281,9 @@ def costs_at_lengths(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -
     """What each of the two takes at every length: the search of a report."""
     request, both = Request(asked.model, sizes["B"], sizes["S"]), (asked.attention, asked.against)
     span = range_of(request, asked.given, max(len(counted(request, name).graph.nodes) for name in both))
-    first, other = (Priced(request, name, machine.policy, machine.target, machine.timing) for name in both)
+    first, other = (
+        Priced(request, name, machine.policy, machine.target, machine.timing, machine.objective) for name in both
+    )
     found = costs_over((first, other), span, asked.workers)
     return found[first], found[other]
 
@@ -294,7 +309,7 @@ def costs_at(asked: Asked, machine: Machine, sizes: Mapping[str, int]) -> tuple[
 
             family, costs = Family(typed_at, first, last), {}
             for value in range(first, last + 1):
-                costs[value] = cost_at(family.at(value), machine.target, machine.timing, table=table)
+                costs[value] = cost_at(family.at(value), machine.target, machine.timing, machine.objective, table)
                 tick(1)
             found.append(costs)
     return found[0], found[1]

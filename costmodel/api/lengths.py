@@ -50,7 +50,7 @@ class Priced:
     policy: Policy
     target: Accelerator
     timing: str
-    objective: str = "cycles"
+    objective: str | None = None
 
 
 @dataclass(frozen=True)

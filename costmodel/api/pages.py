@@ -78,7 +78,10 @@ def roofline_of(results: Sequence[Counted], pricing: Pricing, target: str) -> Ro
     assert machine is not None, "a roofline is that of a target"
     assert policy is not None, "on a target there are widths"
     name = target.partition(":")[0]
-    planned = (schedule(assign_widths(r.graph, policy), machine, pricing.timing) for r in results)
+    planned = (
+        schedule(assign_widths(r.graph, policy), machine, pricing.timing, objective=pricing.objective)
+        for r in results
+    )
     return Roofline(
         target=machine.name,
         file=name if name.endswith(".toml") else f"costmodel/hardware/targets/{name}.toml",
@@ -130,7 +133,7 @@ def share_column(request: Request, name: str, lengths: Iterable[int], pricing: P
         if pricing.target is None or pricing.policy is None:
             continue
         typed = assign_widths(found.graph, pricing.policy)
-        cost = price(typed, schedule(typed, pricing.target, pricing.timing))
+        cost = price(typed, schedule(typed, pricing.target, pricing.timing, objective=pricing.objective))
         places = cost.core_places
         cycles.append(CoreAndWhole(sum(cost.schedule.steps[i].cycles for i in places), cost.cycles))
         part, whole = cost.sum_of(PARTS, places), cost.energy

@@ -33,6 +33,7 @@ class Pricing:
     policy: Policy | None
     target: Accelerator | None
     timing: str
+    objective: str | None = None
 
 
 @dataclass(frozen=True, repr=False)

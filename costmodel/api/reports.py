@@ -11,7 +11,7 @@ from costmodel.api.graphs import Counted, Request
 from costmodel.api.lengths import OverLengths, Priced, has_lengths, parse_lengths, range_of, search
 from costmodel.api.prices import TABLES, Pricing
 from costmodel.api.results import Result
-from costmodel.api.subjects import Model, check_choice, check_whole, counted_of
+from costmodel.api.subjects import Model, check_choice, check_goal, check_whole, counted_of
 from costmodel.compare.evaluation import Evaluation
 from costmodel.compare.machine import machine_record, widths_record
 from costmodel.compare.records import ReportColumn, ReportRecord
@@ -72,6 +72,7 @@ def report(
     inputs: Any = None,
     lengths: str | None = None,
     workers: int | None = 1,
+    objective: str | None = None,
 ) -> Report:
     """Mechanisms side by side: operations, bytes, energy under tables, and the share of the attention core.
 
@@ -88,6 +89,8 @@ def report(
         lengths: the lengths to compare at, all from the first to the last, as in `16..512`, which is the default,
             and goes on to `seq`. Of a large model they are fewer, around `seq`.
         workers: processes of this machine for that; 1 works in this one, None takes one a core.
+        objective: what mappings are chosen by: cycles, energy, edp, bytes. None takes edp, the energy-delay
+            product, or cycles on a target without prices.
 
     Rows are one figure a mechanism: attention, figure, unit, value, and the core's part of it.
 
@@ -106,7 +109,7 @@ def report(
     check_whole("workers", workers)
     span = parse_lengths(lengths)
     check_tables(tables, operands_in)
-    pricing = pricing_of(widths, target, timing)
+    pricing = pricing_of(widths, target, timing, objective)
     if pricing.policy and as_run:
         raise CostModelError("`widths` and `target` price the mathematics; they do not go with `as_run`")
     request = Request(model, batch, seq, dtype, device, as_run, allow_unknown)
@@ -134,7 +137,7 @@ def report(
             **{"attention": attentions, "table": None if tuple(tables) == TABLES else tables},
             **{"operands-in": operands_in, "widths": widths, "on": target, "timing": timing, "task": task},
             **{"data-dir": data_dir, "limit": limit, "stored": stored, "store": store, "html": html},
-            **{"lengths": lengths},
+            **{"lengths": lengths, "objective": objective},
         }
         notes = report_document(record, pricing.target, details=True).notes
         write_page(Path(html), record, notes, page_command(request, given))
@@ -149,12 +152,13 @@ def check_tables(tables: Sequence[str], operands_in: str | None) -> None:
             table.memory(operands_in)
 
 
-def pricing_of(widths: str | None, target: str | None, timing: str) -> Pricing:
+def pricing_of(widths: str | None, target: str | None, timing: str, objective: str | None) -> Pricing:
     """Widths and target by name; on a target there are always widths."""
     check_choice("timing", timing, CONVENTIONS)
     machine = None if target is None else load_target(target)
+    check_goal(objective, machine)
     asked = DEFAULT_WIDTHS if widths is None and machine is not None else widths
-    return Pricing(None if asked is None else parse_policy(asked), machine, timing)
+    return Pricing(None if asked is None else parse_policy(asked), machine, timing, objective)
 
 
 # Columns
@@ -190,8 +194,8 @@ def costs_record(
 ) -> ReportRecord:
     """Counts and energies of each mechanism, at widths and on a target where that was asked for."""
     typed = [] if pricing.policy is None else [assign_widths(r.graph, pricing.policy) for r in results]
-    target, timing = pricing.target, pricing.timing
-    planned = [] if target is None else [schedule(each, target, timing) for each in typed]
+    target, timing, goal = pricing.target, pricing.timing, pricing.objective
+    planned = [] if target is None else [schedule(each, target, timing, objective=goal) for each in typed]
     columns = [
         ReportColumn(
             count=count_record(r.subject, r.graph, r.tally, "kind"),
@@ -226,7 +230,9 @@ def over_lengths(
     assert target is not None, "lengths are compared on a target"
     assert policy is not None, "on a target there are widths"
     span = range_of(request, given, max(len(r.graph.nodes) for r in results))
-    each = [Priced(request, c.attention, policy, target, pricing.timing) for c in record.columns]
+    each = [
+        Priced(request, c.attention, policy, target, pricing.timing, pricing.objective) for c in record.columns
+    ]
     return search(each, span, workers)
 
 

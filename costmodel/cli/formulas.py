@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from costmodel.api.formulas import BREAK_EVEN, PRICES, QUANTITIES, formula
-from costmodel.cli.common import check_output, output_options, present
+from costmodel.cli.common import check_output, objective_option, output_options, present
 from costmodel.hardware.timing import CONVENTIONS
 
 
@@ -26,6 +26,7 @@ from costmodel.hardware.timing import CONVENTIONS
 @click.option("--lengths", help="With --on every number FIRST..LAST of --break-even.  [default: as in a report]")
 @click.option("--workers", type=int, help="Processes for --lengths.  [default: one a core]")
 @click.option("--batch", type=int, default=1, show_default=True, help="B, where it is not solved for.")
+@objective_option
 @output_options
 def command(
     model: str,
@@ -42,6 +43,7 @@ def command(
     batch: int,
     lengths: str | None,
     workers: int | None,
+    objective: str | None,
     form: str,
     output: Path | None,
 ) -> None:
@@ -71,5 +73,6 @@ def command(
         prices,
         lengths,
         workers,
+        objective,
     )
     present(found, form, output)

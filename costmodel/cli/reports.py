@@ -9,7 +9,7 @@ import click
 from costmodel.api.graphs import Request
 from costmodel.api.prices import TABLES
 from costmodel.api.reports import report
-from costmodel.cli.common import check_output, model_options, present
+from costmodel.cli.common import check_output, model_options, objective_option, present
 from costmodel.cli.pages import check_page
 from costmodel.hardware.timing import CONVENTIONS
 
@@ -41,6 +41,7 @@ from costmodel.hardware.timing import CONVENTIONS
     "--lengths", help="With --on compare at every S of FIRST..LAST.  [default: 16..512, and up to --seq]"
 )
 @click.option("--workers", type=int, help="Processes for --lengths.  [default: one a core]")
+@objective_option
 def command(
     asked: Request,
     form: str,
@@ -60,6 +61,7 @@ def command(
     details: bool,
     lengths: str | None,
     workers: int | None,
+    objective: str | None,
 ) -> None:
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
@@ -74,6 +76,6 @@ def command(
     found = report(
         asked.model, attentions or None, asked.seq, asked.batch, tables or TABLES, operands_in, widths, target,
         timing, task, data_dir, limit, stored, asked.device, asked.dtype, asked.as_run, asked.allow_unknown,
-        html, store, details, lengths=lengths, workers=workers,
+        html, store, details, lengths=lengths, workers=workers, objective=objective,
     )  # fmt: skip
     present(found, form, output)

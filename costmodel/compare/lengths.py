@@ -55,7 +55,7 @@ class LengthCost:
     cycles: int
     moved_bytes: int  # from and to DRAM
     energy_pj: Energy | None  # None where no energy is published
-    unfused_cores: int  # attention cores that run op by op, because no block of their rows fits the buffer
+    unfused_cores: int  # attention cores that run op by op: in one pass they do not fit the buffer, or take more
     notes: tuple[str, ...] = ()  # of the schedule
 
 
@@ -66,7 +66,7 @@ def cost_at(
     typed: Typed,
     target: Accelerator,
     convention: str = "array",
-    objective: str = "cycles",
+    objective: str | None = None,
     table: Table | None = None,
     cores: int | None = None,
 ) -> LengthCost | None:

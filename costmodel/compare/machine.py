@@ -176,7 +176,7 @@ class MachineRecord:
     area_how: str | None  # how area or resources are known, or why not
     resources: dict[str, Resource]  # of an FPGA
     on_vector_unit: tuple[str, ...]  # steps with products that no PE does
-    unfused_cores: int  # attention cores that run op by op, because no block of their rows fits the buffer
+    unfused_cores: int  # attention cores that run op by op: in one pass they do not fit the buffer, or take more
     notes: tuple[str, ...]  # of the schedule
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known

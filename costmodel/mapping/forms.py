@@ -26,6 +26,7 @@ def machine_forms(
     target: Accelerator,
     convention: str,
     symbolic_prices: bool = False,
+    objective: str | None = None,
 ) -> dict[str, Form]:
     """Cycles, moved bytes and energy on a target in B, S, d, H, G, F, L: the piece around some sizes.
 
@@ -35,16 +36,16 @@ def machine_forms(
     Returns:
         `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, and `energy_pj` where the target has prices.
     """
-    one, two = (
-        quantities(assign_widths(traced_graph(graph, sizes, grouped), policy), target, convention, symbolic_prices)
-        for graph in graphs
-    )
+    typed = [assign_widths(traced_graph(graph, sizes, grouped), policy) for graph in graphs]
+    one, two = (quantities(each, target, convention, symbolic_prices, objective) for each in typed)
     return {name: sympy.expand(one[name] + (L - 1) * (two[name] - one[name])) for name in one}
 
 
-def quantities(typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool) -> dict[str, Form]:
+def quantities(
+    typed: Typed, target: Accelerator, convention: str, symbolic_prices: bool, objective: str | None
+) -> dict[str, Form]:
     """Forms of one schedule. With symbolic prices there is an energy for every target."""
-    steps = schedule(typed, target, convention).steps
+    steps = schedule(typed, target, convention, objective=objective).steps
     dram = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
     reads, writes = (
         sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in ("read", "write")

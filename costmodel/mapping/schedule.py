@@ -93,16 +93,13 @@ def schedule(
     goal = site.objective
     best: Chosen | None = None
     lacking = ""
-    notes: tuple[str, ...] = ()
     searcher = Searcher(typed, site)
     for plan in groupings(typed, fuse):
         found = search(searcher, plan, keep, best)
         best, lacking = found.best, lacking or found.lacking
     if best is None:
         raise DoesNotFit(f"{lacking}; give the target a larger buffer or a smaller array")
-    if fuse and has_core(groupings(typed, fuse)[0]) and not has_core(best.plan):
-        notes = ("the attention core runs op by op: in one pass it does not fit the buffer, or takes more",)
-    return Schedule(target, convention, goal, steps_of(typed, best, target), best.kept.values, notes)
+    return Schedule(target, convention, goal, steps_of(typed, best, target), best.kept.values)
 
 
 def groupings(typed: Typed, fuse: bool) -> list[Plan]:

@@ -52,7 +52,7 @@ class Schedule:
     objective: str
     steps: tuple[Step, ...]
     kept: frozenset[int]  # values that never leave the buffer
-    notes: tuple[str, ...] = ()  # what a reader should know, such as a core that runs op by op
+    notes: tuple[str, ...] = ()  # what a reader should know
 
     @property
     def cycles(self) -> int:

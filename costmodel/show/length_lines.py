@@ -94,8 +94,8 @@ def unfused_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
         if told:
             where.setdefault(listed(told), []).append(name)
     lines = [
-        f"The attention core of {listed(list(dict.fromkeys(some)))} runs op by op {told}: no block of its rows "
-        "fits the buffer there."
+        f"The attention core of {listed(list(dict.fromkeys(some)))} runs op by op {told}: in one pass it does "
+        "not fit the buffer, or takes more."
         for told, some in where.items()
     ]
     for name, column in zip(names, record.columns, strict=True):
