@@ -298,6 +298,15 @@ def entered(
 
 
 @njit
+def push(stack: Array, keys: Array, top: int, s: int, i: tuple, j: tuple, key: Array) -> None:
+    """A box of a structure onto the stack, with its bound."""
+    stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, i[0], i[1], i[2]
+    stack[top, 4], stack[top, 5], stack[top, 6] = j[0], j[1], j[2]
+    for f in range(FIGURES):
+        keys[top, f] = key[f]
+
+
+@njit
 def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array) -> Array:
     """Rows of the front: figures, the structure, candidates along M, N, K, which operands have single places."""
     number = structures.shape[0]
@@ -318,21 +327,34 @@ def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: A
         ):
             first[s] = merit(key, floor)
     top, points = 0, 0
-    front = np.empty((LEAST, COLUMNS), np.int64)
+    front, keys = np.empty((LEAST, COLUMNS), np.int64), np.empty((number + 512, FIGURES), np.int64)
     for s in np.argsort(-first):
         if first[s] < np.inf:
-            stack[top, 0] = s
-            for d in range(3):
-                stack[top, 1 + d], stack[top, 4 + d] = 0, counts[d]
+            bound(
+                c,
+                structures[s, 0],
+                structures[s, 1],
+                structures[s, 2],
+                -1,
+                (0, 0, 0),
+                n,
+                tables,
+                least,
+                apart,
+                key,
+            )
+            push(stack, keys, top, s, (0, 0, 0), n, key)
             top += 1
     while top > 0:
         top -= 1
+        for f in range(FIGURES):
+            key[f] = keys[top, f]
+        if is_beaten(front, points, key):
+            continue
         s = stack[top, 0]
         x, y, held = structures[s, 0], structures[s, 1], structures[s, 2]
         i = (stack[top, 1], stack[top, 2], stack[top, 3])
         j = (stack[top, 4], stack[top, 5], stack[top, 6])
-        if not bound(c, x, y, held, -1, i, j, tables, least, apart, key) or is_beaten(front, points, key):
-            continue
         w0, w1, w2 = j[0] - i[0], j[1] - i[1], j[2] - i[2]
         if w0 == 1 and w1 == 1 and w2 == 1:
             front, points = entered(c, front, points, structures, s, i, j, tables, least, apart, key)
@@ -349,15 +371,15 @@ def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: A
             cut, from_ = (j[0], j[1], h2), (i[0], i[1], h2)
         one = bound(c, x, y, held, -1, i, cut, tables, least, apart, key)
         two = bound(c, x, y, held, -1, from_, j, tables, least, apart, other)
-        later = two and (not one or merit(other, floor) < merit(key, floor))  # then it is looked at first
-        for turn in range(2):
-            if (turn == 0) == later:
-                if one:
-                    stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, i[0], i[1], i[2]
-                    stack[top, 4], stack[top, 5], stack[top, 6] = cut
-                    top += 1
-            elif two:
-                stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, from_[0], from_[1], from_[2]
-                stack[top, 4], stack[top, 5], stack[top, 6] = j
-                top += 1
+        if one and two and merit(other, floor) < merit(key, floor):  # the better one is looked at first
+            push(stack, keys, top, s, i, cut, key)
+            push(stack, keys, top + 1, s, from_, j, other)
+            top += 2
+            continue
+        if two:
+            push(stack, keys, top, s, from_, j, other)
+            top += 1
+        if one:
+            push(stack, keys, top, s, i, cut, key)
+            top += 1
     return front[:points].copy()

@@ -104,11 +104,10 @@ def schedule(
 
 def groupings(typed: Typed, fuse: bool) -> list[Plan]:
     """All ways to group the nodes that are looked at: cores in one pass or op by op, products joined or not."""
-    first = plan_groups(typed, fuse)
-    found = [first]
+    found = [plan_groups(typed, fuse, join=True)]  # most often the best: others are then soon beaten
     if fuse:
-        cores = (True, False) if has_core(first) else (True,)
-        for fuse_core, join in itertools.product(cores, (False, True)):
+        cores = (True, False) if has_core(found[0]) else (True,)
+        for fuse_core, join in itertools.product(cores, (True, False)):
             plan = plan_groups(typed, fuse, fuse_core, join)
             if all(plan.groups != other.groups for other in found):
                 found.append(plan)
