@@ -160,7 +160,7 @@ def formula(
         if of is not None and of not in ON_TARGET:
             raise CostModelError(f"`of={of}` does not depend on `target`; ask for {', '.join(ON_TARGET)}")
         if break_even is not None:
-            asked = Asked(model, attention, against, of or "cycles", break_even, parse_lengths(lengths), workers)
+            asked = Asked(model, attention, against, of or "cycles", break_even, range_given(lengths), workers)
             record = on_target(asked, machine, sizes)
         else:
             found = forms_on_target(model, attention, of, machine, sizes)
@@ -174,6 +174,12 @@ def formula(
     if found:
         record = replace(record, formulas={n: str(form) for n, form in found.items()})
     return Formula(record, formula_document(record), sizes, found)
+
+
+def range_given(lengths: str | None) -> tuple[int, int] | None:
+    """The range that was asked for; None is the one of `report`."""
+    found = None if lengths is None else parse_lengths(lengths)
+    return None if isinstance(found, str) else found
 
 
 def check_preset(model: object) -> None:

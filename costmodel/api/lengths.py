@@ -38,6 +38,7 @@ MOST_NODES = 250_000  # of all its graphs together: of a large model fewer lengt
 FEWEST = 32
 CHUNK = 48  # lengths that a worker takes at a time
 WORTH_WORKERS = 4 * CHUNK  # fewer are done before a process has started
+ALL = "all"
 RANGE = re.compile(r"([0-9]{1,9})\.\.([0-9]{1,9})")
 
 
@@ -69,18 +70,18 @@ def has_lengths(request: Request) -> bool:
     return isinstance(request.model, str) and request.model in PRESETS and not PRESETS[request.model].fixed_seq
 
 
-def parse_lengths(text: str | None) -> tuple[int, int] | None:
-    """`16..512` as its first and last length.
+def parse_lengths(text: str) -> tuple[int, int] | str:
+    """`16..512` as its first and last length; `all` as itself.
 
     Raises:
         CostModelError: it is no such range.
     """
-    if text is None:
-        return None
+    if text == ALL:
+        return ALL
     found = RANGE.fullmatch(text) if isinstance(text, str) else None
     first, last = (int(end) for end in found.groups()) if found else (0, 0)
     if not 1 <= first <= last:
-        raise CostModelError(f"`lengths={text}` is no range of lengths such as 16..512")
+        raise CostModelError(f"`lengths={text}` is neither `all` nor a range of lengths such as 16..512")
     return first, last
 
 

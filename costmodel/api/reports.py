@@ -86,8 +86,8 @@ def report(
         task: accuracy, too, of the checkpoints that ship, measured now on `limit` sentences; or as `stored`.
         html: also a page of figures, one file that works offline; `store` adds the front of a sweep to it.
         details: print every table and note, not the first screen.
-        lengths: the lengths to compare at, all from the first to the last, as in `16..512`, which is the default,
-            and goes on to `seq`. Of a large model they are fewer, around `seq`.
+        lengths: compare at all lengths from the first to the last, too, as in `16..512`; `all` goes from 16 to 512
+            and on to `seq`, of a large model to fewer, around `seq`. It takes about a minute the first time.
         workers: processes of this machine for that; 1 works in this one, None takes one a core.
         objective: what mappings are chosen by: cycles, energy, edp, bytes. None takes edp, the energy-delay
             product, or cycles on a target without prices.
@@ -107,7 +107,7 @@ def report(
         raise CostModelError("`data_dir`, `limit` and `stored` go with `task`")
     check_whole("limit", limit)
     check_whole("workers", workers)
-    span = parse_lengths(lengths)
+    span = None if lengths is None else parse_lengths(lengths)
     check_tables(tables, operands_in)
     pricing = pricing_of(widths, target, timing, objective)
     if pricing.policy and as_run:
@@ -120,7 +120,7 @@ def report(
     if span is not None and not is_compared(request, names, pricing):
         raise CostModelError("`lengths` are those of a preset with several mechanisms on a `target`")
     record = costs_record(request, results, tuple(tables), operands_in, pricing)
-    if is_compared(request, names, pricing):
+    if span is not None:
         over = over_lengths(request, record, results, pricing, span, workers)
         record = replace(record, over_lengths=over.intervals, op_by_op=over.op_by_op)
     if task is not None:
@@ -222,14 +222,14 @@ def over_lengths(
     record: ReportRecord,
     results: Sequence[Counted],
     pricing: Pricing,
-    given: tuple[int, int] | None,
+    given: tuple[int, int] | str,
     workers: int | None,
 ) -> OverLengths:
     """Each other mechanism against the first at every whole length."""
     target, policy = pricing.target, pricing.policy
     assert target is not None, "lengths are compared on a target"
     assert policy is not None, "on a target there are widths"
-    span = range_of(request, given, max(len(r.graph.nodes) for r in results))
+    span = range_of(request, None if isinstance(given, str) else given, max(len(r.graph.nodes) for r in results))
     each = [
         Priced(request, c.attention, policy, target, pricing.timing, pricing.objective) for c in record.columns
     ]

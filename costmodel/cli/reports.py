@@ -38,7 +38,7 @@ from costmodel.hardware.timing import CONVENTIONS
 )
 @click.option("--details", is_flag=True, help="Print every table and note.")
 @click.option(
-    "--lengths", help="With --on compare at every S of FIRST..LAST.  [default: 16..512, and up to --seq]"
+    "--lengths", help="With --on compare at every S, too: FIRST..LAST, or `all`: 16..512, and up to --seq."
 )
 @click.option("--workers", type=int, help="Processes for --lengths.  [default: one a core]")
 @objective_option
@@ -66,7 +66,7 @@ def command(
     """Compare attention mechanisms in MODEL: operations, bytes, energy, and the share of attention.
 
     With --widths and --on also cycles, latency, bytes at each level, energy by part and area on a target,
-    and the lengths S at which each other mechanism takes less than the first: all are computed, and kept.
+    and with --lengths all S at which each other mechanism takes less than the first.
     It prints one screen; --details prints all tables, --format json and csv have every figure.
 
     Example: costmodel report distilbert --attention dot --attention inhibitor --widths w8a8 --on edge-asic

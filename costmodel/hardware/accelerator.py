@@ -73,15 +73,6 @@ class Accelerator:
         return self.built or self.kinds
 
     @property
-    def tile_bytes(self) -> int:
-        """Half of the buffer holds tiles; the other half keeps activations between steps."""
-        return self.buffer_bytes - self.kept_bytes
-
-    @property
-    def kept_bytes(self) -> int:
-        return self.buffer_bytes // 2
-
-    @property
     def peak_steps_per_s(self) -> float:
         return self.array.pes * self.clock_mhz * 1e6
 

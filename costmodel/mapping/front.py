@@ -71,11 +71,6 @@ class Front:
     spilled_bits: Array  # partial sums that leave for DRAM and come back
     room_bytes: Array  # of the buffer
 
-    @property
-    def most_bytes(self) -> int:
-        """Of the buffer that any of them takes; without one no room is enough."""
-        return int(self.room_bytes.max()) if self.mappings else MOST
-
 
 def geometry_of(problem: Problem, machine: Machine) -> Geometry:
     """The geometry of a problem; numbers that remember how they were made are plain here."""
@@ -161,30 +156,14 @@ def tables_of(product: Product, array: ArrayShape, dataflow: str) -> tuple[Array
     return tables, counts, np.array(least, np.int64), np.array(apart, np.int64)
 
 
-@lru_cache(maxsize=4096)
-def known_fronts(geometry: Geometry) -> dict[int, Front]:
-    """Fronts by the room that they were made for, of a geometry whose own room is 0."""
-    return {}
-
-
+@lru_cache(maxsize=16384)
 def front(geometry: Geometry) -> Front:
     """All mappings that can be the best, in a fixed order; none where nothing fits.
-
-    The front for more room is the front for less, too, if that holds all its mappings.
 
     Raises:
         CostModelError: numbers beyond 64 bits.
     """
-    room = geometry.buffer_bytes
-    known = known_fronts(replace(geometry, buffer_bytes=0))
-    if room not in known:
-        enough = (found for more, found in known.items() if more > room and found.most_bytes <= room)
-        known[room] = next(enough, None) or new_front(geometry)
-    return known[room]
-
-
-def new_front(g: Geometry) -> Front:
-    """The front by search."""
+    g = geometry
     tables, counts, least, apart = tables_of(g.product, fold_array(g.product, g.array, g.dataflow), g.dataflow)
     forms = structures(g.a_moves, g.b_moves and not g.b_bypasses)
     rows = loops.front_of(constants(g), forms, tables, counts, least, apart)

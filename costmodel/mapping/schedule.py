@@ -10,6 +10,7 @@ product and core.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -38,7 +39,7 @@ from costmodel.mapping.steps import Schedule, Step
 from costmodel.widths.assign import Typed
 
 DEFAULT = "edp"  # where a target has prices; else cycles
-SLACK = 1e-12  # of floats that are summed in another order
+SLACK = 1e-9  # of floats that are summed in another order
 
 
 def site_for(typed: Typed, target: Accelerator, convention: str, objective: str | None) -> Site:
@@ -186,7 +187,7 @@ def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = No
 
     A choice is not looked at more closely where it would not be the best even if every step had the whole buffer.
     """
-    site, pieces = searcher.site, searcher.pieces
+    site = searcher.site
     placed = pieces_of(searcher.typed, plan, site.target, searcher.known)
     kinds = kinds_of(plan, placed)
     seats = seats_of(placed, kinds)
@@ -197,18 +198,38 @@ def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = No
     for bound, i in bounded(searcher, seats, choices):
         if best is not None and bound > key(best)[0]:
             break
-        kept = choices[i]
-        options = []
-        for seat in seats:
-            option = pieces.best(seat, kept.kinds, buffer_bytes - seat.waiting_bytes(kept))
-            if option is None:
-                break
-            options.append(option)
-        else:
-            now = summed(plan, placed, kept, seats, tuple(options))
+        options = options_at(searcher, seats, choices[i], None if best is None else key(best)[0])
+        if options is not None:
+            now = summed(plan, placed, choices[i], seats, options)
             if best is None or (key(now), i) < (key(best), place):
                 best, place = now, i
     return Found(placed, best, "" if best else what_lacks(placed, site))
+
+
+def options_at(
+    searcher: Searcher, seats: tuple[Seat, ...], kept: Kept, most: float | None
+) -> tuple[Option, ...] | None:
+    """The best option of each seat; None where one does not fit, or the first figure will be more than `most`."""
+    buffer_bytes = searcher.site.target.buffer_bytes
+    least = {
+        figure: [getattr(known.best(seat, kept.kinds, buffer_bytes), figure, float("inf")) for seat in seats]
+        for figure, known in searcher.least
+    }
+    totals = {
+        figure: sum(len(seat.places) * x for seat, x in zip(seats, each, strict=True))
+        for figure, each in least.items()
+    }
+    options = []
+    for i, seat in enumerate(seats):
+        option = searcher.pieces.best(seat, kept.kinds, buffer_bytes - seat.waiting_bytes(kept))
+        if option is None:
+            return None
+        options.append(option)
+        for figure in totals:
+            totals[figure] += len(seat.places) * (getattr(option, figure) - least[figure][i])
+        if most is not None and totals and math.prod(totals.values()) * (1 - 2 * SLACK) ** len(totals) > most:
+            return None
+    return tuple(options)
 
 
 def summed(
