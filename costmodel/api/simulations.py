@@ -15,7 +15,6 @@ from costmodel.files import write_output
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import check_fits
 from costmodel.mapping.pe_widths import pe_widths
-from costmodel.mapping.schedule import schedule
 from costmodel.show.document import Row
 from costmodel.show.progress import progress
 from costmodel.technology.loading import load_table
@@ -168,6 +167,7 @@ def check_settings(settings: Settings) -> None:
 
 def run_session(session: Session, inputs: Inputs, ranges: Calibration, settings: Settings) -> Simulated:
     """Run a session's model as settings say."""
+    from costmodel.mapping.schedule import schedule
     from sim.integer.run import compile_program
     from sim.integer.weights import Weights
     from sim.machine.comparison import FloatWitness, differences

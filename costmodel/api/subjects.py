@@ -14,7 +14,6 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.schedule import check_objective
 
 Model = Any  # a name, a torch module, or a Trace
 
@@ -97,6 +96,8 @@ def check_goal(objective: str | None, target: Accelerator | None) -> None:
     """
     if objective is None:
         return
+    from costmodel.mapping.schedule import check_objective  # with all that searches: not before it is needed
+
     objective_of(objective)
     if target is None:
         raise CostModelError(f"`objective={objective}` chooses mappings on a `target`: name one")

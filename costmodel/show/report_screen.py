@@ -81,7 +81,8 @@ def main_title(record: ReportRecord) -> str:
     title = f"{model}, {sizes_of(subject.batch, subject.seq)}{kind}"
     if machine:
         title += f" on {machine.target} ({machine.array} PEs, {machine.dataflow}, "
-        title += f"timing {machine.timing}, least {machine.objective})"
+        timing = "" if machine.timing == "array" else f"timing {machine.timing}, "
+        title += f"{timing}least {machine.objective})"
     return title + ("" if record.complete else "  INCOMPLETE")
 
 

@@ -357,7 +357,7 @@ SIMULATE_MISTAKES = {
     "distilbert-tiny --random 1 --widths bf16": "--widths bf16 are floats; the simulator runs integers",
     "distilbert-tiny --random 1 --widths w8": "unknown widths 'w8'",
     "distilbert-tiny --random 1 --on edge": "unknown target 'edge'",
-    "distilbert-tiny --random 1 --on edge-asic:buffer_kib=1,array=64x64": "no tile of a product",
+    "distilbert-tiny --random 1 --on xc7z020 --objective energy": "--objective energy needs prices",
     "distilbert-tiny --random 1 --attention soft": "unknown attention 'soft'",
     "distilbert-tiny --random 1 --table none": "unknown table 'none'",
     "distilbert-tiny --random 1 --calibration {folder}/no.json": "cannot read {folder}/no.json: No such file",

@@ -375,7 +375,7 @@ def test_targets(cli) -> None:
     record = json.loads(cli("targets", "xc7z020", "--format", "json").out)["targets"][0]
     arrays = {(row["kinds"], row["dsp"]): row["pes"] for row in record["largest_arrays"]}
     assert arrays["mac", True] == 220
-    assert arrays["l1+clip", False] > 4 * arrays["mac", False]  # without multipliers
+    assert arrays["l1+clip", False] > 3.5 * arrays["mac", False]  # without multipliers; sums of 32 bits
     for form in ("csv", "md"):
         assert "edge-asic" in cli("targets", "--format", form).out
 
@@ -486,8 +486,9 @@ MISTAKES = {
     "gemm 8 8": "Missing argument 'K'",
     "gemm 8 8 8 --on mars": "unknown target 'mars'; known: edge-asic, server-asic",
     "gemm 8 8 8 --on edge-asic:buffer_kib=0": "target 'edge-asic:buffer_kib=0': buffer_kib = 0 is not a",
-    "gemm 8 8 8 --on xc7z020 --array 64x64": "target xc7z020 takes 307104 lut of 37240 usable on XC7Z020",
-    "gemm 4096 4096 4096 --on edge-asic:buffer_kib=1": "no tile of a product 4096x4096x4096 fits 512 bytes of",
+    "gemm 8 8 8 --on xc7z020 --array 64x64": "target xc7z020 takes 339872 lut of 37240 usable on XC7Z020",
+    "gemm 8 8 8 --objective energy": "--objective energy chooses mappings on a --on: name one",
+    "gemm 8 8 8 --on zu9eg --objective edp": "--objective edp needs prices, and nothing is published",
     "targets mars": "unknown target 'mars'; known: edge-asic",
     "targets ./none.toml": "cannot read target ./none.toml: No such file or directory",
     "targets edge-asic:wings=2": "target 'edge-asic:wings=2': 'wings=2' is not FIELD=VALUE with a field of array",
@@ -500,7 +501,7 @@ MISTAKES = {
     "report distilbert --on edge-asic --widths bf16": "table horowitz45 has no row for",
     "report distilbert --on ''": "unknown target ''",
     "report distilbert --widths ''": "unknown widths ''",
-    "report distilbert --on edge-asic:buffer_kib=1": "no tile of a product 128x768x768 fits 512 bytes of buffer",
+    "report distilbert --on xc7z020 --objective energy": "--objective energy needs prices, and nothing is",
     "formula distilbert --of cycles": "--of cycles is a figure of a machine: name one with --on",
     "formula distilbert --of mul --on edge-asic": "--of mul does not depend on --on; ask for cycles",
     "formula distilbert --of energy_pj --on xc7z020": "no energy_pj is published for target xc7z020",

@@ -70,7 +70,7 @@ def test_it_is_what_the_function_prints(cli, monkeypatch, session_cache: str) ->
 
 
 def test_the_table_has_the_figures_of_the_record(cli) -> None:
-    args = ("report", "distilbert", "--on", "edge-asic")
+    args = ("report", "distilbert", "--seq", "384", "--on", "edge-asic")
     record = json.loads(cli(*args, "--format", "json").out)
     text = cli(*args).out
     first = [" ".join(line.split()) for line in text.splitlines()]
