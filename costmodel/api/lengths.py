@@ -11,11 +11,9 @@ from itertools import islice
 
 from costmodel.api import cache
 from costmodel.api.graphs import Request, counted
-from costmodel.api.workers import pool_of
 from costmodel.compare.lengths import Intervals, LengthCost, against_first, cost_at, op_by_op
 from costmodel.compare.machine import all_cores
 from costmodel.errors import BadRecord, CostModelError
-from costmodel.explore.pool import hand_out
 from costmodel.graph import template
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
@@ -183,6 +181,9 @@ def compute(
         return
     for priced, _ in tasks[0]:
         graphs_of(priced.request, priced.attention)  # what is traced is in the cache for all workers
+    from costmodel.api.workers import pool_of  # with all of sweeps: not before it is needed
+    from costmodel.explore.pool import hand_out
+
     waiting = iter(tasks)
     with pool_of(width, None) as pool:
         hand_out(

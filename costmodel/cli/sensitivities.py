@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from costmodel.api.sensitivities import sensitivity
-from costmodel.cli.common import check_output, output_options, present
+from costmodel.cli.common import check_output, objective_option, output_options, present
 from costmodel.explore.neighbours import OF
-from costmodel.explore.programs import OBJECTIVES
 
 
 @click.command("sensitivity")
@@ -25,11 +24,7 @@ from costmodel.explore.programs import OBJECTIVES
 @click.option("--save", help="A wish, such as 30%: the smallest combination of changes that saves so much.")
 @click.option("--pairs/--no-pairs", default=True, show_default=True, help="Two changes at once, too.")
 @click.option("--task", help="Accuracies that are stored for a task, such as sst2, of minilm-distilbert.")
-@click.option(
-    "--objective",
-    type=click.Choice(OBJECTIVES),
-    help="What the schedule of every step makes least.  [default: edp; cycles without prices]",
-)
+@objective_option
 @click.option("--details", is_flag=True, help="All changes and pairs, and what is not possible.")
 @output_options
 def command(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from costmodel.compare.machine import all_cores, fused_cores, moved, notes_of
+from costmodel.compare.machine import all_cores, fused_cores, moved
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.cost import price
@@ -56,7 +56,6 @@ class LengthCost:
     moved_bytes: int  # from and to DRAM
     energy_pj: Energy | None  # None where no energy is published
     unfused_cores: int  # attention cores that run op by op: in one pass they do not fit the buffer, or take more
-    notes: tuple[str, ...] = ()  # of the schedule
 
 
 # Of one length
@@ -96,7 +95,6 @@ def cost_of(typed: Typed, planned: Schedule, table: Table | None = None, cores: 
         moved_bytes=moved(planned.steps).dram,
         energy_pj=add_up(known) if len(known) == len(energies) else None,
         unfused_cores=(all_cores(typed) if cores is None else cores) - fused_cores(planned),
-        notes=notes_of(planned),
     )
 
 

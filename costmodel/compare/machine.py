@@ -177,7 +177,6 @@ class MachineRecord:
     resources: dict[str, Resource]  # of an FPGA
     on_vector_unit: tuple[str, ...]  # steps with products that no PE does
     unfused_cores: int  # attention cores that run op by op: in one pass they do not fit the buffer, or take more
-    notes: tuple[str, ...]  # of the schedule
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known
     steps: tuple[StepRecord, ...]
@@ -220,7 +219,6 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         resources={name: Resource(n, usable[name]) for name, n in resources(target, widths).items()},
         on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
         unfused_cores=all_cores(typed) - fused_cores(planned),
-        notes=notes_of(planned),
         interpolated=cost.interpolated,
         memory_prices=() if memories is None else memories.how,
         steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
@@ -235,11 +233,6 @@ def all_cores(typed: Typed) -> int:
 def fused_cores(planned: Schedule) -> int:
     """Attention cores that do run in one pass."""
     return sum(step.kind == "core" for step in planned.steps)
-
-
-def notes_of(planned: Schedule) -> tuple[str, ...]:
-    """What a schedule says of itself."""
-    return planned.notes
 
 
 def known_area(target: Accelerator, widths: PeWidths) -> tuple[Area | None, str]:

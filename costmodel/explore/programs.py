@@ -16,7 +16,8 @@ from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import KIB, Accelerator
 from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.timing import ArrayShape
-from costmodel.mapping.many import PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.mapping.many import CODES, PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.pe_widths import pe_widths
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
@@ -25,8 +26,7 @@ Array = np.ndarray[Any, Any]
 # The canonical graph of (model, attention, seq, batch, sizes): None where the model decides.
 GraphOf = Callable[[str, str | None, int | None, int, tuple[tuple[str, int], ...]], Graph]
 
-OBJECTIVES = ("cycles", "energy", "edp", "bytes")  # what the schedule of a step makes least
-NEEDS_PRICES = ("energy", "edp")
+NEEDS_PRICES = tuple(name for name in CODES if objective_of(name).needs_prices)
 
 
 def check_objective(name: Any) -> str | None:
@@ -37,8 +37,8 @@ def check_objective(name: Any) -> str | None:
     """
     if name is None:
         return None
-    if name not in OBJECTIVES:
-        raise CostModelError(f"{name!r} is not one of {', '.join(OBJECTIVES)}, by which a schedule is chosen")
+    if name not in CODES:
+        raise CostModelError(f"{name!r} is not one of {', '.join(CODES)}, by which a schedule is chosen")
     return str(name)
 
 

@@ -34,7 +34,6 @@ import numpy as np
 
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import Product
-from costmodel.mapping.front_search import unbeaten
 from costmodel.mapping.nest import Cut, Ends, array_cycles, array_traffic, cut, ends_of, fold_array, units_of
 from costmodel.mapping.nest_records import Machine, Operands, Problem
 from costmodel.mapping.nest_sizes import block_sizes
@@ -325,6 +324,8 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
 
 @lru_cache(maxsize=4096)
 def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
+    from costmodel.mapping.front_search import unbeaten  # numba takes half a second: not before it is needed
+
     M, N, d = dims_of(problem)
     if 64 * problem.B * M * N * (d + problem.D) * (1 + (problem.statistics or 0)) >= 1 << 50:
         raise CostModelError(f"an attention core {M}x{N}x{d}, {problem.B} times, has numbers beyond 64 bits")

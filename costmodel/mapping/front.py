@@ -17,7 +17,6 @@ import numpy as np
 
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
-from costmodel.mapping import front_search as loops
 from costmodel.mapping.nest import (
     LACKS,
     ORDERS,
@@ -38,7 +37,7 @@ from costmodel.mapping.objectives import Objective, objective_of
 
 Array = np.ndarray[Any, Any]
 OPERANDS = ("a", "b", "out")
-BITS = {"a": loops.A, "b": loops.B_, "out": loops.OUT}
+BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_search` has them
 MOST = 1 << 62
 
 
@@ -163,6 +162,8 @@ def front(geometry: Geometry) -> Front:
     Raises:
         CostModelError: numbers beyond 64 bits.
     """
+    from costmodel.mapping import front_search as loops  # numba takes half a second: not before it is needed
+
     g = geometry
     tables, counts, least, apart = tables_of(g.product, fold_array(g.product, g.array, g.dataflow), g.dataflow)
     forms = structures(g.a_moves, g.b_moves and not g.b_bypasses)

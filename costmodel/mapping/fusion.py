@@ -61,16 +61,37 @@ def sources_of(graph: Graph) -> tuple[int, ...]:
     return tuple(source)
 
 
-def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True, join: bool = False) -> Plan:
+def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan:
     """Group the nodes of a typed graph; `fuse=False` leaves each op alone but for its requantise.
 
     Args:
         fuse_core: an attention core in one pass; else op by op.
-        join: products of one first operand as one product, where nothing else lies between them.
     """
-    graph = typed.graph
-    source, inside = sources_of(graph), attention_core(graph)
-    free_made = {i for node in graph.nodes if node.op == "index" for i in node.outputs}
+    source = sources_of(typed.graph)
+    return crossings(typed.graph, groups_of(typed.graph, source, fuse, fuse_core), source)
+
+
+def all_plans(typed: Typed, fuse: bool = True) -> list[Plan]:
+    """All ways to group the nodes that are looked at: cores in one pass or op by op, products joined or not.
+
+    That with cores in one pass and joined products, which is most often the best, is the first.
+    """
+    graph, source = typed.graph, sources_of(typed.graph)
+    found: list[Plan] = []
+    for fuse_core in (True, False):
+        groups = groups_of(graph, source, fuse, fuse_core)
+        together = joined(graph, groups, source) if fuse else groups
+        found.append(crossings(graph, together, source))
+        if len(together) < len(groups):
+            found.append(crossings(graph, groups, source))
+        if not fuse or not any(group.kind == "core" for group in groups):
+            break
+    return found
+
+
+def groups_of(graph: Graph, source: tuple[int, ...], fuse: bool, fuse_core: bool) -> list[Group]:
+    """Groups of nodes, in the order in which they run."""
+    inside = attention_core(graph)
     readers: dict[int, set[int]] = {}
     for n, node in enumerate(graph.nodes):
         if not is_free(node):
@@ -125,9 +146,7 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True, join: b
         group.nodes.append(n)
         for i in node.outputs:
             home[source[i]] = group
-    if join and fuse:
-        groups = joined(graph, groups, source)
-    return crossings(graph, groups, source, free_made)
+    return groups
 
 
 def joined(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> list[Group]:
@@ -195,7 +214,9 @@ def merge_vectors(
     return last
 
 
-def crossings(graph: Graph, groups: list[Group], source: tuple[int, ...], free_made: set[int]) -> Plan:
+def crossings(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> Plan:
+    """The groups with the values that cross between them."""
+    free_made = {i for node in graph.nodes if node.op == "index" for i in node.outputs}
     made: dict[int, int] = {}
     for g, group in enumerate(groups):
         for n in group.nodes:

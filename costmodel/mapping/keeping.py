@@ -35,6 +35,10 @@ class Kept:
     values: frozenset[int]
     waiting: tuple[int, ...]
 
+    def waiting_bytes(self, group: int) -> int:
+        """Bytes that wait in the buffer while a group runs."""
+        return self.waiting[group] if self.waiting else 0
+
 
 NOTHING = Kept(0, frozenset(), ())
 
@@ -59,7 +63,7 @@ class Seat:
         return Stay(operands, reads, writes)
 
     def waiting_bytes(self, kept: Kept) -> int:
-        return kept.waiting[self.placed.group] if kept.waiting else 0
+        return kept.waiting_bytes(self.placed.group)
 
 
 def seats_of(placed: tuple[Placed, ...], kinds: Kinds) -> tuple[Seat, ...]:

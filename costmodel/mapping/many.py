@@ -1,4 +1,4 @@
-"""The cost of a model on arrays of machines, compiled: 10^5 design points a second and more.
+"""The cost of a model on arrays of machines, compiled: how many a second says `tests/bench/POINTS.md`.
 
 `compile_program` turns a typed graph into its pieces; `evaluate` runs them over numpy arrays of machine
 parameters. Machines with one array and one size of buffer share all fronts of mappings (`front.py`); for each
@@ -16,23 +16,22 @@ import numpy as np
 
 from costmodel.errors import BadTarget, CostModelError
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.hardware.timing import ArrayShape
+from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping import many_loops as loops
+from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import Prices
 from costmodel.mapping.pieces import Piece, Stay, pieces_of
-from costmodel.mapping.schedule import groupings
+from costmodel.mapping.schedule import DEFAULT, SLACK
 from costmodel.mapping.ways import Ways, ways_of
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
 
 Array = np.ndarray[Any, Any]
-FLOWS = ("os", "ws", "is")
 PARAMETERS = ("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz")
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
 CODES = ("cycles", "energy", "edp", "bytes")
-SLACK = 1e-9  # of floats that are summed in another order
 
 
 @dataclass(frozen=True)
@@ -61,18 +60,18 @@ def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> P
     """
     found: list[Grouping] = []
     known: dict[Piece, int] = {}
-    for plan in groupings(typed, fuse=True):
+    for plan in all_plans(typed):
         placed = pieces_of(typed, plan, target, known)
         kinds = kinds_of(plan, placed)
         found.append(Grouping(seats_of(placed, kinds), kinds))
     prices = Prices(table=table)
-    prices.arithmetic_pj(tuple(work for works in typed.work for work in works))  # all that it lacks, now
-    return Program(target, tuple(found), prices, "cycles" if table is None else "edp")
+    prices.check(typed)  # what the table lacks, it lacks now
+    return Program(target, tuple(found), prices, "cycles" if table is None else DEFAULT)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What something takes on each machine; `fits` is one answer for all of them."""
+    """What something takes on each machine."""
 
     numbers: Array  # [machines, 6], see `many_loops`
     energy_pj: Array
@@ -248,7 +247,7 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
     for j, (rows, columns, flow, buffer_bytes) in enumerate(kinds.tolist()):
         where = order[ends[j] : ends[j + 1]]
         target = replace(
-            program.target, array=ArrayShape(rows, columns), dataflow=FLOWS[flow], buffer_bytes=buffer_bytes
+            program.target, array=ArrayShape(rows, columns), dataflow=DATAFLOWS[flow], buffer_bytes=buffer_bytes
         )
         machines = Machines(
             program, target, np.ascontiguousarray(machine[where][:, own]), np.ascontiguousarray(prices[where] / 8)
@@ -275,9 +274,9 @@ def machine_arrays(parameters: Mapping[str, Any]) -> tuple[Array, Array]:
     given = dict(parameters)
     flows = np.asarray(given["dataflow"])
     if flows.dtype.kind in "US":
-        if not np.isin(flows, list(FLOWS)).all():
-            raise BadTarget(f"parameter 'dataflow' is not of {', '.join(FLOWS)} everywhere")
-        given["dataflow"] = np.select([flows == name for name in FLOWS], list(range(len(FLOWS))))
+        if not np.isin(flows, list(DATAFLOWS)).all():
+            raise BadTarget(f"parameter 'dataflow' is not of {', '.join(DATAFLOWS)} everywhere")
+        given["dataflow"] = np.select([flows == name for name in DATAFLOWS], list(range(len(DATAFLOWS))))
     arrays = np.broadcast_arrays(*[np.atleast_1d(np.asarray(given[n])) for n in known])
     machine = np.stack([np.ascontiguousarray(a, dtype=np.int64) for a in arrays[: len(PARAMETERS)]], axis=1)
     prices = np.stack([np.ascontiguousarray(a, dtype=float) for a in arrays[len(PARAMETERS) :]], axis=1)

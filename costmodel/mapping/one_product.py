@@ -12,7 +12,8 @@ from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Operands, Problem
 from costmodel.mapping.options import Prices, Site, prices_of
-from costmodel.mapping.schedule import DEFAULT, check_objective, show_mapping
+from costmodel.mapping.schedule import DEFAULT, check_objective
+from costmodel.mapping.steps import show_mapping
 from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.records import INLINE
 from costmodel.technology.loading import load_table

@@ -6,6 +6,7 @@ Which of its values lie in the buffer (`Stay`), and what room that leaves for ti
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from costmodel.errors import DoesNotFit
 from costmodel.hardware.accelerator import Accelerator
@@ -14,9 +15,10 @@ from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem,
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Machine, Mapped, Operands, Problem
 from costmodel.mapping.pieces import CORE, VECTOR, Piece, Stay, Works
-from costmodel.mapping.works import price_work, slots
+from costmodel.mapping.works import price_one, price_work, slots
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
+from costmodel.widths.assign import Typed
 
 WHOLE, HEAD, REST = "whole", "head", "rest"
 
@@ -39,7 +41,18 @@ class Prices:
             self.known[works] = price_work(self.table, works).nominal_pj
         return self.known[works]
 
+    def check(self, typed: Typed) -> None:
+        """Look up every kind of work of a model.
 
+        Raises:
+            UnknownTable: the table lacks the price of one.
+        """
+        if self.table is not None:
+            for op, kind in {(work.op, work.type) for works in typed.work for work in works}:
+                price_one(self.table, op, kind)
+
+
+@lru_cache(maxsize=64)
 def prices_of(target: Accelerator) -> Prices | None:
     """The prices of a target's own table and memories; None where it lacks either."""
     memories = memory_prices(target)

@@ -9,33 +9,19 @@ product and core.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
-from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core_blocks import CoreMapped
-from costmodel.mapping.fusion import Plan, plan_groups
+from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
-from costmodel.mapping.nest_records import Mapped
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.options import (
-    HEAD,
-    REST,
-    WHOLE,
-    Option,
-    Part,
-    Prices,
-    Site,
-    must_fit,
-    options_of,
-    prices_of,
-)
-from costmodel.mapping.pieces import CORE, VECTOR, Piece, Placed, Stay, pieces_of
-from costmodel.mapping.steps import Schedule, Step
+from costmodel.mapping.options import Option, Prices, Site, must_fit, options_of, prices_of
+from costmodel.mapping.pieces import Piece, Placed, Stay, pieces_of
+from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed
 
 DEFAULT = "edp"  # where a target has prices; else cycles
@@ -51,7 +37,7 @@ def site_for(typed: Typed, target: Accelerator, convention: str, objective: str 
     prices = prices_of(target)
     if objective is None and prices is not None:
         try:
-            prices.arithmetic_pj(tuple(work for works in typed.work for work in works))
+            prices.check(typed)
         except UnknownTable:
             prices = None
     goal = objective or ("cycles" if prices is None else DEFAULT)
@@ -90,33 +76,16 @@ def schedule(
         DoesNotFit: a product of which no tile fits the buffer.
         CostModelError: there is no such objective, or it needs prices that the target has not.
     """
-    site = site_for(typed, target, convention, objective)
-    goal = site.objective
+    searcher = Searcher(typed, site_for(typed, target, convention, objective))
+    plans = all_plans(typed, fuse)
     best: Chosen | None = None
-    lacking = ""
-    searcher = Searcher(typed, site)
-    for plan in groupings(typed, fuse):
-        found = search(searcher, plan, keep, best)
-        best, lacking = found.best, lacking or found.lacking
+    for plan in plans:
+        best = search(searcher, plan, keep, best)
     if best is None:
+        lacking = what_lacks(pieces_of(typed, plans[0], target, searcher.known), searcher.site)
         raise DoesNotFit(f"{lacking}; give the target a larger buffer or a smaller array")
-    return Schedule(target, convention, goal, steps_of(typed, best, target), best.kept.values)
-
-
-def groupings(typed: Typed, fuse: bool) -> list[Plan]:
-    """All ways to group the nodes that are looked at: cores in one pass or op by op, products joined or not."""
-    found = [plan_groups(typed, fuse, join=True)]  # most often the best: others are then soon beaten
-    if fuse:
-        cores = (True, False) if has_core(found[0]) else (True,)
-        for fuse_core, join in itertools.product(cores, (True, False)):
-            plan = plan_groups(typed, fuse, fuse_core, join)
-            if all(plan.groups != other.groups for other in found):
-                found.append(plan)
-    return found
-
-
-def has_core(plan: Plan) -> bool:
-    return any(group.kind == CORE for group in plan.groups)
+    steps = steps_of(typed, best.plan, best.placed, best.options, best.kept)
+    return Schedule(target, convention, searcher.site.objective, steps, best.kept.values)
 
 
 @dataclass(frozen=True)
@@ -132,15 +101,6 @@ class Chosen:
     dram_bits: int
     buffer_bits: int
     buffer_bytes: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search over one grouping of nodes found."""
-
-    placed: tuple[Placed, ...]
-    best: Chosen | None
-    lacking: str  # what fits nowhere, if something does not
 
 
 class Pieces:
@@ -182,7 +142,7 @@ class Searcher:
         self.seats: list[tuple[Seat, ...]] = []  # of every plan, so that their ids stay theirs
 
 
-def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = None) -> Found:
+def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = None) -> Chosen | None:
     """The best choice of kept values, unless `known` is as good already.
 
     A choice is not looked at more closely where it would not be the best even if every step had the whole buffer.
@@ -192,42 +152,50 @@ def search(searcher: Searcher, plan: Plan, keep: bool, known: Chosen | None = No
     kinds = kinds_of(plan, placed)
     seats = seats_of(placed, kinds)
     searcher.seats.append(seats)
-    key, buffer_bytes = objective_of(site.objective).key, site.target.buffer_bytes
-    choices = choices_of(kinds, buffer_bytes) if keep else (NOTHING,)
+    key = objective_of(site.objective).key
+    choices = choices_of(kinds, site.target.buffer_bytes) if keep else (NOTHING,)
     best, place = known, -1
     for bound, i in bounded(searcher, seats, choices):
-        if best is not None and bound > key(best)[0]:
+        most = inf if best is None else key(best)[0]
+        if bound > most:
             break
-        options = options_at(searcher, seats, choices[i], None if best is None else key(best)[0])
+        options = options_at(searcher, seats, choices[i], most)
         if options is not None:
             now = summed(plan, placed, choices[i], seats, options)
             if best is None or (key(now), i) < (key(best), place):
                 best, place = now, i
-    return Found(placed, best, "" if best else what_lacks(placed, site))
+    return best
 
 
-def options_at(
-    searcher: Searcher, seats: tuple[Seat, ...], kept: Kept, most: float | None
-) -> tuple[Option, ...] | None:
-    """The best option of each seat; None where one does not fit, or the first figure will be more than `most`."""
-    buffer_bytes = searcher.site.target.buffer_bytes
-    least = {
-        figure: [getattr(known.best(seat, kept.kinds, buffer_bytes), figure, float("inf")) for seat in seats]
+def least_of(searcher: Searcher, seats: tuple[Seat, ...], kept: Kept) -> list[list[float]]:
+    """Of each figure of the bound what every seat takes at least: with more room no piece takes more."""
+    room = searcher.site.target.buffer_bytes
+    # Where nothing fits there is no option, and no figure of it.
+    return [
+        [len(seat.places) * getattr(known.best(seat, kept.kinds, room), figure, inf) for seat in seats]
         for figure, known in searcher.least
-    }
-    totals = {
-        figure: sum(len(seat.places) * x for seat, x in zip(seats, each, strict=True))
-        for figure, each in least.items()
-    }
+    ]
+
+
+def bound_of(least: list[list[float]]) -> float:
+    """No choice takes less than the product of these sums, however they are rounded."""
+    return math.prod(sum(each) * (1 - SLACK) for each in least) if least else -inf
+
+
+def options_at(searcher: Searcher, seats: tuple[Seat, ...], kept: Kept, most: float) -> tuple[Option, ...] | None:
+    """The best option of each seat; None where one does not fit, or the first figure will be more than `most`."""
+    least = least_of(searcher, seats, kept)
     options = []
     for i, seat in enumerate(seats):
-        option = searcher.pieces.best(seat, kept.kinds, buffer_bytes - seat.waiting_bytes(kept))
+        option = searcher.pieces.best(
+            seat, kept.kinds, searcher.site.target.buffer_bytes - seat.waiting_bytes(kept)
+        )
         if option is None:
             return None
         options.append(option)
-        for figure in totals:
-            totals[figure] += len(seat.places) * (getattr(option, figure) - least[figure][i])
-        if most is not None and totals and math.prod(totals.values()) * (1 - 2 * SLACK) ** len(totals) > most:
+        for each, (figure, _) in zip(least, searcher.least, strict=True):
+            each[i] = len(seat.places) * getattr(option, figure)
+        if bound_of(least) > most:
             return None
     return tuple(options)
 
@@ -254,22 +222,10 @@ def summed(
 def bounded(searcher: Searcher, seats: tuple[Seat, ...], choices: tuple[Kept, ...]) -> list[tuple[float, int]]:
     """Choices by a bound of the first figure that is compared, the least first; none where a piece fits nowhere.
 
-    With more room no piece takes more. Where no bound is known the choices come as they are.
+    Where no bound is known the choices come as they are.
     """
-    if not searcher.least:
-        return [(float("-inf"), i) for i in range(len(choices))]
-    found = []
-    for i, kept in enumerate(choices):
-        bound = 1.0
-        for field, known in searcher.least:
-            total = 0.0
-            for seat in seats:
-                option = known.best(seat, kept.kinds, searcher.site.target.buffer_bytes)
-                total += float("inf") if option is None else len(seat.places) * getattr(option, field)
-            bound *= total * (1 - SLACK)
-        if bound < float("inf"):
-            found.append((bound, i))
-    return sorted(found)
+    bounds = [(bound_of(least_of(searcher, seats, kept)), i) for i, kept in enumerate(choices)]
+    return sorted(each for each in bounds if each[0] < inf)
 
 
 def what_lacks(placed: tuple[Placed, ...], site: Site) -> str:
@@ -285,84 +241,3 @@ def what_lacks(placed: tuple[Placed, ...], site: Site) -> str:
 
 def nothing_stays(placed: Placed) -> Stay:
     return Stay(*(tuple(False for _ in part) for part in (placed.operands, placed.reads, placed.writes)))
-
-
-# Steps
-
-
-def steps_of(typed: Typed, chosen: Chosen, target: Accelerator) -> tuple[Step, ...]:
-    """A choice as steps one behind the other."""
-    steps: list[Step] = []
-    start = 0
-    for placed, option in zip(chosen.placed, chosen.options, strict=True):
-        group = chosen.plan.groups[placed.group]
-        for part in option.parts:
-            nodes = tuple(group.nodes)
-            if part.name != WHOLE:
-                cut = group.cut or 0
-                nodes = nodes[:cut] if part.name == HEAD else nodes[cut:]
-            waiting = chosen.kept.waiting[placed.group] if chosen.kept.waiting else 0
-            steps.append(step_of(typed, placed, part, nodes, group.products, start, waiting))
-            start += part.cycles
-    return tuple(steps)
-
-
-def step_of(
-    typed: Typed, placed: Placed, part: Part, nodes: tuple[int, ...], products: list[int], start: int, waiting: int
-) -> Step:
-    """One part of an option as a step."""
-    graph, piece = typed.graph, placed.piece
-    vector = part.name == REST or piece.kind == VECTOR
-    if vector:
-        op = "+".join(dict.fromkeys(graph.nodes[n].op for n in nodes))
-    else:
-        op = "attention core" if piece.kind == CORE else graph.nodes[products[0]].op
-    terms = [] if vector else [(piece.product.steps, piece.first_on)]
-    if piece.kind == CORE:
-        M, N = piece.product.M, piece.product.N
-        terms.append((M * N * piece.D, piece.second_on))
-    return Step(
-        op=op,
-        module=module_of(graph, products if products and not vector else nodes[:1], piece.kind),
-        kind=VECTOR if vector else piece.kind,
-        in_core=piece.in_core,
-        nodes=nodes,
-        start_cycle=start,
-        cycles=part.cycles,
-        array_cycles=part.array_cycles,
-        vector_cycles=part.vector_cycles,
-        dma_cycles=part.dma_cycles,
-        read_bits=part.read_bits,
-        write_bits=part.write_bits,
-        buffer_read_bits=part.buffer_read_bits,
-        buffer_write_bits=part.buffer_write_bits,
-        buffer_bytes=part.buffer_bytes,
-        kept_bytes=waiting,
-        tile="" if part.chosen is None else show_mapping(part.chosen),
-        pairs=sum(piece.B * n for n, _ in terms),
-        array_pairs=sum(piece.B * n * on for n, on in terms),
-        array_work=() if vector else part.array_work,
-        vector_work=part.vector_work,
-        chosen=part.chosen,
-    )
-
-
-def module_of(graph: Graph, nodes: Sequence[int], kind: str) -> str:
-    """The module of a step; of products that are joined the names of all, `attention.q_lin+k_lin+v_lin`."""
-    first, *others = (graph.nodes[n].module for n in nodes)
-    if kind == CORE:
-        return first
-    return "+".join((first, *(module.rpartition(".")[2] for module in others)))
-
-
-def show_mapping(cost: Mapped | CoreMapped) -> str:
-    """A mapping in words, such as `128x64x768, loops N M K, a held`."""
-    if isinstance(cost, CoreMapped):
-        block = cost.mapping
-        held = f", {' and '.join(block.held)} held" if block.held else ""
-        turns = ", array and lanes take turns" if block.turns else ""
-        return f"{block.rows} rows by {block.keys} keys, {block.order} outside{held}{turns}"
-    tile = cost.mapping
-    held = f", {' and '.join(tile.held)} held" if tile.held else ""
-    single = f", {' and '.join(tile.single)} in one place" if tile.single else ""
-    return f"{tile.M}x{tile.N}x{tile.K}, loops {' '.join(tile.order)}{held}{single}"

@@ -1,12 +1,19 @@
-"""Steps of a schedule, as records."""
+"""Steps of a schedule: the records, and how options of pieces become steps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.fusion import Plan
+from costmodel.mapping.keeping import Kept
 from costmodel.mapping.nest_records import Mapped
+from costmodel.mapping.options import HEAD, REST, WHOLE, Option, Part
+from costmodel.mapping.pieces import CORE, VECTOR, Placed
+from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
 
 
@@ -52,8 +59,87 @@ class Schedule:
     objective: str
     steps: tuple[Step, ...]
     kept: frozenset[int]  # values that never leave the buffer
-    notes: tuple[str, ...] = ()  # what a reader should know
 
     @property
     def cycles(self) -> int:
         return sum(step.cycles for step in self.steps)
+
+
+def steps_of(
+    typed: Typed, plan: Plan, placed: tuple[Placed, ...], options: tuple[Option, ...], kept: Kept
+) -> tuple[Step, ...]:
+    """Options of pieces, one of each, as steps one behind the other."""
+    steps: list[Step] = []
+    start = 0
+    for piece, option in zip(placed, options, strict=True):
+        group = plan.groups[piece.group]
+        for part in option.parts:
+            nodes = tuple(group.nodes)
+            if part.name != WHOLE:
+                cut = group.cut or 0
+                nodes = nodes[:cut] if part.name == HEAD else nodes[cut:]
+            waiting = kept.waiting_bytes(piece.group)
+            steps.append(step_of(typed, piece, part, nodes, group.products, start, waiting))
+            start += part.cycles
+    return tuple(steps)
+
+
+def step_of(
+    typed: Typed, placed: Placed, part: Part, nodes: tuple[int, ...], products: list[int], start: int, waiting: int
+) -> Step:
+    """One part of an option as a step."""
+    graph, piece = typed.graph, placed.piece
+    vector = part.name == REST or piece.kind == VECTOR
+    if vector:
+        op = "+".join(dict.fromkeys(graph.nodes[n].op for n in nodes))
+    else:
+        op = "attention core" if piece.kind == CORE else graph.nodes[products[0]].op
+    terms = [] if vector else [(piece.product.steps, piece.first_on)]
+    if piece.kind == CORE:
+        M, N = piece.product.M, piece.product.N
+        terms.append((M * N * piece.D, piece.second_on))
+    return Step(
+        op=op,
+        module=module_of(graph, products if products and not vector else nodes[:1], piece.kind),
+        kind=VECTOR if vector else piece.kind,
+        in_core=piece.in_core,
+        nodes=nodes,
+        start_cycle=start,
+        cycles=part.cycles,
+        array_cycles=part.array_cycles,
+        vector_cycles=part.vector_cycles,
+        dma_cycles=part.dma_cycles,
+        read_bits=part.read_bits,
+        write_bits=part.write_bits,
+        buffer_read_bits=part.buffer_read_bits,
+        buffer_write_bits=part.buffer_write_bits,
+        buffer_bytes=part.buffer_bytes,
+        kept_bytes=waiting,
+        tile="" if part.chosen is None else show_mapping(part.chosen),
+        pairs=sum(piece.B * n for n, _ in terms),
+        array_pairs=sum(piece.B * n * on for n, on in terms),
+        array_work=() if vector else part.array_work,
+        vector_work=part.vector_work,
+        chosen=part.chosen,
+    )
+
+
+def module_of(graph: Graph, nodes: Sequence[int], kind: str) -> str:
+    """The module of a step; of products that are joined the names of all, `attention.q_lin+k_lin+v_lin`."""
+    first, *others = (graph.nodes[n].module for n in nodes)
+    if kind == CORE:
+        return first
+    return "+".join((first, *(module.rpartition(".")[2] for module in others)))
+
+
+def show_mapping(cost: Mapped | CoreMapped) -> str:
+    """A mapping in words, such as `128x64x768, loops N M K, a held`."""
+    if isinstance(cost, CoreMapped):
+        block = cost.mapping
+        held = f", {' and '.join(block.held)} held" if block.held else ""
+        turns = ", array and lanes take turns" if block.turns else ""
+        return f"{block.rows} rows by {block.keys} keys, {block.order} outside{held}{turns}"
+    tile = cost.mapping
+    held = f", {' and '.join(tile.held)} held" if tile.held else ""
+    single = f", {' and '.join(tile.single)} in one place" if tile.single else ""
+    return f"{tile.M}x{tile.N}x{tile.K}, loops {' '.join(tile.order)}{held}{single}"

@@ -78,7 +78,7 @@ def length_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
 
 
 def unfused_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
-    """Where an attention core runs op by op, of which mechanisms; and what schedules say of themselves."""
+    """Where an attention core runs op by op, of which mechanisms."""
     where: dict[str, list[str]] = {}
     for name, column in zip(names, record.columns, strict=True):
         runs = (record.op_by_op or {}).get(column.attention, ())
@@ -98,8 +98,6 @@ def unfused_lines(record: ReportRecord, names: Sequence[str]) -> list[str]:
         "not fit the buffer, or takes more."
         for told, some in where.items()
     ]
-    for name, column in zip(names, record.columns, strict=True):
-        lines += [f"{name}: {note}" for note in (column.machine.notes if column.machine else ())]
     return list(dict.fromkeys(lines))
 
 

@@ -16,12 +16,13 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.hardware.loading import load_target
-from costmodel.mapping.fusion import Plan, plan_groups
+from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import waiting_bytes
-from costmodel.mapping.objectives import OBJECTIVES, Objective, Taken
-from costmodel.mapping.options import Option, Prices, Site, prices_of
-from costmodel.mapping.pieces import pieces_of
-from costmodel.mapping.schedule import Pieces, schedule
+from costmodel.mapping.objectives import OBJECTIVES, Objective, Taken, objective_of
+from costmodel.mapping.options import Option, Prices, Site, options_of, prices_of
+from costmodel.mapping.pieces import Placed, Stay, pieces_of
+from costmodel.mapping.schedule import schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from models.zoo.loading import load_model
@@ -40,9 +41,35 @@ def model(S: int) -> Typed:
 Figure = Callable[[Option], float]
 
 
+class Pieces:
+    """The best option of pieces on a site, each found once; of every value it is said whether it stays."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.known = site, dict[tuple[int, Stay, int], Option | None]()
+
+    def best(self, placed: Placed, values: frozenset[int], free_bytes: int) -> Option | None:
+        stay = Stay(*(tuple(v in values for v in some) for some in (placed.operands, placed.reads, placed.writes)))
+        name = (placed.place, stay, free_bytes)
+        if name not in self.known:
+            found = options_of(placed.piece, stay, free_bytes, self.site)
+            self.known[name] = min(found, key=objective_of(self.site.objective).key) if found else None
+        return self.known[name]
+
+
+def plan_of(typed: Typed, found: Schedule) -> Plan:
+    """The grouping of nodes that a schedule has: the finest whose groups are made of whole steps."""
+    steps = [set(step.nodes) for step in found.steps]
+
+    def fits(plan: Plan) -> bool:
+        groups = [set(group.nodes) for group in plan.groups]
+        return all(group == set().union(*(nodes for nodes in steps if nodes <= group)) for group in groups)
+
+    return max(filter(fits, all_plans(typed)), key=lambda plan: len(plan.groups))
+
+
 def least_sum(typed: Typed, plan: Plan, site: Site, figure: Figure) -> tuple[float, list[Option]]:
     """The least sum of a figure over all choices of single values, and the options of the steps."""
-    placed, pieces = pieces_of(typed, plan, site.target), Pieces(site)
+    placed, pieces = pieces_of(typed, plan, site.target, {}), Pieces(site)
     returned = {plan.source[i] for i in plan.graph.outputs}
     names = [v for v in plan.last if v not in returned]
     values = tuple(Value(plan.born[v], plan.last[v], (0, int(plan.graph.values[v].distinct_bytes))) for v in names)
@@ -93,9 +120,8 @@ def least_product_of(solve: Callable[[str, Callable[[Option], float]], list[Opti
 
 def least(typed: Typed, site: Site) -> float:
     """The least figure of a site's objective, over the core in one pass or op by op, and single values."""
-    plans = [plan_groups(typed), plan_groups(typed, fuse_core=False)]
     found = []
-    for plan in plans:
+    for plan in all_plans(typed):
         try:
             if site.objective == "edp":
                 found.append(
@@ -114,8 +140,8 @@ def least(typed: Typed, site: Site) -> float:
 def least_as_kept(typed: Typed, site: Site) -> float:
     """The least product of energy and delay with the values that the schedule keeps, over all mappings."""
     found = schedule(typed, site.target, objective=site.objective)
-    plan = plan_groups(typed, fuse_core=not found.notes)
-    placed, waiting = pieces_of(typed, plan, site.target), waiting_bytes(plan, found.kept)
+    plan = plan_of(typed, found)
+    placed, waiting = pieces_of(typed, plan, site.target, {}), waiting_bytes(plan, found.kept)
 
     def solve(name: str, _: Figure) -> list[Option]:
         pieces = Pieces(replace(site, objective=name))
