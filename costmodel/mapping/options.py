@@ -121,165 +121,166 @@ class Site:
         )
 
 
-def options_of(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> tuple[Option, ...]:
-    """All ways in which a piece can run; none where nothing fits."""
-    machine = site.machine(free_bytes)
+@dataclass(frozen=True)
+class Moved:
+    """Bits that a step moves beside the operands of its products."""
+
+    outside: int  # read from DRAM
+    inside: int  # read from the buffer
+    away: int  # results to DRAM
+    left: int  # results that stay
+
+    @property
+    def leaves(self) -> bool:
+        return self.away > 0
+
+    def word_bits(self, outputs: int) -> int:
+        """Bits of an output of a product: results leave, or stay, as words of whole bits."""
+        return -(-(self.away if self.leaves else self.left) // outputs)
+
+
+def moved_by(piece: Piece, stay: Stay) -> dict[str, Moved]:
+    """What each step of a piece moves: the whole, and where it is cut the head and the rest.
+
+    What lies between head and rest goes to DRAM and comes back.
+    """
     away = sum(bits for bits, kept in zip(piece.writes, stay.writes, strict=True) if not kept)
-    left = sum(bits for bits, kept in zip(piece.writes, stay.writes, strict=True) if kept)
-    beside = dict.fromkeys(((False, False), (False, True), (True, False), (True, True)), 0)
+    left = sum(piece.writes) - away
+    reads = {(kept, behind): 0 for kept in (False, True) for behind in (False, True)}
     for (bits, behind), kept in zip(piece.reads, stay.reads, strict=True):
-        beside[kept, behind] += bits
-    found = []
-    if piece.kind == VECTOR:
-        reads, inside = beside[False, False], beside[True, False]
-        return (Option((vector_part(WHOLE, piece.vector_work, reads, inside, away, left, machine, site),)),)
-    if piece.kind == CORE:
-        part = core_part(piece, stay, beside[False, False], beside[True, False], away, left, machine, site)
-        return () if part is None else (Option((part,)),)
-    outside, inside = (beside[kept, False] + beside[kept, True] for kept in (False, True))
-    whole = product_part(piece, WHOLE, stay, outside, inside, away, left, machine, site)
-    if whole is not None:
-        found.append(Option((whole,)))
-    if piece.cut_bits:
-        head = product_part(
-            piece, HEAD, stay, beside[False, False], beside[True, False], piece.cut_bits, 0, machine, site
-        )
-        # What the norm alone reads and lies in the buffer was never counted as read there: it is now.
-        rest = vector_part(
-            *(REST, piece.rest_work, piece.cut_bits + beside[False, True], beside[True, True]),
-            *(away, left, machine, site),
-        )
-        if head is not None:
-            found.append(Option((head, rest)))
-    return tuple(found)
+        reads[kept, behind] += bits
+    outside, inside = (reads[kept, False] + reads[kept, True] for kept in (False, True))
+    return {
+        WHOLE: Moved(outside, inside, away, left),
+        HEAD: Moved(reads[False, False], reads[True, False], piece.cut_bits, 0),
+        REST: Moved(piece.cut_bits + reads[False, True], reads[True, True], away, left),
+    }
 
 
-def vector_part(
-    name: str, works: Works, reads: int, inside: int, away: int, left: int, machine: Machine, site: Site
-) -> Part:
-    """Elements come from memory, pass the lanes, and go back."""
-    vector, dma = slots(works, site.target), machine.dma_cycles(reads + away)
-    buffer_reads, buffer_writes = reads + inside + away, reads + away + left
-    energy = machine.energy_pj(reads + away, buffer_reads, buffer_writes) + site.prices.arithmetic_pj(works)
-    return Part(
-        *(name, max(vector, dma, 1), 0, vector, dma, reads, away, buffer_reads, buffer_writes, 0, energy),
-        *((), works),
-    )
+def step_names(piece: Piece) -> tuple[tuple[str, ...], ...]:
+    """The steps of every way in which a piece may run."""
+    return ((WHOLE,), (HEAD, REST)) if piece.cut_bits else ((WHOLE,),)
 
 
-def product_part(
-    piece: Piece,
-    name: str,
-    stay: Stay,
-    outside: int,
-    inside: int,
-    away: int,
-    left: int,
-    machine: Machine,
-    site: Site,
-) -> Part | None:
-    """A product with what rides on it; None where no tile fits."""
-    target, works = site.target, piece.vector_work if name == WHOLE else piece.head_work
-    outputs = piece.B * piece.product.M * piece.product.N
-    arithmetic = site.prices.arithmetic_pj((*piece.array_work, *works))
+def work_of(piece: Piece, name: str) -> Works:
+    """What the vector unit does in a step of a piece."""
+    return {WHOLE: piece.vector_work, HEAD: piece.head_work, REST: piece.rest_work}[name]
+
+
+def product_problem(
+    piece: Piece, name: str, stay: Stay, moved: Moved, target: Accelerator, prices: Prices
+) -> Problem:
+    """The product of a piece, whole or without the norm behind it, with what rides on it."""
+    works = work_of(piece, name)
     operands = Operands(
         a_bits=piece.a_bits,
         b_bits=piece.b_bits,
         accumulator_bits=piece.accumulator_bits,
-        out_bits=-(-(away if away > 0 else left) // outputs),
+        out_bits=moved.word_bits(piece.B * piece.product.M * piece.product.N),
         a_moves=not stay.operands[0],
         b_moves=not stay.operands[1],
-        out_moves=away > 0,
+        out_moves=moved.leaves,
         b_bypasses=target.weights_bypass,
         on_array=piece.first_on,
-        extra_bits=outside,
-        inside_bits=inside,
-        also_bits=left if away > 0 else 0,
+        extra_bits=moved.outside,
+        inside_bits=moved.inside,
+        also_bits=moved.left if moved.leaves else 0,
         vector_cycles=slots(works, target),
     )
     whole_rows = name == WHOLE and piece.cut_bits > 0
-    try:
-        cost = best_mapping(
-            Problem(piece.product, piece.B, operands, whole_rows, arithmetic), machine, site.objective
-        )
-    except DoesNotFit:
-        return None
-    return Part(
-        name=name,
-        cycles=cost.cycles,
-        array_cycles=cost.array_cycles,
-        vector_cycles=cost.vector_cycles,
-        dma_cycles=cost.dma_cycles,
-        read_bits=cost.read_bits + outside,
-        write_bits=cost.out_write_bits,
-        buffer_read_bits=cost.buffer_read_bits,
-        buffer_write_bits=cost.buffer_write_bits,
-        buffer_bytes=cost.buffer_bytes,
-        energy_pj=cost.energy_pj,
-        array_work=piece.array_work,
-        vector_work=works,
-        chosen=cost,
-    )
+    return Problem(piece.product, piece.B, operands, whole_rows, prices.arithmetic_pj((*piece.array_work, *works)))
 
 
-def core_part(
-    piece: Piece, stay: Stay, outside: int, inside: int, away: int, left: int, machine: Machine, site: Site
-) -> Part | None:
-    """An attention core in one pass; None where no block fits."""
-    M, works = piece.product.M, piece.vector_work
-    arithmetic = site.prices.arithmetic_pj((*piece.array_work, *works))
+def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices) -> CoreProblem:
+    """The attention core of a piece in one pass."""
     operands = CoreOperands(
         q_bits=piece.a_bits,
         k_bits=piece.b_bits,
         v_bits=piece.v_bits,
         between_bits=piece.between_bits,
         accumulator_bits=piece.accumulator_bits,
-        out_bits=-(-(away if away > 0 else left) // (piece.B * M * piece.D)),
+        out_bits=moved.word_bits(piece.B * piece.product.M * piece.D),
         q_moves=not stay.operands[0],
         k_moves=not stay.operands[1],
         v_moves=not stay.operands[2],
-        out_moves=away > 0,
+        out_moves=moved.leaves,
         scores_on_array=piece.first_on,
         values_on_array=piece.second_on,
         shared=piece.shared,
-        extra_bits=outside,
-        inside_bits=inside,
-        also_bits=left if away > 0 else 0,
-        vector_cycles=slots(works, site.target),
+        extra_bits=moved.outside,
+        inside_bits=moved.inside,
+        also_bits=moved.left if moved.leaves else 0,
+        vector_cycles=slots(piece.vector_work, target),
     )
-    problem = CoreProblem(piece.product, piece.D, piece.B, operands, arithmetic_pj=arithmetic)
-    try:
-        cost = best_blocks(problem, machine, site.objective)
-    except DoesNotFit:
-        return None
+    arithmetic = prices.arithmetic_pj((*piece.array_work, *piece.vector_work))
+    return CoreProblem(piece.product, piece.D, piece.B, operands, arithmetic_pj=arithmetic)
+
+
+def options_of(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> tuple[Option, ...]:
+    """All ways in which a piece can run; none where nothing fits."""
+    names = ((WHOLE,), (HEAD, REST)) if piece.cut_bits else ((WHOLE,),)
+    moved, found = moved_by(piece, stay), []
+    for steps in names:
+        try:
+            found.append(
+                Option(tuple(part_of(piece, name, stay, moved[name], free_bytes, site) for name in steps))
+            )
+        except DoesNotFit:
+            continue
+    return tuple(found)
+
+
+def part_of(piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, site: Site) -> Part:
+    """One step of a piece.
+
+    Raises:
+        DoesNotFit: no tile, or no block of rows, fits.
+    """
+    machine, target, prices = site.machine(free_bytes), site.target, site.prices
+    if piece.kind == VECTOR or name == REST:
+        return vector_part(name, work_of(piece, name), moved, machine, site)
+    cost: Mapped | CoreMapped
+    if piece.kind == CORE:
+        cost = best_blocks(core_problem(piece, stay, moved, target, prices), machine, site.objective)
+        reads, writes = cost.read_bits, cost.write_bits
+    else:
+        cost = best_mapping(product_problem(piece, name, stay, moved, target, prices), machine, site.objective)
+        reads, writes = cost.read_bits + cost.extra_bits, cost.out_write_bits
     return Part(
-        name=WHOLE,
+        name=name,
         cycles=cost.cycles,
         array_cycles=cost.array_cycles,
         vector_cycles=cost.vector_cycles,
         dma_cycles=cost.dma_cycles,
-        read_bits=cost.read_bits,
-        write_bits=cost.write_bits,
+        read_bits=reads,
+        write_bits=writes,
         buffer_read_bits=cost.buffer_read_bits,
         buffer_write_bits=cost.buffer_write_bits,
         buffer_bytes=cost.buffer_bytes,
         energy_pj=cost.energy_pj,
         array_work=piece.array_work,
-        vector_work=works,
+        vector_work=work_of(piece, name),
         chosen=cost,
     )
 
 
-def must_fit(piece: Piece, stay: Stay, site: Site) -> None:
-    """Look for the mapping of a piece with the whole buffer.
-
-    Raises:
-        DoesNotFit: there is none, and why.
-    """
-    machine = site.machine(site.target.buffer_bytes)
-    operands = Operands(
-        *(piece.a_bits, piece.b_bits, piece.accumulator_bits, 8, not stay.operands[0], not stay.operands[1]),
-        b_bypasses=site.target.weights_bypass,
-        on_array=piece.first_on,
+def vector_part(name: str, works: Works, moved: Moved, machine: Machine, site: Site) -> Part:
+    """Elements come from memory, pass the lanes, and go back."""
+    bits = moved.outside + moved.away
+    vector, dma = slots(works, site.target), machine.dma_cycles(bits)
+    buffer_reads, buffer_writes = bits + moved.inside, bits + moved.left
+    return Part(
+        name=name,
+        cycles=max(vector, dma, 1),
+        array_cycles=0,
+        vector_cycles=vector,
+        dma_cycles=dma,
+        read_bits=moved.outside,
+        write_bits=moved.away,
+        buffer_read_bits=buffer_reads,
+        buffer_write_bits=buffer_writes,
+        buffer_bytes=0,
+        energy_pj=machine.energy_pj(bits, buffer_reads, buffer_writes) + site.prices.arithmetic_pj(works),
+        array_work=(),
+        vector_work=works,
     )
-    best_mapping(Problem(piece.product, piece.B, operands), machine, "bytes")

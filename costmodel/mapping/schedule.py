@@ -19,7 +19,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.options import Option, Prices, Site, must_fit, options_of, prices_of
+from costmodel.mapping.options import HEAD, WHOLE, Option, Prices, Site, moved_by, options_of, part_of, prices_of
 from costmodel.mapping.pieces import Piece, Placed, Stay, pieces_of
 from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed
@@ -231,9 +231,11 @@ def bounded(searcher: Searcher, seats: tuple[Seat, ...], choices: tuple[Kept, ..
 def what_lacks(placed: tuple[Placed, ...], site: Site) -> str:
     """The first piece that fits nowhere, in words of who looked for its mapping."""
     for p in placed:
-        if not options_of(p.piece, nothing_stays(p), site.target.buffer_bytes, site):
+        stay = nothing_stays(p)
+        if not options_of(p.piece, stay, site.target.buffer_bytes, site):
+            name = HEAD if p.piece.cut_bits else WHOLE
             try:
-                must_fit(p.piece, nothing_stays(p), site)
+                part_of(p.piece, name, stay, moved_by(p.piece, stay)[name], site.target.buffer_bytes, site)
             except DoesNotFit as error:
                 return str(error)
     return f"the steps of the model do not fit {site.target.buffer_bytes} bytes of buffer"
