@@ -218,15 +218,13 @@ def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, pr
 
 def options_of(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> tuple[Option, ...]:
     """All ways in which a piece can run; none where nothing fits."""
-    names = ((WHOLE,), (HEAD, REST)) if piece.cut_bits else ((WHOLE,),)
     moved, found = moved_by(piece, stay), []
-    for steps in names:
+    for names in step_names(piece):
         try:
-            found.append(
-                Option(tuple(part_of(piece, name, stay, moved[name], free_bytes, site) for name in steps))
-            )
+            parts = [part_of(piece, name, stay, moved[name], free_bytes, site) for name in names]
         except DoesNotFit:
             continue
+        found.append(Option(tuple(parts)))
     return tuple(found)
 
 
