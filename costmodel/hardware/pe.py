@@ -9,7 +9,7 @@ Of the kinds that sum over keys a is z, the shift of a query and a key, and b is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costmodel.dtypes import Float, Int, IntPair, product_type
 from costmodel.ops.registry import enter
@@ -68,7 +68,7 @@ def ends(kind: Int) -> tuple[int, int]:
     return (-(1 << (kind.bits - 1)), (1 << (kind.bits - 1)) - 1) if kind.signed else (0, (1 << kind.bits) - 1)
 
 
-add_pe(
+MAC = add_pe(
     PeKind(
         name="mac",
         formula="a b",
@@ -83,20 +83,7 @@ add_pe(
 )
 # Two int8 products with one factor in common in one DSP48: (x 2^16 + y) z is x z 2^16 + y z, and x z is one
 # too small where y z is below 0 (Fu et al., AMD WP486, 2017).
-add_pe(
-    PeKind(
-        name="mac2",
-        formula="a b, two in a DSP",
-        term=lambda a, b: a * b,
-        work=lambda a, b: (("mul", product_type(a, b), 1),),
-        bound=lambda a, b: a * b,
-        signed=True,
-        int8=(INT8, INT8),
-        units=(("mul", INT8, 1),),
-        fpga="mac2",
-        stands_for="mac",
-    )
-)
+add_pe(replace(MAC, name="mac2", formula="a b, two in a DSP", fpga="mac2", stands_for="mac"))
 add_pe(
     PeKind(
         name="l1",

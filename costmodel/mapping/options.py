@@ -48,7 +48,8 @@ class Prices:
             UnknownTable: the table lacks the price of one.
         """
         if self.table is not None:
-            for op, kind in {(work.op, work.type) for works in typed.work for work in works}:
+            # In order, so that it is always the same one that is missed first.
+            for op, kind in dict.fromkeys((work.op, work.type) for works in typed.work for work in works):
                 price_one(self.table, op, kind)
 
 

@@ -110,7 +110,7 @@ def test_equals_the_schedule_of_each_point() -> None:
         assert row["rows_per_s"] == pytest.approx(knobs["batch"] / cost.seconds, rel=1e-12)
         assert row["area_mm2"] == pytest.approx(area.total_mm2, rel=1e-9)
         assert found.feasible[i] == (area.total_mm2 <= 2 and knobs["lanes"] >= 16)
-    assert 100 < fitted < 250
+    assert fitted == 250  # even 2 KiB hold single rows and columns
 
 
 def test_of_an_fpga() -> None:

@@ -34,7 +34,8 @@ attention = ["dot", "inhibitor"]
 seq = [8, 16, 24, 32]
 target = "edge-asic"
 array = ["8x8", "16x16", "32x32"]
-buffer_kib = [1, 128]
+widths = ["w8a8", "bf16"]
+buffer_kib = 128
 lanes = [16, 64]
 """
 
@@ -207,16 +208,16 @@ def test_failed_points_keep_their_error_and_stop_nothing(small: Path, tmp_path: 
     record = json.loads(ran.out)
     points = read_points(open_store(path))
     space = read_space(small)
-    one_kib = [i for i in range(96) if space.knobs(i)["buffer_kib"] == 1]
-    assert set(points.errors) <= set(one_kib)
+    without_price = [i for i in range(96) if space.knobs(i)["widths"] == "bf16"]
+    assert set(points.errors) == set(without_price)
     assert record["failed"] == len(points.errors) > 0
     assert sum(record["errors"].values()) == record["failed"]
-    assert all("fits a buffer of 1 KiB" in text for text in record["errors"])
+    assert all("table horowitz45 has no row for" in text for text in record["errors"])
     assert record["feasible"] == points.feasible.sum() > 0
     assert not points.feasible[list(points.errors)].any()
     table_ = cli("sweep", str(small), "--store", str(path), "--workers", "1").out
     assert "96 of the points were stored before." in table_
-    assert f"Failed, {record['failed']} points: no tile" in table_
+    assert f"Failed, {record['failed']} points: table horowitz45" in table_
 
 
 def test_a_failed_accuracy_is_the_error_of_its_points(students: Path, tmp_path: Path) -> None:

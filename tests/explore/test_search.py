@@ -90,7 +90,16 @@ def test_goes_on_where_it_was(grid: dict[int, Judged]) -> None:
 
 
 def test_failed_points_are_left_out(grid: dict[int, Judged]) -> None:
-    assert any(judged.values is None for judged in grid.values())  # buffers of 1 KiB
+    half = parse_space(RECORD | {"knobs": RECORD["knobs"] | {"widths": ["w8a8", "bf16"]}}, "half.toml")
+
+    def look(new: list[int]) -> dict[int, Judged]:
+        return judge(half, new, evaluate_points(half, new, {}, graph_of).columns)
+
+    known = search(half, 60, 0, look)
+    for index, judged in known.items():  # bf16 has no prices
+        assert (judged.values is None) == (half.knobs(index)["widths"] == "bf16")
+    assert any(judged.values is None for judged in known.values())
+    assert {half.knobs(index)["widths"] for index in front_of(half, known)} == {"w8a8"}
     assert any(judged.values and not judged.feasible for judged in grid.values())
     all_fail = search(SPACE, 40, 0, lambda new: {i: Judged(None, ()) for i in new})
     assert len(all_fail) == 40

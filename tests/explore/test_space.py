@@ -167,7 +167,7 @@ MISTAKES: list[tuple[dict[str, Any] | Any, str]] = [
     (changed("knobs", "array", value="16"), "array '16' is not of the form ROWSxCOLUMNS"),
     (changed("knobs", "dataflow", value="up"), "unknown dataflow 'up'; known: os, ws, is"),
     (changed("knobs", "widths", value="w1a8"), "weights and activations have 2 to 16 bits"),
-    (changed("knobs", "kinds", value="mac+fly"), "is not some of mac, l1, clip, relu"),
+    (changed("knobs", "kinds", value="mac+fly"), "is not some of mac, mac2, l1, clip, relu"),
     (changed("knobs", "target", value="moon"), "unknown target 'moon'; known: edge-asic"),
     (changed("knobs", "target", value="edge-asic:lanes=8"), "give what comes after the colon as knobs"),
     (changed("knobs", "dram", value="core"), "dram = core: target .*unknown DRAM 'core'"),

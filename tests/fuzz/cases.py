@@ -71,6 +71,7 @@ TARGET: Mapping[str, tuple[str, ...]] = {
     "name": NOT_STRING,
     "array": NOT_ARRAY,
     "kinds": NOT_NAMES,
+    "[sources]": NOT_TEXT,
 }
 NOT_OP = (*NOT_TEXT, '"no-such-op"', '"add/"', '"/add"', '"a\\nb"')
 TABLE: Mapping[str, tuple[str, ...]] = {
@@ -177,12 +178,17 @@ def spoiled_toml(
     lines = text.splitlines()
     assigned = [i for i, line in enumerate(lines) if ASSIGNMENT.match(line)]
     keys = {i: ASSIGNMENT.match(lines[i])[1] for i in assigned}  # type: ignore[index]
+    named = dict(keys)  # by what is wrong there: of sources any words are right
+    if "[sources]" in lines and "[sources]" in wrong:
+        start = lines.index("[sources]")
+        end = next((i for i in range(start + 1, len(lines)) if lines[i].startswith("[")), len(lines))
+        named |= dict.fromkeys((i for i in keys if start < i < end), "[sources]")
     how = rng.choice(("value",) * 12 + ("drop", "twice", "unknown", "torn", "cut", "bytes") * 2 + ("whole",))
     if how == "value":
-        i = rng.choice([i for i in assigned if keys[i] in wrong])
-        lines[i] = f"{keys[i]} = {rng.choice(wrong[keys[i]])}"
+        i = rng.choice([i for i in assigned if named[i] in wrong])
+        lines[i] = f"{keys[i]} = {rng.choice(wrong[named[i]])}"
     elif how == "drop":
-        i = rng.choice([i for i in assigned if keys[i] in (needed or wrong) and keys[i] not in OPTIONAL])
+        i = rng.choice([i for i in assigned if named[i] in (needed or wrong) and keys[i] not in OPTIONAL])
         del lines[i]
     elif how == "twice":
         i = rng.choice(assigned)

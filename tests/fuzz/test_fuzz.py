@@ -71,8 +71,10 @@ def target(**changed: str) -> str:
     text = (ROOT / "costmodel/hardware/targets/zu9eg.toml").read_text(encoding="utf-8")
     lines = text.splitlines()
     for key, value in changed.items():
-        (at,) = (i for i, line in enumerate(lines) if line.startswith(f"{key} = "))
+        at, *sources = (i for i, line in enumerate(lines) if line.startswith(f"{key} = "))
         lines[at] = f"{key} = {value}"
+        if key == "table" and not sources:
+            lines.insert(lines.index("[sources]") + 1, 'table = "ours: a test"')
     return "\n".join(lines) + "\n"
 
 

@@ -83,7 +83,9 @@ def counts(typed: Typed) -> dict[tuple[str, str], int]:
     return {key: n for key, n in width_counts(typed).items() if n}
 
 
-WAYS = ((True, True, None), (True, True, "cycles"), (True, False, "energy"), (False, True, "bytes"))
+# Whether it is fused, whether activations are kept, and the objective: of the first way each in turn.
+FIRST = (None, "cycles", "energy", "bytes")
+OTHERS = ((True, False, "energy"), (False, True, "bytes"))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
@@ -92,8 +94,8 @@ def test_bits_arithmetic_cycles_and_bytes(spelling: str, dataflow: str) -> None:
     """Every mechanism, dataflow and machine; fused and not, activations kept and not."""
     for widths in ("w8a8", "w4a8", "w8a16:acc=26"):
         program = program_of(spelling, widths)
-        for target in MACHINES:
-            for fuse, keep, objective in WAYS:
+        for place, target in enumerate(MACHINES):
+            for fuse, keep, objective in ((True, True, FIRST[(place + len(widths)) % len(FIRST)]), *OTHERS):
                 name = f"{target},dataflow={dataflow}"
                 execution, different = run_both(program, name, fuse, keep, objective)
                 assert not different, different[:3]
