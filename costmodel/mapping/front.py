@@ -21,6 +21,8 @@ from costmodel.mapping.nest import (
     LACKS,
     ORDERS,
     arrives,
+    block_of,
+    block_parts,
     ends_of,
     evaluate,
     fold_array,
@@ -94,11 +96,12 @@ def geometry_of(problem: Problem, machine: Machine) -> Geometry:
 
 @lru_cache(maxsize=64)
 def structures(a: bool, b: bool) -> Array:
-    """All structures that can differ, (x, y, held, may be single) in rows; `a`, `b`: whether each takes room.
+    """All structures that can differ, (x, y, held, may be single, along) in rows; `a`, `b`: whether each takes room.
 
     Operands of the outermost and innermost loops, and of the two inner ones, may be held; what has the two
     outer dims stays anyway. With nothing held the two outer loops may change places, but for whole rows. A
     result that is held or whose loop of K is the innermost never travels, and a `single` place changes nothing.
+    Blocks of the dim of the outermost loop would be that loop again.
     """
     found = []
     for order in ORDERS:
@@ -110,7 +113,13 @@ def structures(a: bool, b: bool) -> Array:
             alone = [op for op, room in (("a", a), ("b", b)) if room]
             if LACKS["out"] != order[2] and "out" not in held:
                 alone.append("out")
-            found.append((x, y, sum(BITS[op] for op in held), sum(BITS[op] for op in alone)))
+            masks = sum(BITS[op] for op in held), sum(BITS[op] for op in alone)
+            found.append((x, y, *masks, -1))
+            # What is held and has all of the dim makes a block worth while: within it takes less room.
+            alongs = {3 - x - y} if held else set()
+            if any(LACKS[op] == order[0] for op in held):
+                alongs.add(y)
+            found += [(x, y, *masks, along) for along in sorted(alongs) if along < 2]
     return np.array(found, np.int64)
 
 
@@ -171,7 +180,7 @@ def front(geometry: Geometry) -> Front:
     rows = rows[np.lexsort(rows[:, ::-1].T)]
     problem, machine = reference(g)
     mappings = tuple(
-        simplified(problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9]), machine)
+        simplified(problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9], row[10]), machine)
         for row in rows
     )
     costs = [evaluate(problem, mapping, machine) for mapping in mappings]
@@ -192,13 +201,14 @@ def reference(g: Geometry) -> tuple[Problem, Machine]:
     return Problem(g.product, g.B, operands, g.whole_rows), machine
 
 
-def named(form: Array, sizes: Sequence[int], single: int) -> Mapping:
-    """The mapping of a structure, tile sizes along M, N, K, and operands of a single place."""
+def named(form: Array, sizes: Sequence[int], single: int, tiles: int) -> Mapping:
+    """The mapping of a structure, tile sizes along M, N, K, operands of a single place, and tiles of a block."""
     x, y, held = (int(v) for v in form[:3])
     M, N, K = (int(size) for size in sizes)
     order = "MNK"[x] + "MNK"[y] + "MNK"[3 - x - y]
     names = [tuple(op for op in OPERANDS if mask & BITS[op]) for mask in (held, int(single))]
-    return Mapping(M, N, K, order, names[0], names[1])
+    along = int(form[4])
+    return Mapping(M, N, K, order, *names, *("", 0) if along < 0 else ("MN"[along], int(tiles)))
 
 
 def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
@@ -220,7 +230,8 @@ def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:
 def is_held(operand: str, mapping: Mapping, product: Product, p: dict[str, int]) -> bool:
     """Whether it matters that an operand is held."""
     without = replace(mapping, held=tuple(op for op in mapping.held if op != operand))
-    same = held_region(operand, mapping, product, p) == held_region(operand, without, product, p)
+    block, within = block_of(product, mapping), block_parts(mapping, p)
+    same = held_region(operand, mapping, block, within) == held_region(operand, without, block, within)
     return not same or visits(operand, mapping, p) != visits(operand, without, p)
 
 

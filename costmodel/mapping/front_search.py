@@ -33,7 +33,7 @@ A, B_, OUT = 1, 2, 4  # operands as bits of a mask
 # for, bits that are read and written in the buffer.
 MOVED, CYCLES, EXPOSED, READS, WRITES = range(5)
 FIGURES = 5
-COLUMNS = FIGURES + 5  # also the structure, candidates along M, N, K, single places
+COLUMNS = FIGURES + 6  # also the structure, candidates along M, N, K, single places, tiles of a block
 LEAST = 1 << 12  # places for points of a front, at first
 
 
@@ -86,7 +86,9 @@ def places_of(
 
 
 @njit
-def sum_places(c: Array, vo: int, stay: bool, x: int, y: int, held: int, single: int, s: tuple, p: tuple) -> int:
+def sum_places(
+    c: Array, dims: tuple, vo: int, stay: bool, x: int, y: int, held: int, single: int, s: tuple, p: tuple
+) -> int:
     """Accumulators in the buffer; -1 where rows are asked for and do not become whole."""
     z = 3 - x - y
     lasting = (held & OUT) and z != 2
@@ -103,38 +105,62 @@ def sum_places(c: Array, vo: int, stay: bool, x: int, y: int, held: int, single:
         return 0 if c[P_FLOW] == 0 or c[P_K] <= c[P_DEEP] else s[0] * s[1]
     if stay:
         return 0
-    return region(0, 1, 2, held & OUT, x, y, s, p, (c[P_M], c[P_N], c[P_K]))[0]
+    return region(0, 1, 2, held & OUT, x, y, s, p, dims)[0]
+
+
+@njit
+def of_block(along: int, number: int, three: tuple) -> tuple:
+    """Three numbers of which that along a dim is another one within a block."""
+    if along == 0:
+        return (number, three[1], three[2])
+    if along == 1:
+        return (three[0], number, three[2])
+    return three
 
 
 @njit
 def figures(
-    c: Array, x: int, y: int, held: int, single: int, s: tuple, p: tuple, most: tuple, work: tuple, key: Array
-) -> bool:
+    c: Array, x: int, y: int, held: int, single: int, along: int, s: tuple, p: tuple, most: tuple, work: tuple,
+    tiles: int, blocks: int, size: int, key: Array,
+) -> bool:  # fmt: skip
     """Figures of a mapping, or a bound of them over a box; False: it is not legal.
 
     `s`: sizes of a tile; `most`: the most passes along each dim in the box, `p` of a single mapping. `single` -1
-    stands for all choices: room as if each operand had a single place, and nothing waits.
+    stands for all choices: room as if each operand had a single place, and nothing waits. `along`: the dim of
+    which a block has so many `tiles` and this `size`, or -1; how many `blocks` there are.
     """
     M, N, K = c[P_M], c[P_N], c[P_K]
-    dims = (M, N, K)
     z = 3 - x - y
     B, flow, R, C = c[P_B], c[P_FLOW], c[P_R], c[P_C]
-    vo = visits(2, held & OUT, x, y, p[x], p[y], p[z])
+    within = of_block(along, tiles, p)
+    most_within = of_block(along, tiles, most)
+    dims = (M, N, K)
+    again = B
+    if along >= 0:
+        dims = of_block(along, size, dims)
+        again = 2
+    if along == 1 and c[P_ROWS]:
+        return False
+    vo = visits(2, held & OUT, x, y, within[x], within[y], within[z])
     stay = flow == 0 and z == 2 and s[0] <= R and s[1] <= C
-    bits = sum_places(c, vo, stay, x, y, held, single, s, p) * c[P_SB]
+    bits = sum_places(c, dims, vo, stay, x, y, held, single, s, within) * c[P_SB]
     if bits < 0:
         return False
     waits_a = waits_b = False
     if c[P_AM]:
-        elements, waits_a = places_of(A, 0, 2, 1, held, single, B, x, y, s, p, most, dims)
+        elements, waits_a = places_of(A, 0, 2, 1, held, single, again, x, y, s, within, most_within, dims)
         bits += elements * c[P_AB]
     if c[P_BM] and not c[P_BYPASS]:
-        elements, waits_b = places_of(B_, 2, 1, 0, held, single, B, x, y, s, p, most, dims)
+        elements, waits_b = places_of(B_, 2, 1, 0, held, single, again, x, y, s, within, most_within, dims)
         bits += elements * c[P_BB]
     if bits > c[P_ROOM]:
         return False
-    va = visits(1, held & A, x, y, p[x], p[y], p[z])
-    vb = visits(0, held & B_, x, y, p[x], p[y], p[z])
+    va = visits(1, held & A, x, y, within[x], within[y], within[z])
+    vb = visits(0, held & B_, x, y, within[x], within[y], within[z])
+    if along == 1:
+        va = blocks if va == 1 else p[1]
+    if along == 0:
+        vb = blocks if vb == 1 else p[0]
     k_parts = 1 if stay else p[2]
     folds_m, folds_n, folds_k = work
     if flow == 0:
@@ -144,7 +170,7 @@ def figures(
     else:
         read_a, read_b, sums = p[1], folds_m, folds_k
     a = B * M * K * c[P_AB] * c[P_AM] * va
-    if c[P_BYPASS] and not (flow == 1 and (most[0] == 1 or (z == 0 and s[2] <= R and s[1] <= C))):
+    if c[P_BYPASS] and not (flow == 1 and (most_within[0] == 1 or (z == 0 and s[2] <= R and s[1] <= C))):
         vb = read_b
     b = B * K * N * c[P_BB] * c[P_BM] * vb
     spills = B * M * N * c[P_SB] * (vo - 1)
@@ -188,15 +214,16 @@ def steady(c: Array, p: tuple, most: tuple, work: tuple, k_parts: int) -> int:
 
 @njit
 def bound(
-    c: Array, x: int, y: int, held: int, single: int, i: tuple, j: tuple, tables: Array, least: Array,
-    apart: Array, key: Array,
-) -> bool:  # fmt: skip
+    c: Array, form: Array, single: int, i: tuple, j: tuple, tables: Array, least: Array, apart: Array, key: Array
+) -> bool:
     """Bound over a box of candidates, from `i` to before `j` along each dim, or figures of its only mapping.
 
-    `tables[0..2]`: sizes, passes, work. `least`: the least work along a dim; `apart`: of one pass.
+    The fourth range is that of the number of blocks: as many have the fewest tiles each. `tables[0..2]`: sizes, passes, work. `least`: the least work
+    along a dim; `apart`: of one pass.
     """
-    i0, i1, i2 = i
-    j0, j1, j2 = j
+    x, y, held, along = form[0], form[1], form[2], form[4]
+    i0, i1, i2, blocks = i
+    j0, j1, j2, beyond = j
     s = (tables[0, 0, i0], tables[0, 1, i1], tables[0, 2, i2])
     p = (tables[1, 0, j0 - 1], tables[1, 1, j1 - 1], tables[1, 2, j2 - 1])
     most = (tables[1, 0, i0], tables[1, 1, i1], tables[1, 2, i2])
@@ -205,7 +232,18 @@ def bound(
         tables[2, 1, i1] if j1 - i1 == 1 else max(least[1], p[1] * apart[1]),
         tables[2, 2, i2] if j2 - i2 == 1 else max(least[2], p[2] * apart[2]),
     )
-    return figures(c, x, y, held, single, s, p, most, work, key)
+    tiles, size = 1, 0
+    if along >= 0:
+        tiles = max(ceil_div(p[along], beyond - 1), 2)
+        if most[along] <= tiles:  # a single block
+            return False
+        dim = c[P_M] if along == 0 else c[P_N]
+        size = max(tiles * s[along], ceil_div(dim, beyond - 1))
+        if most[along] == p[along] and beyond - blocks == 1:
+            if ceil_div(p[along], tiles) != blocks or p[along] % tiles == 1:
+                return False
+            size = min(tiles * s[along], dim)
+    return figures(c, x, y, held, single, along, s, p, most, work, tiles, blocks, size, key)
 
 
 @njit
@@ -277,11 +315,12 @@ def entered(
     tables: Array, least: Array, apart: Array, key: Array,
 ) -> tuple[Array, int]:  # fmt: skip
     """The front with the mappings of one structure and tile that no other beats: single places of all kinds."""
-    x, y, held, may = structures[s, 0], structures[s, 1], structures[s, 2], structures[s, 3]
+    along = structures[s, 4]
+    tiles = ceil_div(tables[1, along, i[along]], i[3]) if along >= 0 else 0
     for mask in (0, 1, 2, 4, 3, 5, 6, 7):
-        if mask & ~may:
+        if mask & ~structures[s, 3]:
             continue
-        legal = bound(c, x, y, held, mask, i, j, tables, least, apart, key)
+        legal = bound(c, structures[s], mask, i, j, tables, least, apart, key)
         if not legal or is_beaten(front, points, key):
             continue
         points = without(front, points, key)
@@ -292,7 +331,7 @@ def entered(
         for f in range(FIGURES):
             front[points, f] = key[f]
         front[points, 5], front[points, 6], front[points, 7], front[points, 8] = s, i[0], i[1], i[2]
-        front[points, 9] = mask
+        front[points, 9], front[points, 10] = mask, tiles
         points += 1
     return front, points
 
@@ -300,50 +339,64 @@ def entered(
 @njit
 def push(stack: Array, keys: Array, top: int, s: int, i: tuple, j: tuple, key: Array) -> None:
     """A box of a structure onto the stack, with its bound."""
-    stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = s, i[0], i[1], i[2]
-    stack[top, 4], stack[top, 5], stack[top, 6] = j[0], j[1], j[2]
+    stack[top, 0] = s
+    for d in range(4):
+        stack[top, 1 + d], stack[top, 5 + d] = i[d], j[d]
     for f in range(FIGURES):
         keys[top, f] = key[f]
 
 
 @njit
+def halves(i: tuple, j: tuple) -> tuple[tuple, tuple]:
+    """Where a box is cut in two along the dim of most candidates: the end of one half, the start of the other."""
+    w0, w1, w2, w3 = j[0] - i[0], j[1] - i[1], j[2] - i[2], j[3] - i[3]
+    if w0 >= w1 and w0 >= w2 and w0 >= w3:
+        h = (i[0] + j[0]) // 2
+        return (h, j[1], j[2], j[3]), (h, i[1], i[2], i[3])
+    if w1 >= w2 and w1 >= w3:
+        h = (i[1] + j[1]) // 2
+        return (j[0], h, j[2], j[3]), (i[0], h, i[2], i[3])
+    if w2 >= w3:
+        h = (i[2] + j[2]) // 2
+        return (j[0], j[1], h, j[3]), (i[0], i[1], h, i[3])
+    h = (i[3] + j[3]) // 2
+    return (j[0], j[1], j[2], h), (i[0], i[1], i[2], h)
+
+
+@njit
+def whole_box(form: Array, tables: Array, counts: Array) -> tuple[tuple, tuple]:
+    """The box of all candidates of a structure."""
+    along = form[4]
+    first, beyond = 0, 1
+    if along >= 0:
+        first, beyond = 2, max(tables[1, along, 0] // 2 + 1, 2)
+    return (0, 0, 0, first), (counts[0], counts[1], counts[2], beyond)
+
+
+@njit
 def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array) -> Array:
-    """Rows of the front: figures, the structure, candidates along M, N, K, which operands have single places."""
+    """Rows of the front: figures, the structure, candidates along M, N, K, single places, tiles of a block."""
     number = structures.shape[0]
-    stack = np.empty((number + 512, 7), np.int64)
+    stack = np.empty((number + 1024, 9), np.int64)
     key, other, floor = np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64)
-    n = (counts[0], counts[1], counts[2])
     floor[:] = 1 << 62
     for s in range(number):
-        if bound(
-            c, structures[s, 0], structures[s, 1], structures[s, 2], -1, (0, 0, 0), n, tables, least, apart, key
-        ):
+        i, j = whole_box(structures[s], tables, counts)
+        if i[3] < j[3] and bound(c, structures[s], -1, i, j, tables, least, apart, key):
             for f in range(FIGURES):
                 floor[f] = min(floor[f], key[f])
     first = np.full(number, np.inf)
     for s in range(number):
-        if bound(
-            c, structures[s, 0], structures[s, 1], structures[s, 2], -1, (0, 0, 0), n, tables, least, apart, key
-        ):
+        i, j = whole_box(structures[s], tables, counts)
+        if i[3] < j[3] and bound(c, structures[s], -1, i, j, tables, least, apart, key):
             first[s] = merit(key, floor)
     top, points = 0, 0
-    front, keys = np.empty((LEAST, COLUMNS), np.int64), np.empty((number + 512, FIGURES), np.int64)
+    front, keys = np.empty((LEAST, COLUMNS), np.int64), np.empty((number + 1024, FIGURES), np.int64)
     for s in np.argsort(-first):
         if first[s] < np.inf:
-            bound(
-                c,
-                structures[s, 0],
-                structures[s, 1],
-                structures[s, 2],
-                -1,
-                (0, 0, 0),
-                n,
-                tables,
-                least,
-                apart,
-                key,
-            )
-            push(stack, keys, top, s, (0, 0, 0), n, key)
+            i, j = whole_box(structures[s], tables, counts)
+            bound(c, structures[s], -1, i, j, tables, least, apart, key)
+            push(stack, keys, top, s, i, j, key)
             top += 1
     while top > 0:
         top -= 1
@@ -352,25 +405,14 @@ def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: A
         if is_beaten(front, points, key):
             continue
         s = stack[top, 0]
-        x, y, held = structures[s, 0], structures[s, 1], structures[s, 2]
-        i = (stack[top, 1], stack[top, 2], stack[top, 3])
-        j = (stack[top, 4], stack[top, 5], stack[top, 6])
-        w0, w1, w2 = j[0] - i[0], j[1] - i[1], j[2] - i[2]
-        if w0 == 1 and w1 == 1 and w2 == 1:
+        i = (stack[top, 1], stack[top, 2], stack[top, 3], stack[top, 4])
+        j = (stack[top, 5], stack[top, 6], stack[top, 7], stack[top, 8])
+        if j[0] - i[0] == 1 and j[1] - i[1] == 1 and j[2] - i[2] == 1 and j[3] - i[3] == 1:
             front, points = entered(c, front, points, structures, s, i, j, tables, least, apart, key)
             continue
-        h0, h1, h2 = i
-        if w0 >= w1 and w0 >= w2:
-            h0 = (i[0] + j[0]) // 2
-            cut, from_ = (h0, j[1], j[2]), (h0, i[1], i[2])
-        elif w1 >= w2:
-            h1 = (i[1] + j[1]) // 2
-            cut, from_ = (j[0], h1, j[2]), (i[0], h1, i[2])
-        else:
-            h2 = (i[2] + j[2]) // 2
-            cut, from_ = (j[0], j[1], h2), (i[0], i[1], h2)
-        one = bound(c, x, y, held, -1, i, cut, tables, least, apart, key)
-        two = bound(c, x, y, held, -1, from_, j, tables, least, apart, other)
+        cut, from_ = halves(i, j)
+        one = bound(c, structures[s], -1, i, cut, tables, least, apart, key)
+        two = bound(c, structures[s], -1, from_, j, tables, least, apart, other)
         if one and two and merit(other, floor) < merit(key, floor):  # the better one is looked at first
             push(stack, keys, top, s, i, cut, key)
             push(stack, keys, top + 1, s, from_, j, other)

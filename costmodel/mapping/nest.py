@@ -12,6 +12,10 @@ the innermost. Each operand has two of the three dims:
 rule holds for the others. So with nothing held the two outer loops may change places: three of the six orders
 differ. With something held all six do.
 
+A fourth loop may run around the three: the product is cut along M or N into blocks of so many tiles, two at
+least, and each block runs as a product of its own, one behind the other, like the B products. What is held is
+held for a block; the operand that lacks the dim comes once more for each block.
+
 Room in the buffer:
 
     a, b    the tile in use, and the one that arrives for the next pass, unless nothing arrives. Of what is
@@ -41,7 +45,7 @@ operands then enter at the first row and column in use, and what idles is neithe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from costmodel.hardware.timing import ArrayShape, Product, tail_cycles
@@ -56,19 +60,39 @@ def parts(product: Product, mapping: Mapping) -> dict[str, int]:
     return {dim: -(-getattr(product, dim) // getattr(mapping, dim)) for dim in "MNK"}
 
 
+def block_parts(mapping: Mapping, p: dict[str, int]) -> dict[str, int]:
+    """Passes along each dim within a block."""
+    return {dim: mapping.tiles if dim == mapping.along else n for dim, n in p.items()}
+
+
+def block_of(product: Product, mapping: Mapping) -> Product:
+    """The product that a block is, but for the last block, which may be smaller."""
+    if not mapping.along:
+        return product
+    if mapping.along == "M":
+        return replace(product, M=min(mapping.tiles * mapping.M, product.M))
+    return replace(product, N=min(mapping.tiles * mapping.N, product.N))
+
+
+def blocks_of(mapping: Mapping, p: dict[str, int]) -> int:
+    """How many blocks there are."""
+    return -(-p[mapping.along] // mapping.tiles) if mapping.along else 1
+
+
 def visits(operand: str, mapping: Mapping, p: dict[str, int]) -> int:
     """How often each element of an operand comes."""
     lacks = LACKS[operand]
     inner = mapping.order[mapping.order.index(lacks) + 1 :]
-    if operand in mapping.held or all(p[dim] == 1 for dim in inner):
-        return 1
+    within = block_parts(mapping, p)
+    if operand in mapping.held or all(within[dim] == 1 for dim in inner):
+        return blocks_of(mapping, p) if lacks == mapping.along else 1
     return p[lacks]
 
 
 def held_region(operand: str, mapping: Mapping, product: Product, p: dict[str, int]) -> tuple[int, int]:
     """Elements of an operand that lie in the buffer, and how many tiles those are.
 
-    What comes only once is not held: there is no second pass to hold it for.
+    What comes only once is not held: there is no second pass to hold it for. `product` and `p` are of a block.
     """
     held = operand in mapping.held and p[LACKS[operand]] > 1
     dims = [dim for dim in "MNK" if dim != LACKS[operand]]
@@ -84,10 +108,10 @@ def held_region(operand: str, mapping: Mapping, product: Product, p: dict[str, i
 
 def arrives(operand: str, problem: Problem, mapping: Mapping, p: dict[str, int]) -> bool:
     """Whether a tile comes while the only one there is in use."""
-    product = problem.product
-    elements, tiles = held_region(operand, mapping, product, p)
+    product = block_of(problem.product, mapping)
+    elements, tiles = held_region(operand, mapping, product, block_parts(mapping, p))
     whole = {"a": product.M * product.K, "b": product.K * product.N}[operand]
-    return tiles == 1 and (elements < whole or problem.B > 1)
+    return tiles == 1 and (elements < whole or problem.B > 1 or bool(mapping.along))
 
 
 def in_buffer(operand: str, operands: Operands) -> bool:
@@ -102,7 +126,7 @@ def occupied_bytes(problem: Problem, mapping: Mapping, machine: Machine) -> int:
     bits = 0
     for operand, width in (("a", operands.a_bits), ("b", operands.b_bits)):
         if in_buffer(operand, operands):
-            elements, _ = held_region(operand, mapping, product, p)
+            elements, _ = held_region(operand, mapping, block_of(product, mapping), block_parts(mapping, p))
             twice = operand not in mapping.single and arrives(operand, problem, mapping, p)
             bits += (2 if twice else 1) * elements * width
     return -(-(bits + sum_places(problem, mapping, machine, p) * operands.accumulator_bits) // 8)
@@ -122,7 +146,7 @@ def sum_places(problem: Problem, mapping: Mapping, machine: Machine, p: dict[str
         return 0 if in_array else tile
     if sums_stay(mapping, fold_array(product, machine.array, machine.dataflow), machine.dataflow):
         return 0
-    return held_region("out", mapping, product, p)[0]
+    return held_region("out", mapping, block_of(product, mapping), block_parts(mapping, p))[0]
 
 
 def sums_stay(mapping: Mapping, array: ArrayShape, dataflow: str) -> bool:
@@ -133,7 +157,7 @@ def sums_stay(mapping: Mapping, array: ArrayShape, dataflow: str) -> bool:
 def finishes_rows(problem: Problem, mapping: Mapping) -> bool:
     """Whether whole rows of the result are in the buffer at once."""
     p = parts(problem.product, mapping)
-    if visits("out", mapping, p) > 1:
+    if visits("out", mapping, p) > 1 or mapping.along == "N":
         return False
     held = "out" in mapping.held and mapping.order[2] != "K" and mapping.order[0] != "N"
     in_turn = mapping.order == "MNK" or (p["K"] == 1 and mapping.order.index("M") < mapping.order.index("N"))
@@ -141,7 +165,14 @@ def finishes_rows(problem: Problem, mapping: Mapping) -> bool:
 
 
 def is_legal(problem: Problem, mapping: Mapping, machine: Machine) -> bool:
-    """Whether it fits the buffer, cuts K between folds where these are summed in order, and does what is asked."""
+    """Whether it fits the buffer, cuts K between folds where these are summed in order, and does what is asked.
+
+    No block has a single tile, and there is more than one: else it is no block, or the last one moves less.
+    """
+    if mapping.along:
+        p = parts(problem.product, mapping)[mapping.along]
+        if mapping.tiles < 2 or p <= mapping.tiles or p % mapping.tiles == 1:
+            return False
     if machine.dataflow != "os" and mapping.K < problem.product.K and mapping.K % machine.array.R:
         return False
     if problem.whole_rows and not finishes_rows(problem, mapping):
@@ -309,4 +340,4 @@ def sizes_of(mapping: Mapping) -> tuple[int, int, int]:
 def stays_in_array(mapping: Mapping, array: ArrayShape, dataflow: str, p: dict[str, int]) -> bool:
     """Whether b, past the buffer, comes once: under ws, where one fold of it stays while all of M passes."""
     fold = mapping.K <= array.R and mapping.N <= array.C and mapping.order[2] == "M"
-    return dataflow == "ws" and (p["M"] == 1 or fold)
+    return dataflow == "ws" and (block_parts(mapping, p)["M"] == 1 or fold)

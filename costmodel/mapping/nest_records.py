@@ -63,7 +63,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Mapping:
-    """Sizes of a tile, loops from the outermost, operands that are held or have a single place."""
+    """Sizes of a tile, loops from the outermost, operands that are held or have a single place, blocks."""
 
     M: int
     N: int
@@ -71,6 +71,8 @@ class Mapping:
     order: str
     held: tuple[str, ...] = ()
     single: tuple[str, ...] = ()
+    along: str = ""  # M or N: the product runs block by block along that dim; empty: it is one block
+    tiles: int = 0  # of a block along that dim
 
 
 @dataclass(frozen=True)

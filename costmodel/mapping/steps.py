@@ -142,4 +142,7 @@ def show_mapping(cost: Mapped | CoreMapped) -> str:
     tile = cost.mapping
     held = f", {' and '.join(tile.held)} held" if tile.held else ""
     single = f", {' and '.join(tile.single)} in one place" if tile.single else ""
-    return f"{tile.M}x{tile.N}x{tile.K}, loops {' '.join(tile.order)}{held}{single}"
+    loops = " ".join(tile.order)
+    if tile.along:
+        loops = f"{tile.along} by {tile.tiles} tiles, {loops}"
+    return f"{tile.M}x{tile.N}x{tile.K}, loops {loops}{held}{single}"

@@ -120,17 +120,17 @@ def run_products(
     bypass, product = state.target.weights_bypass, t.product
     array = part_in_use(product, state.target.array, state.target.dataflow)
     order = list(passes(t, mapping))
-    words = [(len(range(*m.indices(product.M))), j.stop - j.start, k.stop - k.start) for _, m, j, k in order]
+    words = [(len(range(*m.indices(product.M))), j.stop - j.start, k.stop - k.start) for _, _, m, j, k in order]
     a_slots = Slots(
-        [((s, m.start, k.start), w[0] * w[2]) for (s, m, _, k), w in zip(order, words, strict=True)],
+        [((s, b, m.start, k.start), w[0] * w[2]) for (s, b, m, _, k), w in zip(order, words, strict=True)],
         *("a" in mapping.held, "a" in mapping.single),
     )
     b_slots = Slots(
-        [((s, k.start, j.start), w[2] * w[1]) for (s, _, j, k), w in zip(order, words, strict=True)],
+        [((s, b, k.start, j.start), w[2] * w[1]) for (s, b, _, j, k), w in zip(order, words, strict=True)],
         *("b" in mapping.held, "b" in mapping.single),
     )
     sums = SumSlots(
-        [((s, m.start, j.start), w[0] * w[1]) for (s, m, j, _), w in zip(order, words, strict=True)],
+        [((s, b, m.start, j.start), w[0] * w[1]) for (s, b, m, j, _), w in zip(order, words, strict=True)],
         "out" in mapping.held,
     )
     # A tile of one fold of an output-stationary array is summed to the end before it leaves the PEs.
@@ -139,7 +139,7 @@ def run_products(
     # One fold of b stays in the array while rows pass, where it does not lie in the buffer.
     b_stays = state.target.dataflow == "ws" and mapping.K <= array.R and mapping.N <= array.C
     cycles = 0
-    for i, (s, m, j, k) in enumerate(order):
+    for i, (s, _, m, j, k) in enumerate(order):
         part = Product(*words[i])
         started, finished = k.start > 0, k.stop == product.K
         sum_bits = part.M * part.N * acc

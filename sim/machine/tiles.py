@@ -15,19 +15,25 @@ from sim.integer import products
 from sim.integer.program import Sums
 from sim.integer.views import Array
 
-Place = tuple[int, int, int]  # of a tile: which product, first row, first column
+Place = tuple[int, int, int, int]  # of a tile: which product and block, first row, first column
 
 
-def passes(t: Tiles, mapping: Mapping) -> Iterator[tuple[int, slice, slice, slice]]:
-    """Passes (s, M, N, K) of all B products, in the order of a mapping's loops."""
+def passes(t: Tiles, mapping: Mapping) -> Iterator[tuple[int, int, slice, slice, slice]]:
+    """Passes (s, block, M, N, K) of all B products, in the order of a mapping's loops."""
     cuts = {dim: pieces(getattr(t.product, dim), getattr(mapping, dim)) for dim in "MNK"}
     outer, middle, inner = tuple(mapping.order)
+    blocks = [cuts]
+    if mapping.along:
+        tiles = cuts[mapping.along]
+        starts = range(0, len(tiles), mapping.tiles)
+        blocks = [cuts | {mapping.along: tiles[first : first + mapping.tiles]} for first in starts]
     for s in range(t.B):
-        for x in cuts[outer]:
-            for y in cuts[middle]:
-                for z in cuts[inner]:
-                    now = {outer: x, middle: y, inner: z}
-                    yield s, now["M"], now["N"], now["K"]
+        for b, block in enumerate(blocks):
+            for x in block[outer]:
+                for y in block[middle]:
+                    for z in block[inner]:
+                        now = {outer: x, middle: y, inner: z}
+                        yield s, b, now["M"], now["N"], now["K"]
 
 
 def pieces(total: int, size: int) -> list[slice]:

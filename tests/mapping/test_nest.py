@@ -65,27 +65,34 @@ class Walk:
         dims = (product.M, product.N, product.K)
         cuts = [spans(d, s) for d, s in zip(dims, (mapping.M, mapping.N, mapping.K), strict=True)]
         order = ["MNK".index(dim) for dim in mapping.order]
-        self.passes = []
-        for s in range(problem.B):
-            for places in itertools.product(*(range(len(cuts[d])) for d in order)):
+        self.passes: list[tuple[tuple[int, int], tuple[int, ...]]] = []
+        blocks = [[range(len(cut)) for cut in cuts]]
+        if mapping.along:
+            d = "MNK".index(mapping.along)
+            every = range(len(cuts[d]))
+            starts = range(0, len(every), mapping.tiles)
+            blocks = [[*blocks[0][:d], every[i : i + mapping.tiles], *blocks[0][d + 1 :]] for i in starts]
+        for s, (b, block) in itertools.product(range(problem.B), enumerate(blocks)):
+            for places in itertools.product(*(block[d] for d in order)):
                 place = [0, 0, 0]
                 for d, i in zip(order, places, strict=True):
                     place[d] = i
-                self.passes.append((s, tuple(place)))
+                self.passes.append(((s, b), tuple(place)))
         self.cuts = cuts
         self.widths = {"a": operands.a_bits, "b": operands.b_bits, "out": operands.accumulator_bits}
         self.tiles = {op: [self.name(op, s, place) for s, place in self.passes] for op in LACKS}
         self.loads = {op: self.operand_loads(op) for op in ("a", "b")}
         self.sums()
 
-    def name(self, op: str, s: int, place: tuple[int, ...]) -> tuple[int, ...]:
-        return (s, *(i for d, i in enumerate(place) if d != LACKS[op]))
+    def name(self, op: str, s: tuple[int, int], place: tuple[int, ...]) -> tuple[int, ...]:
+        """Which product and block, and the place in it: what another block needs comes again."""
+        return (*s, *(i for d, i in enumerate(place) if d != LACKS[op]))
 
     def elements(self, op: str, tile: tuple[int, ...]) -> int:
         dims = [d for d in range(3) if d != LACKS[op]]
-        return len(self.cuts[dims[0]][tile[1]]) * len(self.cuts[dims[1]][tile[2]])
+        return len(self.cuts[dims[0]][tile[2]]) * len(self.cuts[dims[1]][tile[3]])
 
-    def pass_cycles(self, s: int, place: tuple[int, ...]) -> int:
+    def pass_cycles(self, s: tuple[int, int], place: tuple[int, ...]) -> int:
         shape = Product(*(len(self.cuts[d][place[d]]) for d in range(3)))
         return steady_cycles(shape, self.array_shape, self.machine.dataflow, self.machine.convention)
 
@@ -276,14 +283,25 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
             rng.choice(HELD),
             rng.choice(HELD),
         )
-        check_walk(problem, mapping, machine)
+        check_walk(problem, rng.choice([mapping, *blocked(product, mapping)]), machine)
+
+
+def blocked(product: Product, mapping: Mapping) -> Iterator[Mapping]:
+    """The same mapping in blocks of two tiles or more, of which none has a single one."""
+    for dim in "MN":
+        tiles = len(spans(getattr(product, dim), getattr(mapping, dim)))
+        for n in range(2, tiles):
+            if tiles % n != 1:
+                yield replace(mapping, along=dim, tiles=n)
 
 
 def all_mappings(product: Product) -> Iterator[Mapping]:
-    """All integer sizes, orders, holdings and single places, one by one."""
+    """All integer sizes, orders, holdings, single places and blocks, one by one."""
     sizes = (range(1, getattr(product, dim) + 1) for dim in "MNK")
     for m, n, k, order, held, single in itertools.product(*sizes, ORDERS, HELD, HELD):
-        yield Mapping(m, n, k, order, held, single)
+        mapping = Mapping(m, n, k, order, held, single)
+        yield mapping
+        yield from blocked(product, mapping)
 
 
 def figures_of(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[int, ...]:
