@@ -1,6 +1,6 @@
 """The front of a product: every mapping that some bandwidth, price, number of lanes or objective may choose.
 
-What a mapping takes on an array with a buffer of some size is five figures (`front_search.py`); bandwidth,
+What a mapping takes on an array with a buffer of some size is five figures (`front_figures.py`); bandwidth,
 clock, lanes, prices and the objective only say how these are weighed, and more of none is ever better. So the
 mappings that no other one beats in all figures hold the best one for every such machine: a few, out of
 millions. Which of them it is takes a look at each.
@@ -39,7 +39,7 @@ from costmodel.mapping.objectives import Objective, objective_of
 
 Array = np.ndarray[Any, Any]
 OPERANDS = ("a", "b", "out")
-BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_search` has them
+BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_figures` has them
 MOST = 1 << 62
 
 
@@ -65,7 +65,7 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Figures of each mapping, [points, 5] as `front_search` has them, and the mappings."""
+    """Figures of each mapping, [points, 5] as `front_figures` has them, and the mappings."""
 
     figures: Array
     mappings: tuple[Mapping, ...]
@@ -96,12 +96,13 @@ def geometry_of(problem: Problem, machine: Machine) -> Geometry:
 
 @lru_cache(maxsize=64)
 def structures(a: bool, b: bool) -> Array:
-    """All structures that can differ, (x, y, held, may be single, along) in rows; `a`, `b`: whether each takes room.
+    """All structures that can differ, (x, y, held, may be single, along); `a`, `b`: whether each takes room.
 
     Operands of the outermost and innermost loops, and of the two inner ones, may be held; what has the two
     outer dims stays anyway. With nothing held the two outer loops may change places, but for whole rows. A
     result that is held or whose loop of K is the innermost never travels, and a `single` place changes nothing.
-    Blocks of the dim of the outermost loop would be that loop again.
+    Blocks of the dim of the outermost loop would be that loop again; others are worth while only where something
+    that is held has all of their dim, and so takes less room.
     """
     found = []
     for order in ORDERS:
@@ -115,7 +116,6 @@ def structures(a: bool, b: bool) -> Array:
                 alone.append("out")
             masks = sum(BITS[op] for op in held), sum(BITS[op] for op in alone)
             found.append((x, y, *masks, -1))
-            # What is held and has all of the dim makes a block worth while: within it takes less room.
             alongs = {3 - x - y} if held else set()
             if any(LACKS[op] == order[0] for op in held):
                 alongs.add(y)
@@ -124,7 +124,7 @@ def structures(a: bool, b: bool) -> Array:
 
 
 def constants(g: Geometry) -> Array:
-    """What does not change during a search, in the order of `front_search.NAMES`.
+    """What does not change during a search, in the order of `front_figures.NAMES`.
 
     Raises:
         CostModelError: numbers beyond 64 bits.
@@ -180,7 +180,9 @@ def front(geometry: Geometry) -> Front:
     rows = rows[np.lexsort(rows[:, ::-1].T)]
     problem, machine = reference(g)
     mappings = tuple(
-        simplified(problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9], row[10]), machine)
+        simplified(
+            problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9], row[10]), machine
+        )
         for row in rows
     )
     costs = [evaluate(problem, mapping, machine) for mapping in mappings]
@@ -208,7 +210,8 @@ def named(form: Array, sizes: Sequence[int], single: int, tiles: int) -> Mapping
     order = "MNK"[x] + "MNK"[y] + "MNK"[3 - x - y]
     names = [tuple(op for op in OPERANDS if mask & BITS[op]) for mask in (held, int(single))]
     along = int(form[4])
-    return Mapping(M, N, K, order, *names, *("", 0) if along < 0 else ("MN"[along], int(tiles)))
+    whole = Mapping(M, N, K, order, names[0], names[1])
+    return whole if along < 0 else replace(whole, along="MN"[along], tiles=int(tiles))
 
 
 def simplified(problem: Problem, mapping: Mapping, machine: Machine) -> Mapping:

@@ -85,6 +85,10 @@ def nest_of(pair: Pair, mapping: Mapping) -> str:
     if order[2] == "k" and mapping.K < pair.K:
         place["C"] = 2  # stays while k runs
     words: list[str] = []
+    if mapping.along:
+        dim = mapping.along.lower()
+        left[dim] = mapping.tiles * size[dim]
+        words.append(f"{dim}:{left[dim]}")
     for at in range(4):
         words += [
             f"[{tensor}]"

@@ -1,10 +1,14 @@
 """What no mapping of a product goes below: a relaxation over real sizes of tiles, apart from the search.
 
 For every structure (order, held, single), and every pair of numbers of passes along the two outer dims, tiles
-have exactly the size D / p, however odd; the inner dim's size is any real number of an interval. Folds of
+have the size D / p, rounded up; the inner dim's size is any whole number of an interval. Folds of
 the array are the fewest that so many passes can have. Each relaxed figure is at most that of every mapping
-with integer sizes in the box. Intervals are halved until their bound is above `target` or they are narrow.
+with integer sizes in the box. Intervals are halved until their bound is above `target` or they are one size.
 The least bound of all boxes is the answer. What is the same for all mappings, the ends, is counted by hand.
+
+A product that runs by blocks of M or N: the operand that lacks the dim comes at least once for each block, what is
+held of a block has at least the dim's share, and everything else is as without blocks. Every number of blocks is
+looked at, until what comes so often is by itself above the least bound.
 
 The formulas are written anew here, in floating point, so that a mistake in `front_search.py`, or in the claim
 of `nest_sizes.py` that certain sizes are enough, would show as a mapping below its bound. Convention `array`.
@@ -63,12 +67,37 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
         float,
     )
     least = np.inf
-    for order in ORDERS:
-        x, y, z = ("MNK".index(dim) for dim in order)
-        may = [i for i, op in enumerate(("a", "b", "out")) if LACKS[op] != order[2]]
-        for held in (0, 1 << may[0], 1 << may[1], 1 << may[0] | 1 << may[1]):
-            least = min(least, least_of(numbers, dims, counts[x], counts[y], x, y, z, held, stream))
+    for along, blocks in block_counts(product):
+        if blocks > 1 and floor_of(numbers, dims, along, blocks) >= min(target, least):
+            continue
+        for order in ORDERS:
+            x, y, z = ("MNK".index(dim) for dim in order)
+            may = [i for i, op in enumerate(("a", "b", "out")) if LACKS[op] != order[2]]
+            for held in (0, 1 << may[0], 1 << may[1], 1 << may[0] | 1 << may[1]):
+                cut = (along, float(blocks))
+                least = min(least, least_of(numbers, dims, counts[x], counts[y], x, y, z, held, cut, stream))
     return float(least * (1 - SLACK))
+
+
+def block_counts(product: Product) -> list[tuple[int, int]]:
+    """Along which dim a product is cut into how many blocks: not at all; then M (0) and N (1), two tiles each."""
+    dims = enumerate((product.M, product.N))
+    return [(-1, 1), *((d, blocks) for d, dim in dims for blocks in range(2, dim // 2 + 1))]
+
+
+def floor_of(n: Array, dims: Array, along: int, blocks: int) -> float:
+    """What no mapping by so many blocks goes below: every operand comes once, and one of them for each block."""
+    B, wa, wb, wo, bypass = n[0], n[1], n[2], n[4], n[8]
+    M, N, K = dims
+    a = B * M * K * wa * n[5] * (blocks if along == 1 else 1)
+    b = B * K * N * wb * n[6] * (blocks if along == 0 else 1)
+    moved = a + b + B * M * N * wo * n[7]
+    if n[24] == 3:
+        return float(moved)
+    moved += n[10]
+    energy = moved * n[22] + (a + (0.0 if bypass else b)) * (n[20] + n[21]) + n[23]
+    cycles = max(n[18], n[11], moved / n[17]) + n[19]
+    return float({0: cycles, 1: energy, 2: energy * cycles}[int(n[24])])
 
 
 def part_of(product: Product, machine: Machine) -> ArrayShape:
@@ -118,25 +147,28 @@ def stream_table(product: Product, machine: Machine, R: int) -> Array:
 
 @njit
 def least_of(
-    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, stream: Array
+    n: Array, dims: Array, xs: Array, ys: Array, x: int, y: int, z: int, held: int, cut: tuple, stream: Array
 ) -> float:
-    """The least bound of an order and of what is held in it, over all that may have a single place."""
+    """The least bound of an order and of what is held in it, over all that may have a single place.
+
+    `cut`: the dim along which the product is cut into blocks, or -1, and how many there are.
+    """
     least = np.inf
     target, Z = n[25], dims[z]
     for px in xs:
         for py in ys:
             # Single places that cost no time are below all that do; for energy and bytes they cost none.
-            free = relaxed(n, dims, px, py, x, y, z, held, FREE, Z, Z, stream)
+            free = relaxed(n, dims, px, py, x, y, z, held, FREE, Z, Z, cut, stream)
             if Z > 1:
-                free = min(free, relaxed(n, dims, px, py, x, y, z, held, FREE, 1.0, Z - 1, stream))
+                free = min(free, relaxed(n, dims, px, py, x, y, z, held, FREE, 1.0, Z - 1, cut, stream))
             if free >= target or free >= least:
                 least = min(least, free)
                 continue
             if n[24] == 1 or n[24] == 3:
-                least = min(least, halved(n, dims, px, py, x, y, z, held, FREE, stream, least))
+                least = min(least, halved(n, dims, px, py, x, y, z, held, FREE, cut, stream, least))
             else:
                 for single in range(8):
-                    least = min(least, halved(n, dims, px, py, x, y, z, held, single, stream, least))
+                    least = min(least, halved(n, dims, px, py, x, y, z, held, single, cut, stream, least))
     return least
 
 
@@ -151,12 +183,13 @@ def halved(
     z: int,
     held: int,
     single: int,
+    cut: tuple,
     stream: Array,
     least: float,
 ) -> float:
     """The least bound over the sizes of the inner dim, whose intervals are halved while it helps."""
     target, Z = n[25], dims[z]
-    least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, stream))
+    least = min(least, relaxed(n, dims, px, py, x, y, z, held, single, Z, Z, cut, stream))
     if Z < 2:
         return least
     low, high = np.empty(64), np.empty(64)
@@ -165,13 +198,13 @@ def halved(
     while top:
         top -= 1
         a, b = low[top], high[top]
-        found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, stream)
-        if found >= target or found >= least or b <= a * 1.0005 or b - a < 0.5:
+        found = relaxed(n, dims, px, py, x, y, z, held, single, a, b, cut, stream)
+        if found >= target or found >= least or a == b:
             least = min(least, found)
         else:
-            middle = np.sqrt(a * b)
+            middle = np.floor(np.sqrt(a * b))
             low[top], high[top] = a, middle
-            low[top + 1], high[top + 1] = middle, b
+            low[top + 1], high[top + 1] = middle + 1, b
             top += 2
     return least
 
@@ -189,6 +222,7 @@ def relaxed(
     single: int,
     low: float,
     high: float,
+    cut: tuple,
     stream: Array,
 ) -> float:
     """The figure with outer tiles of real sizes, the inner one of a size between `low` and `high`."""  # fmt: skip
@@ -196,32 +230,44 @@ def relaxed(
     moves_a, moves_b, moves_o, bypass, on, extra, vector, rows = n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12]
     R, C, flow, room, speed, together, ends = n[13], n[14], n[15], n[16], n[17], n[18], n[19]
     s, p = np.empty(3), np.empty(3)
-    s[x], s[y], s[z] = dims[x] / px, dims[y] / py, low
+    s[x], s[y], s[z] = np.ceil(dims[x] / px - 1e-9), np.ceil(dims[y] / py - 1e-9), low
     p[x], p[y] = px, py
     p[z] = 1.0 if high >= dims[z] else max(2.0, np.ceil(dims[z] / high - 1e-9))
+    along, blocks = cut
     M, N, K = dims
+    if along >= 0:
+        most = dims[along] / (low if along == z else s[along])  # tiles that there can be
+        if most <= blocks or (rows and along == 1):
+            return np.inf
+        p[along] = max(p[along], blocks + 1)
+    within, block = p.copy(), dims.copy()
+    if along >= 0:
+        within[along] = max(2.0, np.ceil(p[along] / blocks - 1e-9))  # or more
+        block[along] = max(dims[along] / blocks, within[along] * s[along])
     comes = np.ones(3)  # of the operands that lack N, M, K
     room_of, waits = np.empty(3), np.zeros(3, np.bool_)
     for op in range(3):
         lacks = 1 if op == 0 else (0 if op == 1 else 2)
         one, two = (0, 2) if op == 0 else ((2, 1) if op == 1 else (0, 1))
-        holds = held >> op & 1 and p[lacks] > 1
+        holds = held >> op & 1 and within[lacks] > 1
         inner = 1.0
         if lacks == y:
-            inner = p[z]
+            inner = within[z]
         elif lacks == x:
-            inner = max(p[y], p[z])
+            inner = max(within[y], within[z])
+        if lacks == along:
+            comes[op] = blocks
         if lacks != z and not holds and inner > 1:
-            comes[op] = p[lacks]
+            comes[op] = max(p[lacks], comes[op])
         elements, tiles, whole = 1.0, 1.0, True
         for d in (one, two):
             if holds and (lacks == x or (lacks == y and d == z)):
-                elements *= dims[d]
-                tiles *= p[d]
+                elements *= block[d]
+                tiles *= within[d]
             else:
                 elements *= s[d]
-                whole = whole and p[d] == 1
-        again = op < 2 and tiles == 1 and (not whole or B > 1)
+                whole = whole and within[d] == 1
+        again = op < 2 and tiles == 1 and (not whole or B > 1 or along >= 0)
         if again and not single >> op & 1:
             elements *= 2
         waits[op] = again and single >> op & 1 and single != FREE
@@ -250,6 +296,9 @@ def relaxed(
         unit = R if (flow == 0 and d == 0) or (flow > 0 and d == 2) else C
         fold[d] = max(np.ceil(dims[d] / unit), p[d])
         fold[d] = max(fold[d], (p[d] - 1) * np.ceil(s[d] / unit - 1e-9) + 1)
+        if d == z and p[z] == np.ceil(dims[z] / low - 1e-9):  # as many passes all over: the last has what is left
+            last = dims[z] - (p[z] - 1) * high
+            fold[d] = max(fold[d], (p[d] - 1) * np.ceil(low / unit - 1e-9) + np.ceil(last / unit - 1e-9))
     drains = 1.0 if stays else p[2]
     if flow == 0:
         read_a, read_b, sums = fold[1], fold[0], drains
