@@ -3,8 +3,8 @@
 A box is a structure (order, held, single, blocks) and a range of candidates along each dim. Its bound is what the
 smallest size, fewest passes and least work of each range take: no mapping in it takes less of anything. Boxes
 whose bound is no better in any figure than a mapping that is known are dropped, others cut in two along the
-dim whose sizes differ most. What is left is the front: nothing else can be best for any bandwidth, price, number of
-lanes or objective, for all of those grow with the figures.
+dim whose sizes differ most. What is left is the front: nothing else can be best for any bandwidth, price, number
+of lanes or objective, for all of those grow with the figures.
 """
 
 from __future__ import annotations
