@@ -11,6 +11,8 @@ B heads: scores [M,N] of q [M,d] and k [N,d], what lies between, then out [M,D] 
     out bit by bit as with whole rows, for all that is gathered is an exact sum or a maximum. Rescaling
     accumulators whenever the maximum grows (FlashAttention) would save a pass, but rounds otherwise.
     relu attention, whose terms need nothing of their row, has 0 statistics, the inhibitor 1, softmax 2.
+    So has a chain of two products by weights, FFN 1, GELU, FFN 2, which is a core of one head: queries are the
+    rows that come in, keys and values the weights, one column between for each key.
 
 Order `rows`: blocks of rows outside, all keys inside, once for each pass. k and v of a head are held, or
 stream once for each block of rows (k once more for each pass of statistics). Order `keys`: blocks of keys
@@ -74,6 +76,7 @@ class CoreProblem:
     B: int
     operands: CoreOperands
     statistics: int | None = None  # passes that blocks of keys need beforehand; None: whole rows only
+    whole_rows: bool = False  # a norm behind takes rows of the result as wholes: they leave as such
     row_words: int = 1  # accumulators a row that the statistics keep
     again_cycles: int = 0  # of the vector unit, for one pass of statistics
     arithmetic_pj: float = 0.0
@@ -182,7 +185,7 @@ def core_ends(problem: CoreProblem, machine: Machine) -> Ends:
         on_array=o.values_on_array,
     )
     first = ends_of(Problem(Product(M, N, d), problem.B, scores), machine)
-    last = ends_of(Problem(Product(M, problem.D, N), problem.B, sums), machine)
+    last = ends_of(Problem(Product(M, problem.D, N), problem.B, sums, problem.whole_rows), machine)
     return Ends(first.first_bits, last.tail_cycles, last.last_bits)
 
 
@@ -201,9 +204,14 @@ def first_wait(problem: CoreProblem, machine: Machine) -> int:
 
 def core_is_legal(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> bool:
     blocked = mapping.keys < problem.scores.N
-    if blocked and problem.statistics is None:
+    if blocked and (problem.statistics is None or not whole_folds(mapping.keys, machine)):
         return False
     return evaluate_core(problem, mapping, machine).buffer_bytes <= machine.buffer_bytes
+
+
+def whole_folds(keys: int, machine: Machine) -> bool:
+    """Whether sums over keys are cut between folds, where these are summed in order."""
+    return machine.dataflow == "os" or keys % machine.array.R == 0
 
 
 def ceil_of(a: Any, b: Any) -> Any:
@@ -314,6 +322,7 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
             vector_cycles=0,
             shared=int(o.shared),
         ),
+        whole_rows=False,
         again_cycles=0,
         arithmetic_pj=0.0,
         again_pj=0.0,
@@ -339,7 +348,10 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     }
     keys_work = {"os": ((one.C, 0),), "ws": ((one.C, 0), (two.R, 0)), "is": ((0, 2 * one.R), (two.R, 0))}
     rows = np.array(block_sizes(M, rows_work[flow]), np.int64)[:, None]
-    keys = np.array([N] if problem.statistics is None else block_sizes(N, keys_work[flow]), np.int64)[None]
+    sizes: tuple[int, ...] = (N,) if problem.statistics is None else block_sizes(N, keys_work[flow])
+    if flow != "os" and problem.statistics is not None:
+        sizes = (*range(machine.array.R, N, machine.array.R), N)
+    keys = np.array(sizes, np.int64)[None]
     every = np.array([[N]], np.int64)
     if keys.size > 1:  # no block takes less than one of all rows and keys: if that fits, no other is looked at
         free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in STRUCTURES]

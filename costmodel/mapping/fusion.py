@@ -4,6 +4,8 @@
              GELU, residual, and a norm, which needs whole rows of the product
     core     scores, what lies between, values: an attention core in one pass, the same for every mechanism
     joined   products of one and the same first operand, such as those that make q, k and v: it comes once for all
+    chain    two products by weights, the second of what follows the first element by element (FFN 1, GELU, FFN 2):
+             by blocks of rows and of columns between, as a core; what lies between never leaves the chip
     vector   everything else: lookups of embeddings, a norm that was cut off
 
 Values that cross from one group to another move through DRAM, unless the buffer can keep them.
@@ -23,7 +25,7 @@ ALWAYS = ("requantise", "copy")  # what rides on the maker of its operand even w
 
 @dataclass
 class Group:
-    """Nodes by index, in order. `kind` is product, core or vector."""
+    """Nodes by index, in order. `kind` is product, core, chain or vector."""
 
     kind: str
     nodes: list[int] = field(default_factory=list)
@@ -72,21 +74,24 @@ def plan_groups(typed: Typed, fuse: bool = True, fuse_core: bool = True) -> Plan
 
 
 def all_plans(typed: Typed, fuse: bool = True) -> list[Plan]:
-    """All ways to group the nodes that are looked at: cores in one pass or op by op, products joined or not.
+    """All ways to group the nodes that are looked at.
 
-    That with cores in one pass and joined products, which is most often the best, is the first.
+    Cores in one pass or op by op, products joined or not, two products in a chain or one by one. That with cores
+    in one pass, joined products and no chains, which is often the best, is the first.
     """
     graph, source = typed.graph, sources_of(typed.graph)
-    found: list[Plan] = []
+    found: list[list[Group]] = []
     for fuse_core in (True, False):
         groups = groups_of(graph, source, fuse, fuse_core)
-        together = joined(graph, groups, source) if fuse else groups
-        found.append(crossings(graph, together, source))
-        if len(together) < len(groups):
-            found.append(crossings(graph, groups, source))
+        ways = [groups]
+        for merge in (joined, chained) if fuse else ():
+            merged = [merge(graph, each, source) for each in ways]
+            more = [new for new, old in zip(merged, ways, strict=True) if len(new) < len(old)]
+            ways = [*more, *ways] if merge is joined else [*ways, *more]
+        found += ways
         if not fuse or not any(group.kind == "core" for group in groups):
             break
-    return found
+    return [crossings(graph, groups, source) for groups in found]
 
 
 def groups_of(graph: Graph, source: tuple[int, ...], fuse: bool, fuse_core: bool) -> list[Group]:
@@ -180,6 +185,35 @@ def may_join(graph: Graph, one: Group, two: Group, source: tuple[int, ...]) -> b
         and all(graph.values[source[n.inputs[1]]].kind == "param" for n in (first, second))
         and all(graph.values[v].kind == "param" for v in others)
     )
+
+
+def chained(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> list[Group]:
+    """Two neighbouring products become one group where the second takes nothing of the first but its result."""
+    found: list[Group] = []
+    for group in groups:
+        before = found[-1] if found else None
+        if before is not None and may_chain(graph, before, group, groups, source):
+            nodes = sorted([*before.nodes, *group.nodes])
+            found[-1] = Group("chain", nodes, [*before.products, *group.products])
+        else:
+            found.append(group)
+    return found
+
+
+def may_chain(graph: Graph, one: Group, two: Group, groups: list[Group], source: tuple[int, ...]) -> bool:
+    """Whether the first group's only result is the first operand of the second's product, both by weights."""
+    singles = all(g.kind == "product" and len(g.products) == 1 and not g.core for g in (one, two))
+    if not singles or one.cut is not None:
+        return False
+    first, second = graph.nodes[one.products[0]], graph.nodes[two.products[0]]
+    if any(n.attrs.get("B", 0) != 1 or "D" in n.attrs or "N" not in n.attrs for n in (first, second)):
+        return False
+    weights = [graph.values[source[n.inputs[1]]].kind == "param" for n in (first, second)]
+    made = {source[i] for n in one.nodes for i in graph.nodes[n].outputs}
+    inside = {*one.nodes, two.products[0]}
+    readers = {n for g in groups for n in g.nodes if any(source[i] in made for i in graph.nodes[n].inputs)}
+    returned = {source[i] for i in graph.outputs}
+    return all(weights) and source[second.inputs[0]] in made and readers <= inside and not made & returned
 
 
 def core_continues(graph: Graph, inside: tuple[bool, ...], n: int) -> bool:

@@ -20,7 +20,7 @@ from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, kinds_of, seats_of
-from costmodel.mapping.objectives import objective_of
+from costmodel.mapping.objectives import KEPT_BITS, objective_of
 from costmodel.mapping.options import Prices
 from costmodel.mapping.pieces import Piece, Stay, pieces_of
 from costmodel.mapping.schedule import DEFAULT, SLACK
@@ -102,6 +102,12 @@ def summed(parts: list[tuple[int, Costs]]) -> Costs:
     return Costs(numbers, energy)
 
 
+def settled_of(energy_pj: Array) -> Array:
+    """`objectives.settled` of many."""
+    mantissa, exponent = np.frexp(energy_pj)
+    return np.ldexp(np.rint(np.ldexp(mantissa, KEPT_BITS)), exponent - KEPT_BITS)
+
+
 def less(one: tuple[Array, ...], two: tuple[Array, ...]) -> Array:
     """Where the first keys come before the second."""
     result, equal = np.zeros(len(one[0]), bool), np.ones(len(one[0]), bool)
@@ -178,7 +184,8 @@ class Machines:
             parts.append((len(seat.places), costs))
             if seat.placed.piece.in_core:
                 core = core + len(seat.places) * costs.numbers[:, loops.R_CYCLES]
-        return Choice(summed(parts), core)
+        costs = summed(parts)
+        return Choice(Costs(costs.numbers, settled_of(costs.energy_pj)), core)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ no other mapping beats in all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,6 +65,18 @@ def objective_of(name: str) -> Objective:
     if name not in OBJECTIVES:
         raise CostModelError(f"`objective={name}` is not one of {', '.join(OBJECTIVES)}")
     return OBJECTIVES[name]
+
+
+KEPT_BITS = 40  # of a float's 53
+
+
+def settled(energy_pj: float) -> float:
+    """An energy without its last bits, in which sums of the same numbers in another order differ.
+
+    So that of two choices which move the same, neither is better by how it is added up.
+    """
+    mantissa, exponent = math.frexp(energy_pj)
+    return math.ldexp(round(math.ldexp(mantissa, KEPT_BITS)), exponent - KEPT_BITS)
 
 
 @objective("cycles", first="cycles")

@@ -14,7 +14,7 @@ from costmodel.hardware.occupancy import memory_prices
 from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem, best_blocks
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Machine, Mapped, Operands, Problem
-from costmodel.mapping.pieces import CORE, VECTOR, Piece, Stay, Works
+from costmodel.mapping.pieces import BLOCKED, CHAIN, VECTOR, Piece, Stay, Works
 from costmodel.mapping.works import price_one, price_work, slots
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
@@ -151,9 +151,10 @@ def moved_by(piece: Piece, stay: Stay) -> dict[str, Moved]:
     for (bits, behind), kept in zip(piece.reads, stay.reads, strict=True):
         reads[kept, behind] += bits
     outside, inside = (reads[kept, False] + reads[kept, True] for kept in (False, True))
+    again = piece.again_bits
     return {
-        WHOLE: Moved(outside, inside, away, left),
-        HEAD: Moved(reads[False, False], reads[True, False], piece.cut_bits, 0),
+        WHOLE: Moved(outside, inside + again, away, left),
+        HEAD: Moved(reads[False, False], reads[True, False] + again, piece.cut_bits, 0),
         REST: Moved(piece.cut_bits + reads[False, True], reads[True, True], away, left),
     }
 
@@ -161,6 +162,11 @@ def moved_by(piece: Piece, stay: Stay) -> dict[str, Moved]:
 def step_names(piece: Piece) -> tuple[tuple[str, ...], ...]:
     """The steps of every way in which a piece may run."""
     return ((WHOLE,), (HEAD, REST)) if piece.cut_bits else ((WHOLE,),)
+
+
+def may_run(piece: Piece, target: Accelerator) -> bool:
+    """A chain holds its weights in the buffer; it is no way to run where they go past it."""
+    return piece.kind != CHAIN or not target.weights_bypass
 
 
 def work_of(piece: Piece, name: str) -> Works:
@@ -193,7 +199,7 @@ def product_problem(
 
 
 def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices) -> CoreProblem:
-    """The attention core of a piece in one pass."""
+    """The attention core of a piece in one pass, or its chain of two products."""
     operands = CoreOperands(
         q_bits=piece.a_bits,
         k_bits=piece.b_bits,
@@ -214,12 +220,19 @@ def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, pr
         vector_cycles=slots(piece.vector_work, target),
     )
     arithmetic = prices.arithmetic_pj((*piece.array_work, *piece.vector_work))
-    return CoreProblem(piece.product, piece.D, piece.B, operands, arithmetic_pj=arithmetic)
+    return CoreProblem(
+        *(piece.product, piece.D, piece.B, operands),
+        statistics=0 if piece.kind == CHAIN else None,
+        whole_rows=piece.whole_rows,
+        arithmetic_pj=arithmetic,
+    )
 
 
 def options_of(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> tuple[Option, ...]:
     """All ways in which a piece can run; none where nothing fits."""
     moved, found = moved_by(piece, stay), []
+    if not may_run(piece, site.target):
+        return ()
     for names in step_names(piece):
         try:
             parts = [part_of(piece, name, stay, moved[name], free_bytes, site) for name in names]
@@ -239,11 +252,18 @@ def part_of(piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, 
     if piece.kind == VECTOR or name == REST:
         return vector_part(name, work_of(piece, name), moved, machine, site)
     cost: Mapped | CoreMapped
-    if piece.kind == CORE:
+    if piece.kind in BLOCKED:
         cost = best_blocks(core_problem(piece, stay, moved, target, prices), machine, site.objective)
-        reads, writes = cost.read_bits, cost.write_bits
     else:
         cost = best_mapping(product_problem(piece, name, stay, moved, target, prices), machine, site.objective)
+    return part_with(piece, name, cost)
+
+
+def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
+    """A step of a piece that runs by a mapping."""
+    if isinstance(cost, CoreMapped):
+        reads, writes = cost.read_bits, cost.write_bits
+    else:
         reads, writes = cost.read_bits + cost.extra_bits, cost.out_write_bits
     return Part(
         name=name,

@@ -13,11 +13,12 @@ from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import Product
 from costmodel.mapping.fusion import Group, Plan, outside_bits, value_bits
-from costmodel.ops.rules import pe_of
+from costmodel.ops.rules import needs_whole_rows, pe_of
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
 
-VECTOR, PRODUCT, CORE = "vector", "product", "core"
+VECTOR, PRODUCT, CORE, CHAIN = "vector", "product", "core", "chain"
+BLOCKED = (CORE, CHAIN)  # two products in one step, by blocks
 ONE = Product(1, 1, 1)
 Works = tuple[Work, ...]
 
@@ -34,13 +35,15 @@ class Piece:
     array_work: Works = ()
     B: int = 1
     product: Product = ONE
-    D: int = 0  # columns of a core's values
+    D: int = 0  # columns of a core's values, or of a chain's result
     a_bits: int = 0
     b_bits: int = 0
     v_bits: int = 0
     between_bits: int = 0
     accumulator_bits: int = 0
     shared: int = 1
+    whole_rows: bool = False  # of a chain: a norm behind it takes whole rows of its result
+    again_bits: int = 0  # of operands of products that the vector unit reads, too
     first_on: bool = False
     second_on: bool = False
     # A norm behind a product may run with it, which takes whole rows, or as a step of its own.
@@ -145,7 +148,7 @@ def describe(
         accumulator_bits=max(accumulator_bits(typed, node) for node in nodes),
         first_on=on[0],
     )
-    if group.kind == CORE:
+    if group.kind in BLOCKED:
         second, made = shapes[1], made_by(plan, group.nodes)
         between = second.a if source[second.a] in made else second.b
         values = second.b if between == second.a else second.a
@@ -158,6 +161,7 @@ def describe(
             between_bits=bits_of(graph, between),
             second_on=on[1],
             shared=max(1, first.B * first.product.N * first.product.K // keys),
+            whole_rows=any(needs_whole_rows(graph.nodes[n].op) for n in group.nodes) and group.kind == CHAIN,
         )
     behind: set[int] = set()
     if group.cut is not None:
@@ -173,7 +177,14 @@ def describe(
         )
     found = outside_bits(plan, g, (*operands, *(source[s.b] for s in joined)))
     reads = tuple((bits, v in behind) for v, bits in found.items())
-    return replace(piece, reads=reads), tuple(operands), tuple(found)
+    again = sum(value_bits(graph, v) for v in read_again(plan, group, operands))
+    return replace(piece, reads=reads, again_bits=again), tuple(operands), tuple(found)
+
+
+def read_again(plan: Plan, group: Group, operands: list[int]) -> set[int]:
+    """Operands of products that other nodes of the group read as well: a residual of what a chain begins with."""
+    others = (plan.graph.nodes[n] for n in group.nodes if n not in group.products)
+    return {plan.source[i] for node in others for i in node.inputs} & set(operands)
 
 
 def work_of(typed: Typed, nodes: list[int]) -> Works:

@@ -18,7 +18,7 @@ from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
-from costmodel.mapping.objectives import objective_of
+from costmodel.mapping.objectives import objective_of, settled
 from costmodel.mapping.options import HEAD, WHOLE, Option, Prices, Site, moved_by, options_of, part_of, prices_of
 from costmodel.mapping.pieces import Piece, Placed, Stay, pieces_of
 from costmodel.mapping.steps import Schedule, steps_of
@@ -212,7 +212,7 @@ def summed(
     return Chosen(
         *(plan, placed, kept, tuple(each)),
         cycles=sum(n * o.cycles for n, o in pairs),
-        energy_pj=sum(n * o.energy_pj for n, o in pairs),
+        energy_pj=settled(sum(n * o.energy_pj for n, o in pairs)),
         dram_bits=sum(n * o.dram_bits for n, o in pairs),
         buffer_bits=sum(n * o.buffer_bits for n, o in pairs),
         buffer_bytes=max(o.buffer_bytes for o in options),

@@ -12,7 +12,7 @@ from costmodel.mapping.fusion import Plan
 from costmodel.mapping.keeping import Kept
 from costmodel.mapping.nest_records import Mapped
 from costmodel.mapping.options import HEAD, REST, WHOLE, Option, Part
-from costmodel.mapping.pieces import CORE, VECTOR, Placed
+from costmodel.mapping.pieces import BLOCKED, CHAIN, CORE, VECTOR, Placed
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
 
@@ -23,7 +23,7 @@ class Step:
 
     op: str  # its product or core, else its ops
     module: str
-    kind: str  # product, core, vector
+    kind: str  # product, core, chain, vector
     in_core: bool
     nodes: tuple[int, ...]
     start_cycle: int
@@ -90,12 +90,13 @@ def step_of(
     """One part of an option as a step."""
     graph, piece = typed.graph, placed.piece
     vector = part.name == REST or piece.kind == VECTOR
+    chain = 2 if piece.kind == CHAIN else 1  # products that are joined are of one op
     if vector:
         op = "+".join(dict.fromkeys(graph.nodes[n].op for n in nodes))
     else:
-        op = "attention core" if piece.kind == CORE else graph.nodes[products[0]].op
+        op = "attention core" if piece.kind == CORE else "+".join(graph.nodes[n].op for n in products[:chain])
     terms = [] if vector else [(piece.product.steps, piece.first_on)]
-    if piece.kind == CORE:
+    if piece.kind in BLOCKED:
         M, N = piece.product.M, piece.product.N
         terms.append((M * N * piece.D, piece.second_on))
     return Step(
@@ -125,7 +126,7 @@ def step_of(
 
 
 def module_of(graph: Graph, nodes: Sequence[int], kind: str) -> str:
-    """The module of a step; of products that are joined the names of all, `attention.q_lin+k_lin+v_lin`."""
+    """The module of a step; of several products the names of all, `attention.q_lin+k_lin+v_lin`."""
     first, *others = (graph.nodes[n].module for n in nodes)
     if kind == CORE:
         return first

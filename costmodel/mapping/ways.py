@@ -17,12 +17,13 @@ from costmodel.mapping.options import (
     Moved,
     Prices,
     core_problem,
+    may_run,
     moved_by,
     product_problem,
     step_names,
     work_of,
 )
-from costmodel.mapping.pieces import CORE, VECTOR, Piece, Stay, Works
+from costmodel.mapping.pieces import BLOCKED, VECTOR, Piece, Stay, Works
 from costmodel.mapping.works import lane_cycles
 
 Array = np.ndarray[Any, Any]
@@ -43,7 +44,9 @@ def ways_of(
     """All options of a piece, of one or two steps each; none where nothing fits. As `options.options_of`."""
     moved = moved_by(piece, stay)
     machine = Machine(target.array, target.dataflow, "array", free_bytes, 1, 1)
-    found = []
+    found: list[tuple[Ways, ...]] = []
+    if not may_run(piece, target):
+        return found
     for names in step_names(piece):
         steps = [step_ways(piece, name, stay, moved[name], machine, target, prices) for name in names]
         if None not in steps:
@@ -58,7 +61,7 @@ def step_ways(
     if piece.kind == VECTOR or name == REST:
         return vector_ways(work_of(piece, name), moved, target, prices)
     lanes = lane_cycles(work_of(piece, name), target)
-    if piece.kind == CORE:
+    if piece.kind in BLOCKED:
         return core_ways(core_problem(piece, stay, moved, target, prices), moved, lanes, machine)
     return product_ways(product_problem(piece, name, stay, moved, target, prices), moved, lanes, machine)
 

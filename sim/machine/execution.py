@@ -105,22 +105,23 @@ def run_step(state: State, step: Step) -> Executed:
     products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
     core = isinstance(step.chosen, CoreMapped)
     between = operand_between(state, products) if core else None
+    whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
     for n in step.nodes:
         if n not in products:
             state.run_node(n)
             events.vector += vector_events(state.program.typed, state.graph.nodes[n])
         elif isinstance(step.chosen, CoreMapped):
             assert between is not None, "a core has something between its products"
+            rows = whole_rows and step.kind == "chain"  # a softmax takes whole rows of scores, not of the result
             array_cycles += run_core_product(
-                state, n, step.chosen.mapping, n == products[0], between, events, ends
+                state, n, step.chosen.mapping, n == products[0], between, events, ends, rows
             )
         elif n == products[0]:  # those that were joined run with the first
             assert isinstance(step.chosen, Mapped)
-            whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
             array_cycles += run_products(state, products, step.chosen.mapping, whole_rows, events, ends)
     operands = tile_operands(state, products)
     beside, kept = move_operands(state, step, operands, events)
-    events.buffer_read_bits += beside + kept
+    events.buffer_read_bits += beside + kept + read_again(state, step, operands, products)
     last = products[-1:] if core else products
     outputs = sum(prod(state.graph.values[state.graph.nodes[n].outputs[0]].shape) for n in last)
     store_bits = move_results(state, step, events, outputs) * ends.last_words
@@ -210,6 +211,13 @@ def move_operands(state: State, step: Step, loaded: set[int], events: Events) ->
     events.dram_read_bits += beside
     events.buffer_write_bits += beside
     return beside, kept
+
+
+def read_again(state: State, step: Step, loaded: set[int], products: list[int]) -> int:
+    """Bits of what tiles load that the vector unit reads from the buffer as well."""
+    others = (state.graph.nodes[n] for n in step.nodes if n not in products)
+    values = {state.source[i] for node in others for i in node.inputs}
+    return sum(state.packed_bits(v) for v in values & loaded if state.home.get(v) != state.now)
 
 
 def results(state: State, step: Step) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -248,28 +249,34 @@ def sizes_in_fold(product: Product, array: ArrayShape, flow: str) -> tuple[tuple
 
 
 def run_core_product(
-    state: State, n: int, block: CoreMapping, first: bool, between: int, events: Events, ends: Ends
+    state: State,
+    n: int,
+    block: CoreMapping,
+    first: bool,
+    between: int,
+    events: Events,
+    ends: Ends,
+    whole_rows: bool,
 ) -> int:
-    """One of a core's two products, block of rows by block; cycles of the array."""
+    """One of a core's or a chain's two products, block of rows by block of keys; cycles of the array."""
     t = prepared(state, n)
-    (a_bits, b_bits), acc = (kind.bits for kind in t.kinds), t.sums.accumulator.bits
-    name = "k" if first else "v"
+    acc, product = t.sums.accumulator.bits, t.product
     shared = max(1, t.B * t.b[0].size // distinct(state, n))
+    rows = [slice(i, min(i + block.rows, product.M)) for i in range(0, product.M, block.rows)]
+    total = product.N if first else product.K
+    keys = [slice(j, min(j + block.keys, total)) for j in range(0, total, block.keys)]
     cycles = 0
     for s in range(t.B):
-        for start in range(0, t.product.M, block.rows):
-            m = slice(start, min(start + block.rows, t.product.M))
-            part = Product(m.stop - m.start, t.product.N, t.product.K)
-            loads = part.M * part.K * a_bits * (first and t.moves[0])
-            once = block.order == "keys" or name in block.held
-            heads = 1 if name not in block.held else shared
-            if t.moves[1] and ((start == 0 and s % heads == 0) if once else True):
-                loads += part.K * part.N * b_bits
+        # In which order does not matter for what comes: `core_loads` says where each piece does.
+        for (i, m), (j, piece) in itertools.product(enumerate(rows), enumerate(keys)):
+            columns, k = (piece, slice(0, product.K)) if first else (slice(0, product.N), piece)
+            part = Product(m.stop - m.start, columns.stop - columns.start, k.stop - k.start)
+            loads = core_loads(t, part, block, first, (s, i, j), len(rows), shared)
             events.dram_read_bits += loads
             events.buffer_write_bits += loads
-            take_terms(state, t, part, t.sums.start is not None, events)
-            cycles += take_words(state, t, part, False, events, t.a[s, m], t.b[s])
-            t.sum_tile(s, m, slice(0, part.N), slice(0, part.K))
+            take_terms(state, t, part, t.sums.start is not None or k.start > 0, events)
+            cycles += take_words(state, t, part, False, events, t.a[s, m, k], t.b[s, k, columns])
+            t.sum_tile(s, m, columns, k)
             events.buffer_read_bits += part.M * part.N * acc
             if first:
                 events.buffer_write_bits += part.M * part.N * state.bits(between)
@@ -280,10 +287,26 @@ def run_core_product(
         first_and_last(state, t, events, ends, False, scores=True)
     else:
         before = ends.first_bits
-        first_and_last(state, t, events, ends, False)
+        first_and_last(state, t, events, ends, whole_rows)
         ends.first_bits = before
         ends.first_rows *= t.sums.kind in state.target.kinds
     return cycles
+
+
+def core_loads(
+    t: Tiles, part: Product, block: CoreMapping, first: bool, place: tuple[int, int, int], blocks: int, shared: int
+) -> int:
+    """Bits that come for one block: of queries, and of keys or values. `place`: head, block of rows, of keys."""
+    s, i, j = place
+    name = "k" if first else "v"
+    bits = 0
+    if first and t.moves[0] and (j == 0 or (block.order == "keys" and "q" not in block.held and blocks > 1)):
+        bits += part.M * part.K * t.kinds[0].bits
+    held = name in block.held
+    comes = i == 0 if held or block.order == "keys" else True
+    if t.moves[1] and comes and s % (shared if held else 1) == 0:
+        bits += part.K * part.N * t.kinds[1].bits
+    return bits
 
 
 def distinct(state: State, n: int) -> int:
@@ -298,9 +321,10 @@ def core_places(
     product, name = t.product, "k" if first else "v"
     keys, width = (product.N, product.K) if first else (product.K, product.N)
     blocks = len(range(0, product.M, block.rows))
+    # All keys of a head, and those of the next that arrive; or a block, or what the array takes at a time, twice.
     scores_array = part_in_use(Product(product.M, keys, width), state.target.array, state.target.dataflow)
-    # All keys of a head, and those of the next that arrive; or as many as the array takes at a time, twice.
-    chunk = keys if block.order == "keys" and blocks > 1 else min(keys, scores_array.C)
+    stays = block.keys < keys or (block.order == "keys" and blocks > 1)
+    chunk = block.keys if stays else min(keys, scores_array.C)
     lines = keys + chunk * (shared < t.B) if name in block.held else 2 * chunk
     ends.buffer_bits += lines * width * t.kinds[1].bits * t.moves[1]
     acc = t.sums.accumulator.bits
@@ -309,8 +333,8 @@ def core_places(
         if "q" in block.held:
             queries = product.M + block.rows * (t.B > 1)
         ends.buffer_bits += queries * product.K * t.kinds[0].bits * t.moves[0]
-        ends.buffer_bits += (1 if block.turns else 2) * block.rows * product.N * between_bits
+        ends.buffer_bits += (1 if block.turns else 2) * block.rows * block.keys * between_bits
     else:
         rows = block.rows if block.order == "rows" else product.M
         ends.buffer_bits += rows * product.N * acc
-        ends.buffer_bits += (1 if block.turns else 2) * block.rows * product.K * acc
+        ends.buffer_bits += (1 if block.turns else 2) * block.rows * block.keys * acc
