@@ -242,7 +242,8 @@ def table_of(target: Accelerator) -> Table | None:
 def key_of(priced: Priced) -> str | None:
     """The name of an entry; None where code that is not in this package takes part, whose changes nobody sees."""
     mechanism = parse_mechanism(priced.attention)
-    own = any(not PE_KINDS[kind].work.__module__.startswith("costmodel.") for kind in priced.target.kinds)
+    kinds = {kind for each in priced.target.arrays for kind in each.kinds}
+    own = any(not PE_KINDS[kind].work.__module__.startswith("costmodel.") for kind in kinds)
     if own or mechanism.name not in SHIPPED:
         return None
     asked, target = priced.request, priced.target

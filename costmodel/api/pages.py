@@ -85,7 +85,7 @@ def roofline_of(results: Sequence[Counted], pricing: Pricing, target: str) -> Ro
     return Roofline(
         target=machine.name,
         file=name if name.endswith(".toml") else f"costmodel/hardware/targets/{name}.toml",
-        pairs_per_cycle=machine.array.pes,
+        pairs_per_cycle=machine.pes,
         dram_bytes_per_cycle=machine.bandwidth_mb_s / machine.clock_mhz,
         columns=tuple(map(roofline_column, planned)),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from costmodel.api.results import Result
 from costmodel.api.subjects import check_choice, check_goal, check_whole
+from costmodel.hardware.accelerator import PeArray, with_array
 from costmodel.hardware.loading import check, load_target
 from costmodel.hardware.pe import term_kinds
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product, parse_array
@@ -66,9 +67,11 @@ def gemm(
         check_choice("dataflow", dataflow, DATAFLOWS)
     product = Product(m, n, k)
     found = None if target is None else load_target(target)
-    shape = (found.array if found else ArrayShape(32, 32)) if array is None else parse_array(array)
-    flow = dataflow or (found.dataflow if found else "os")
-    found = None if found is None else check(replace(found, array=shape, dataflow=flow))
+    place = (*(found.doing(kind) if found else ()), 0)[0]  # of several arrays the first one that does this kind
+    own = found.arrays[place] if found else PeArray(ArrayShape(32, 32), (kind,), "os")
+    shape = own.array if array is None else parse_array(array)
+    flow = dataflow or own.dataflow
+    found = None if found is None else check(with_array(found, place, shape, flow))
     check_goal(objective, found)
     each: list[ProductCost | PricedProduct] = []
     for convention in CONVENTIONS if timing == "all" else (timing,):

@@ -64,11 +64,12 @@ class Simulation(Result[Any]):
 
     @property
     def timeline(self) -> list[Row]:
-        """What array, vector unit and DMA do when: unit, first cycle, cycles, op, module."""
+        """What each array, vector unit and DMA do when: unit, first cycle, cycles, op, module."""
         from costmodel.records import encode
         from sim.machine.perfetto import spans_of
 
-        return [encode(span) for done in self.ran.execution.steps for span in spans_of(done)]
+        several = bool(self.ran.execution.target.more)
+        return [encode(span) for done in self.ran.execution.steps for span in spans_of(done, several)]
 
 
 def simulate(

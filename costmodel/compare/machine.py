@@ -145,6 +145,7 @@ class StepRecord:
     kept_bytes: int  # of activations that wait in the buffer meanwhile
     bytes: Moved
     energy_pj: Energy | None
+    each_array_cycles: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # of each array, where there are several
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,9 @@ class MachineRecord:
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known
     steps: tuple[StepRecord, ...]
+    each_utilisation: Annotated[tuple[float, ...] | None, OPTIONAL] = (
+        None  # of each array, where there are several
+    )
 
 
 def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
@@ -196,8 +200,8 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         target=target.name,
         timing=planned.convention,
         objective=planned.objective,
-        array=f"{target.array.R}x{target.array.C}",
-        dataflow=target.dataflow,
+        array=target.array_names,
+        dataflow=target.dataflow_names,
         cycles=cost.cycles,
         seconds=cost.seconds,
         core_cycles=sum(planned.steps[i].cycles for i in core),
@@ -222,6 +226,7 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         interpolated=cost.interpolated,
         memory_prices=() if memories is None else memories.how,
         steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
+        each_utilisation=tuple(map(cost.utilisation_of, range(len(target.arrays)))) if target.more else None,
     )
 
 
@@ -275,4 +280,11 @@ def step_record(cost: Cost, i: int) -> StepRecord:
         kept_bytes=step.kept_bytes,
         bytes=moved([step]),
         energy_pj=cost.energies[i].total(),
+        each_array_cycles=each_array_cycles(step, cost.schedule.target),
     )
+
+
+def each_array_cycles(step: Step, target: Accelerator) -> tuple[int, ...] | None:
+    """Cycles of each array in a step; None where there is one."""
+    found = dict(step.each_cycles)
+    return tuple(found.get(place, 0) for place in range(len(target.arrays))) if target.more else None

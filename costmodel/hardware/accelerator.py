@@ -7,7 +7,7 @@ default. Idle PEs, registers, clocks and wires are not priced: no table gives th
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 from costmodel.errors import BadTarget
@@ -42,6 +42,22 @@ class Prices:
 
 
 @dataclass(frozen=True)
+class PeArray:
+    """One array of PEs; `kinds` are the terms that they do, `built` the kinds of PE where those differ."""
+
+    array: ArrayShape
+    kinds: tuple[str, ...]
+    dataflow: str
+    use_dsp: bool | None = None  # on an FPGA a DSP for a PE's multiplier; None: an ASIC, or nothing multiplies
+    built: tuple[str, ...] = ()
+
+    @property
+    def pe_kinds(self) -> tuple[str, ...]:
+        """Kinds of PE as they are built."""
+        return self.built or self.kinds
+
+
+@dataclass(frozen=True)
 class Accelerator:
     """One target. `table`, `sram`, `dram` name prices; an empty name says that none is published."""
 
@@ -66,15 +82,50 @@ class Accelerator:
     part: Part | None = None
     built: tuple[str, ...] = ()  # the kinds of PE by which `kinds` are done, where some stand in for others
     sources: tuple[tuple[str, str], ...] = ()  # by field of the file: where it is from, or that it is ours
+    more: tuple[PeArray, ...] = ()  # arrays beside the first one, which `array`, `kinds`, `dataflow` describe
 
     @property
     def pe_kinds(self) -> tuple[str, ...]:
-        """Kinds of PE as they are built; `kinds` are the terms that they do."""
+        """Kinds of PE of the first array as they are built; `kinds` are the terms that they do."""
         return self.built or self.kinds
 
     @property
+    def arrays(self) -> tuple[PeArray, ...]:
+        """All arrays, the first one first."""
+        dsp = self.part.use_dsp if self.part else None
+        return (PeArray(self.array, self.kinds, self.dataflow, dsp, self.built), *self.more)
+
+    @property
+    def pes(self) -> int:
+        """PEs of all arrays."""
+        return self.array.pes + sum(each.array.pes for each in self.more)
+
+    @property
     def peak_steps_per_s(self) -> float:
-        return self.array.pes * self.clock_mhz * 1e6
+        return self.pes * self.clock_mhz * 1e6
+
+    def doing(self, kind: str) -> tuple[int, ...]:
+        """Places of the arrays whose PEs do a kind of term; none: the vector unit does it."""
+        return tuple(i for i, each in enumerate(self.arrays) if kind in each.kinds)
+
+    @property
+    def array_names(self) -> str:
+        """Rows and columns of each array: `14x15`, or `14x15 + 16x16`."""
+        return " + ".join(f"{each.array.R}x{each.array.C}" for each in self.arrays)
+
+    @property
+    def dataflow_names(self) -> str:
+        """The dataflow of each array: `ws`, or `ws + is`."""
+        return " + ".join(each.dataflow for each in self.arrays)
+
+
+def with_array(target: Accelerator, place: int, shape: ArrayShape, dataflow: str) -> Accelerator:
+    """A target with another size and dataflow of one of its arrays."""
+    if place == 0:
+        return replace(target, array=shape, dataflow=dataflow)
+    more = list(target.more)
+    more[place - 1] = replace(more[place - 1], array=shape, dataflow=dataflow)
+    return replace(target, more=tuple(more))
 
 
 def whole(value: Any, where: str, name: str) -> int:

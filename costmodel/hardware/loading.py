@@ -10,9 +10,9 @@ from typing import Any
 
 from costmodel.errors import BadTarget, UnknownTable
 from costmodel.hardware.accelerator import KIB, Accelerator, Part, Prices, build, whole
+from costmodel.hardware.more_arrays import FIELDS, NUMBERED, check_arrays, kinds_of, parse_more, vary_more
 from costmodel.hardware.occupancy import check_fits
-from costmodel.hardware.pe import PE_KINDS, terms_of
-from costmodel.hardware.timing import DATAFLOWS, parse_array
+from costmodel.hardware.timing import parse_array
 from costmodel.technology.loading import load_table
 from costmodel.technology.memories import dram_price, sram_price
 
@@ -30,6 +30,7 @@ VARIED = (
     "table",
     "sram",
     "dram",
+    *(f"{name}2" for name in FIELDS),
 )
 
 
@@ -78,12 +79,14 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
         flat |= kinds_of(tuple(flat["kinds"]))
     if "buffer_kib" in flat:
         flat["buffer_bytes"] = whole(flat.pop("buffer_kib"), where, "buffer_kib") * KIB
+    arrays = flat.pop("arrays", [])
     target: Accelerator = build(Accelerator, flat, where)
-    return replace(target, sources=checked_sources(record, where))
+    more, sources = parse_more(arrays, where, checked_sources)
+    return replace(target, more=more, sources=(*checked_sources(record, where), *sources))
 
 
 # Fields that say something themselves; [prices] has a source of its own.
-WORDS = ("name", "title", "source", "note", "part", "prices", "sources")
+WORDS = ("name", "title", "source", "note", "part", "prices", "sources", "arrays")
 
 
 def checked_sources(record: dict[str, Any], where: str) -> tuple[tuple[str, str], ...]:
@@ -111,20 +114,14 @@ def checked_sources(record: dict[str, Any], where: str) -> tuple[tuple[str, str]
     return tuple((name, sources[name]) for name in wanted)
 
 
-def kinds_of(built: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of a target whose PEs are of some kinds: the terms that they do, and how."""
-    known = all(isinstance(kind, str) for kind in built)  # if not, the field is refused by its name
-    terms = terms_of(built) if known else built
-    return {"kinds": terms, "built": () if terms == built else built}
-
-
 def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
     """A target with some fields exchanged: `array=16x16,buffer_kib=128`."""
     changes: dict[str, Any] = {}
+    numbered: dict[str, str] = {}  # of arrays beside the first
     seen: set[str] = set()
     for item in rest.split(","):
         key, equals, value = item.partition("=")
-        if not equals or key not in VARIED:
+        if not equals or not (key in VARIED or NUMBERED.fullmatch(key)):
             raise BadTarget(f"target {text!r}: {item!r} is not FIELD=VALUE with a field of {', '.join(VARIED)}")
         if key in seen:
             raise BadTarget(f"target {text!r}: {key} is given twice; leave one out")
@@ -135,6 +132,8 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
             changes |= kinds_of(tuple(value.split("+")))
         elif key in ("dataflow", "table", "sram", "dram"):
             changes[key] = value
+        elif NUMBERED.fullmatch(key):
+            numbered[key] = value
         else:
             # Digits are those of ASCII: int() takes more, and isdigit() yet more.
             number = whole(int(value) if re.fullmatch("[0-9]{1,10}", value) else value, f"target {text!r}", key)
@@ -143,20 +142,13 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
         name: "as given with the name of the target" if name in seen else why for name, why in target.sources
     }
     sources |= dict.fromkeys(sorted(seen - sources.keys()), "as given with the name of the target")
-    return replace(target, name=text, sources=tuple(sources.items()), **changes)
+    more = vary_more(target.more, numbered, f"target {text!r}")
+    return replace(target, name=text, sources=tuple(sources.items()), more=more, **changes)
 
 
 def check(target: Accelerator) -> Accelerator:
     """The target, if its names are known and its part holds it."""
-    if target.dataflow not in DATAFLOWS:
-        raise BadTarget(
-            f"target {target.name}: unknown dataflow {target.dataflow!r}; known: {', '.join(DATAFLOWS)}"
-        )
-    unknown = [k for k in target.pe_kinds if k not in PE_KINDS]
-    if unknown or not target.kinds:
-        raise BadTarget(f"target {target.name}: kinds of PE are of {', '.join(PE_KINDS)}, not {unknown or 'none'}")
-    if len(set(target.kinds)) < len(target.kinds):
-        raise BadTarget(f"target {target.name}: a kind of PE is given twice: {', '.join(target.pe_kinds)}")
+    check_arrays(target)
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 
 from costmodel.errors import DoesNotFit, UnknownTable
-from costmodel.hardware.accelerator import BRAM36_BYTES, Accelerator, Part
+from costmodel.hardware.accelerator import BRAM36_BYTES, Accelerator, Part, PeArray
 from costmodel.hardware.fpga import pe_resources
-from costmodel.hardware.pe import INT8_WIDTHS, PeWidths, units_of
+from costmodel.hardware.pe import INT8_WIDTHS, Number, PeWidths, units_of
 from costmodel.hardware.timing import ArrayShape
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import bit_cell, dram_price, sram_area_um2, sram_price
+from costmodel.technology.memories import PeResources, bit_cell, dram_price, sram_area_um2, sram_price
 from costmodel.technology.scaling import area_factor
 from costmodel.technology.tables import Energy, Table
 
@@ -36,19 +36,40 @@ def resources(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> dict[str, 
     part = target.part
     if part is None:
         return {}
-    pe = pe_resources(target.pe_kinds, part.use_dsp, widths)
+    each = [(own.array.pes, built_pe(own, widths)) for own in target.arrays]
     return {
-        "lut": target.array.pes * pe.lut + target.lanes * part.lane_luts,
-        "dsp": math.ceil(target.array.pes * pe.dsp),
+        "lut": sum(pes * pe.lut for pes, pe in each) + target.lanes * part.lane_luts,
+        "dsp": sum(math.ceil(pes * pe.dsp) for pes, pe in each),
         "bram36": -(-target.buffer_bytes // BRAM36_BYTES),
     }
+
+
+def built_pe(array: PeArray, widths: PeWidths = INT8_WIDTHS) -> PeResources:
+    """FPGA resources of a PE of one array, built for what its own kinds of term need.
+
+    Raises:
+        BadTarget: what a PE of such types takes is not known.
+    """
+    return pe_resources(array.pe_kinds, bool(array.use_dsp), widths.on(array.kinds))
+
+
+def described(target: Accelerator, widths: PeWidths) -> str:
+    """The types that PEs are built for: of all arrays, by array where there are several."""
+    each = [widths.on(own.kinds).describe(own.pe_kinds) for own in target.arrays]
+    return each[0] if len(each) == 1 else "; ".join(f"array {n}: {text}" for n, text in enumerate(each, 1))
 
 
 def resources_how(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> str:
     """How the resources of an FPGA's PEs are known."""
     assert target.part is not None, "only an FPGA has resources"
-    pe = pe_resources(target.pe_kinds, target.part.use_dsp, widths)
-    return f"PEs of {widths.describe(target.pe_kinds)}: {pe.includes}"
+    each = [(own, built_pe(own, widths).includes) for own in target.arrays]
+    if len(each) == 1:
+        return f"PEs of {described(target, widths)}: {each[0][1]}"
+    how = (
+        f"array {n}, PEs of {widths.on(own.kinds).describe(own.pe_kinds)}: {text}"
+        for n, (own, text) in enumerate(each, 1)
+    )
+    return "; ".join(how)
 
 
 def check_fits(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> None:
@@ -64,7 +85,7 @@ def check_fits(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> None:
         if used > limit:
             raise DoesNotFit(
                 f"target {target.name} takes {used} {name} of {limit} usable on {target.part.name} with PEs of "
-                f"{widths.describe(target.pe_kinds)}; make the array, the buffer or the lanes smaller"
+                f"{described(target, widths)}; make the array, the buffer or the lanes smaller"
             )
 
 
@@ -111,18 +132,29 @@ def area_of(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> Area | None:
     table = load_table(UNITS)
     factor = area_factor(45, target.node_nm)
     how = "units by Horowitz 45 nm" if target.node_nm == 45 else f"units scaled from 45 to {target.node_nm} nm"
-    how = f"PEs of {widths.describe(target.pe_kinds)}; {how}"
-    units = {("add", widths.accumulator): 1}
-    for unit, n in units_of(target.pe_kinds, widths).items():
-        units[unit] = units.get(unit, 0) + n
-    pe = sum(n * unit_area(table, op, str(kind)) for (op, kind), n in units.items())
-    between = sorted(f"{op} {kind}" for op, kind in units if (op, str(kind)) not in area_rows(table))
+    how = f"PEs of {described(target, widths)}; {how}"
+    pe_um2 = 0.0
+    used: set[tuple[str, Number]] = set()
+    for own in target.arrays:
+        units = pe_units(own, widths)
+        pe_um2 += own.array.pes * sum(n * unit_area(table, op, str(kind)) for (op, kind), n in units.items())
+        used |= units.keys()
+    between = sorted(f"{op} {kind}" for op, kind in used if (op, str(kind)) not in area_rows(table))
     if between:
         how += f", {', '.join(between)} interpolated"
     lane = unit_area(table, "mul", "int32") + unit_area(table, "add", "int32")
     buffer, sram_how = sram_area_at(target.node_nm, target.buffer_bytes)
     scale = factor * 1e-6
-    return Area(target.array.pes * pe * scale, target.lanes * lane * scale, buffer * 1e-6, f"{how}; {sram_how}")
+    return Area(pe_um2 * scale, target.lanes * lane * scale, buffer * 1e-6, f"{how}; {sram_how}")
+
+
+def pe_units(array: PeArray, widths: PeWidths) -> dict[tuple[str, Number], int]:
+    """Functional units of a PE of one array, its accumulator among them."""
+    own = widths.on(array.kinds)
+    units: dict[tuple[str, Number], int] = {("add", own.accumulator): 1}
+    for unit, n in units_of(array.pe_kinds, own).items():
+        units[unit] = units.get(unit, 0) + n
+    return units
 
 
 def area_rows(table: Table) -> set[tuple[str, str]]:

@@ -150,6 +150,12 @@ class PeWidths:
     b: Number
     accumulator: Number
     operands: tuple[tuple[str, Number, Number], ...] = ()
+    sums: tuple[tuple[str, Number], ...] = ()  # of the accumulator, where kinds of term need it of their own
+
+    def on(self, kinds: Iterable[str]) -> PeWidths:
+        """The types of an array whose PEs do some kinds of term: its accumulator is as wide as these need it."""
+        own = [kind for name, kind in self.sums if name in set(kinds)]
+        return replace(self, accumulator=max(own, key=lambda kind: kind.bits)) if own else self
 
     def of(self, kind: str) -> tuple[Number, Number]:
         """The types of a and b of one kind of term."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from costmodel.hardware.accelerator import Accelerator, Part
+from costmodel.hardware.accelerator import Accelerator, Part, PeArray
 from costmodel.hardware.occupancy import (
     area_of,
     available,
+    built_pe,
+    described,
     largest_array,
     memory_prices,
     resources,
@@ -30,6 +33,18 @@ class LargestArray:
     dsp: bool  # one DSP a PE, or none
     array: str
     pes: int
+
+
+@dataclass(frozen=True)
+class ArrayRecord:
+    """One array of a target that has several."""
+
+    array: str
+    kinds: tuple[str, ...]
+    dataflow: str
+    use_dsp: bool | None  # on an FPGA, whether a PE's multiplier is a DSP; None where nothing multiplies
+    lut: int | None  # of an FPGA, of all its PEs
+    dsp: int | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,7 @@ class TargetRecord:
     resources_how: str | None  # of an FPGA
     registers_how: str  # whether the table prices a register
     sources: dict[str, str]  # by field of the target's file: where it is from, or that it is ours
+    arrays: Annotated[tuple[ArrayRecord, ...] | None, OPTIONAL] = None  # each, where there are several
     usable: Annotated[dict[str, int] | None, OPTIONAL] = None
     largest_arrays: Annotated[tuple[LargestArray, ...] | None, OPTIONAL] = None
 
@@ -85,9 +101,9 @@ def target_record(target: Accelerator) -> TargetRecord:
         note=target.note,
         node_nm=target.node_nm,
         clock_mhz=target.clock_mhz,
-        array=f"{target.array.R}x{target.array.C}",
-        kinds=target.pe_kinds,
-        dataflow=target.dataflow,
+        array=target.array_names,
+        kinds=tuple(dict.fromkeys(kind for each in target.arrays for kind in each.pe_kinds)),
+        dataflow=target.dataflow_names,
         lanes=target.lanes,
         slow_cycles=target.slow_cycles,
         buffer_bytes=target.buffer_bytes,
@@ -103,13 +119,24 @@ def target_record(target: Accelerator) -> TargetRecord:
         area_how=area.how if area else None,
         memory_prices=tuple(memories.how) if memories else (),
         resources=resources(target),
-        pe_widths=INT8_WIDTHS.describe(target.pe_kinds),
+        pe_widths=described(target, INT8_WIDTHS),
         resources_how=resources_how(target) if part else None,
         registers_how=registers_how(target),
         sources=dict(target.sources),
+        arrays=tuple(array_record(target, each) for each in target.arrays) if target.more else None,
         usable=available(part) if part else None,
         largest_arrays=largest_arrays(part, target.lanes) if part else None,
     )
+
+
+def array_record(target: Accelerator, own: PeArray) -> ArrayRecord:
+    """One array, and what it takes of an FPGA."""
+    shape = f"{own.array.R}x{own.array.C}"
+    if target.part is None:
+        return ArrayRecord(shape, own.pe_kinds, own.dataflow, None, None, None)
+    pe = built_pe(own)
+    lut, dsp = own.array.pes * pe.lut, math.ceil(own.array.pes * pe.dsp)
+    return ArrayRecord(shape, own.pe_kinds, own.dataflow, own.use_dsp, lut, dsp)
 
 
 def dsp_choices(kinds: tuple[str, ...]) -> tuple[bool, ...]:

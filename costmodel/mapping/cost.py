@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from costmodel.counting.tally import compulsory_bytes, layer_of
+from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.mapping.pieces import shape_of
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.mapping.works import price_work
+from costmodel.ops.rules import pe_of
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, Table, add_up
 from costmodel.widths.assign import Typed
@@ -64,9 +67,14 @@ class Cost:
 
     @property
     def utilisation(self) -> float:
-        """Share of PE cycles in which a PE takes a pair of operands in."""
+        """Share of PE cycles, of all arrays, in which a PE takes a pair of operands in."""
         pairs = sum(step.array_pairs for step in self.schedule.steps)
-        return pairs / (self.schedule.target.array.pes * self.cycles)
+        return pairs / (self.schedule.target.pes * self.cycles)
+
+    def utilisation_of(self, place: int) -> float:
+        """The same of one array of the target."""
+        pairs = sum(n for step in self.schedule.steps for own, n in step.each_pairs if own == place)
+        return pairs / (self.schedule.target.arrays[place].array.pes * self.cycles)
 
     def sum_of(self, parts: Iterable[str], only: Iterable[int] | None = None) -> Energy | None:
         """Energy of some parts, of all steps or of those at some places."""
@@ -134,11 +142,29 @@ def interpolated(table: Table, works: Iterable[Work]) -> tuple[str, ...]:
 
 
 def roofline_cycles(typed: Typed, schedule: Schedule) -> int:
-    """No schedule is faster: all PEs busy in every cycle, or the compulsory bytes at full bandwidth."""
+    """No schedule is faster: all PEs busy in every cycle, or the compulsory bytes at full bandwidth.
+
+    Of several arrays each does some kinds of term: what only some of them do keeps no other one busy.
+    """
     target = schedule.target
-    pairs = sum(step.array_pairs for step in schedule.steps)
-    work = -(-pairs // target.array.pes)
+    work = max((-(-n // pes) for n, pes in rooms(typed, target)), default=0)
     return max(work, -(-compulsory_bytes(typed.graph) * target.clock_mhz // target.bandwidth_mb_s))
+
+
+def rooms(typed: Typed, target: Accelerator) -> list[tuple[int, int]]:
+    """Pairs that only some arrays take in, and the PEs of these: for all arrays together, and for some."""
+    pairs: dict[frozenset[int], int] = {}
+    for node in typed.graph.nodes:
+        kind = pe_of(node.op)
+        on = frozenset(target.doing(kind)) if kind else frozenset()
+        if on:
+            shape = shape_of(typed.graph, node)
+            pairs[on] = pairs.get(on, 0) + shape.B * shape.product.steps
+    some = set(pairs)
+    for on in pairs:
+        some |= {on | other for other in some}
+    pes = [each.array.pes for each in target.arrays]
+    return [(sum(n for on, n in pairs.items() if on <= group), sum(pes[i] for i in group)) for group in some]
 
 
 def critical_path_cycles(schedule: Schedule, typed: Typed) -> int:

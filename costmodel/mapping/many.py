@@ -30,6 +30,7 @@ from costmodel.widths.assign import Typed
 
 Array = np.ndarray[Any, Any]
 PARAMETERS = ("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz")
+MORE = ("rows", "columns", "dataflow")  # of arrays beside the first, by number: rows2
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
 CODES = ("cycles", "energy", "edp", "bytes")
 
@@ -224,8 +225,8 @@ def best_choice(machines: Machines, objective: str) -> Choice | None:
 def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | None = None) -> dict[str, Array]:
     """Cycles, bytes and energy of a model on each machine.
 
-    `parameters`: arrays (or numbers, they broadcast) by the names of `PARAMETERS` and `PRICES`; dataflow
-    as `os`, `ws`, `is` or its place among them. Where no tile fits, `fits` is False and the rest is 0.
+    `parameters`: arrays (or numbers, they broadcast) by the names of `parameters_of` the target and `PRICES`;
+    dataflow as `os`, `ws`, `is` or its place among them. Where no tile fits, `fits` is False and the rest is 0.
 
     Args:
         objective: what mappings are chosen by: cycles, energy, edp, bytes; None: edp, or cycles without a table.
@@ -237,8 +238,22 @@ def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | N
     goal = objective or program.objective
     if objective_of(goal).first is None:
         raise CostModelError(f"`objective={goal}` is not compiled; take one of {', '.join(CODES)}")
-    machine, prices = machine_arrays(parameters)
+    machine, prices = machine_arrays(parameters, parameters_of(program.target))
     return outcome(*run(program, machine, prices, goal), prices)
+
+
+def parameters_of(target: Accelerator) -> tuple[str, ...]:
+    """The parameters of machines like a target: those of each further array behind the others."""
+    return (*PARAMETERS, *(f"{name}{n}" for n in range(2, 2 + len(target.more)) for name in MORE))
+
+
+def with_arrays(target: Accelerator, numbers: list[int]) -> Accelerator:
+    """A target with other sizes and dataflows of its further arrays."""
+    more = [
+        replace(own, array=ArrayShape(*numbers[3 * i : 3 * i + 2]), dataflow=DATAFLOWS[numbers[3 * i + 2]])
+        for i, own in enumerate(target.more)
+    ]
+    return replace(target, more=tuple(more))
 
 
 def run(program: Program, machine: Array, prices: Array, objective: str) -> tuple[Array, Array, Array]:
@@ -247,14 +262,18 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
     core = np.zeros(len(machine), np.int64)
     place_of = {name: j for j, name in enumerate(PARAMETERS)}
     shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes")]
+    shared += range(len(PARAMETERS), machine.shape[1])
     own = [place_of[name] for name in ("lanes", "bandwidth_mb_s", "clock_mhz")]
     kinds, inverse = np.unique(machine[:, shared], axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     ends = np.searchsorted(inverse.ravel()[order], np.arange(len(kinds) + 1))
-    for j, (rows, columns, flow, buffer_bytes) in enumerate(kinds.tolist()):
+    for j, (rows, columns, flow, buffer_bytes, *more) in enumerate(kinds.tolist()):
         where = order[ends[j] : ends[j + 1]]
         target = replace(
-            program.target, array=ArrayShape(rows, columns), dataflow=DATAFLOWS[flow], buffer_bytes=buffer_bytes
+            with_arrays(program.target, more),
+            array=ArrayShape(rows, columns),
+            dataflow=DATAFLOWS[flow],
+            buffer_bytes=buffer_bytes,
         )
         machines = Machines(
             program, target, np.ascontiguousarray(machine[where][:, own]), np.ascontiguousarray(prices[where] / 8)
@@ -269,26 +288,28 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
     return numbers, energy, core
 
 
-def machine_arrays(parameters: Mapping[str, Any]) -> tuple[Array, Array]:
-    """Machines as rows of `PARAMETERS`, their memories' prices as rows of `PRICES`.
+def machine_arrays(parameters: Mapping[str, Any], wanted: tuple[str, ...] = PARAMETERS) -> tuple[Array, Array]:
+    """Machines as rows of the parameters that are wanted, their memories' prices as rows of `PRICES`.
 
     Raises:
         BadTarget: a parameter is missing, unknown, or not at least 1.
     """
-    known = (*PARAMETERS, *PRICES)
+    known = (*wanted, *PRICES)
     for name in (*(n for n in known if n not in parameters), *(n for n in parameters if n not in known)):
         raise BadTarget(f"parameter {name!r} is {'missing' if name in known else 'unknown'}; {', '.join(known)}")
     given = dict(parameters)
-    flows = np.asarray(given["dataflow"])
-    if flows.dtype.kind in "US":
-        if not np.isin(flows, list(DATAFLOWS)).all():
-            raise BadTarget(f"parameter 'dataflow' is not of {', '.join(DATAFLOWS)} everywhere")
-        given["dataflow"] = np.select([flows == name for name in DATAFLOWS], list(range(len(DATAFLOWS))))
+    flows = [name for name in wanted if name.startswith("dataflow")]
+    for name in flows:
+        own = np.asarray(given[name])
+        if own.dtype.kind in "US":
+            if not np.isin(own, list(DATAFLOWS)).all():
+                raise BadTarget(f"parameter {name!r} is not of {', '.join(DATAFLOWS)} everywhere")
+            given[name] = np.select([own == flow for flow in DATAFLOWS], list(range(len(DATAFLOWS))))
     arrays = np.broadcast_arrays(*[np.atleast_1d(np.asarray(given[n])) for n in known])
-    machine = np.stack([np.ascontiguousarray(a, dtype=np.int64) for a in arrays[: len(PARAMETERS)]], axis=1)
-    prices = np.stack([np.ascontiguousarray(a, dtype=float) for a in arrays[len(PARAMETERS) :]], axis=1)
-    for j, name in enumerate(PARAMETERS):
-        if name != "dataflow" and machine[:, j].min(initial=1) < 1:
+    machine = np.stack([np.ascontiguousarray(a, dtype=np.int64) for a in arrays[: len(wanted)]], axis=1)
+    prices = np.stack([np.ascontiguousarray(a, dtype=float) for a in arrays[len(wanted) :]], axis=1)
+    for j, name in enumerate(wanted):
+        if name not in flows and machine[:, j].min(initial=1) < 1:
             raise BadTarget(f"parameter {name!r} is not at least 1 everywhere")
     return machine, prices
 

@@ -11,8 +11,9 @@ Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
 
 # Columns of a way to run: bits from DRAM, bits to DRAM beside the results, cycles of the array, bits that it waits
-# for, whether array and lanes take turns, bits read and written in the buffer, bytes of it.
-READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM = range(8)
+# for, whether array and lanes take turns, bits read and written in the buffer, bytes of it; cycles of a second
+# array that works at once, and rows of a grain, see `core_beside.py`.
+READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN = range(10)
 # What is the same for all ways: results that leave, what else is read from DRAM, from the buffer, what stays in
 # it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many.
 (OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS) = range(10)
@@ -50,11 +51,13 @@ def best_ways(
             reads = ways[w, READS] + same[EXTRA] + same[INSIDE]
             writes = ways[w, WRITES] + same[EXTRA] + same[STAYS]
             dma = ceil_div(moved * clock, speed)
+            units = ways[w, CYCLES] + vector + ways[w, BESIDE]
             if ways[w, TURNS]:
-                busy, wait = ways[w, CYCLES] + vector, 0
+                busy, wait = units, 0
             else:
-                busy = ceil_div(ways[w, EXPOSED] * clock, speed) + max(ways[w, CYCLES], vector)
-                wait = first_wait
+                slowest = max(ways[w, CYCLES], vector, ways[w, BESIDE])
+                busy = ceil_div(ways[w, EXPOSED] * clock, speed) + slowest
+                wait = first_wait + ceil_div((units - slowest) * ways[w, GRAIN], same[ROWS])
             cycles = max(busy, dma, 1) + (ends + wait)
             energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1] + arithmetic_pj
             if objective == 0:

@@ -123,9 +123,11 @@ def on_target(
 ) -> OnTarget:
     """The best mapping of an int8 product with 32-bit sums and int8 results; bytes at each level, energy.
 
-    The vector unit requantises the results; where no PE does this kind of term it does that too.
+    The vector unit requantises the results; where no PE does this kind of term it does that too. Of several
+    arrays the first one that does it takes it.
     """
-    on_array = kind in target.kinds
+    places = target.doing(kind)
+    on_array = bool(places)
     terms = term_work(kind, product, 32)
     requantise = requantise_work(product.M * product.N, 32)
     work = requantise + (() if on_array else terms)
@@ -138,7 +140,7 @@ def on_target(
     prices = prices or Prices()
     site = Site(target, convention, prices, goal)
     problem = Problem(product, 1, operands, arithmetic_pj=prices.arithmetic_pj((*terms, *requantise)))
-    cost = best_mapping(problem, site.machine(target.buffer_bytes), goal)
+    cost = best_mapping(problem, site.machine(target.buffer_bytes, places[0] if places else 0), goal)
     moved = MovedBytes(
         dram_read=(cost.a_bits + cost.b_bits + cost.out_read_bits) // 8,
         dram_write=cost.out_write_bits // 8,

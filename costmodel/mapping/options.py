@@ -5,13 +5,15 @@ Which of its values lie in the buffer (`Stay`), and what room that leaves for ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from costmodel.errors import DoesNotFit
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
-from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem, best_blocks
+from costmodel.mapping.core_beside import Beside
+from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem
+from costmodel.mapping.core_front import best_blocks
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Machine, Mapped, Operands, Problem
 from costmodel.mapping.pieces import BLOCKED, CHAIN, VECTOR, Piece, Stay, Works
@@ -82,6 +84,8 @@ class Part:
     array_work: Works
     vector_work: Works
     chosen: Mapped | CoreMapped | None = None
+    on: tuple[int, ...] = ()  # the array of each product, among those of the target
+    where: str = ""  # the same in words, where there are several arrays
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,11 @@ class Site:
     prices: Prices
     objective: str
 
-    def machine(self, free_bytes: int) -> Machine:
-        """The machine with so much of the buffer for tiles."""
-        t, p = self.target, self.prices
+    def machine(self, free_bytes: int, place: int = 0) -> Machine:
+        """The machine with so much of the buffer for tiles, as one of its arrays sees it."""
+        t, p, own = self.target, self.prices, self.target.arrays[place]
         return Machine(
-            *(t.array, t.dataflow, self.convention, free_bytes, t.bandwidth_mb_s, t.clock_mhz),
+            *(own.array, own.dataflow, self.convention, free_bytes, t.bandwidth_mb_s, t.clock_mhz),
             *(p.buffer_read_pj, p.buffer_write_pj, p.dram_pj),
         )
 
@@ -169,6 +173,29 @@ def may_run(piece: Piece, target: Accelerator) -> bool:
     return piece.kind != CHAIN or not target.weights_bypass
 
 
+def arrays_of(piece: Piece) -> tuple[tuple[int, ...], ...]:
+    """The arrays on which the products of a piece may run, one of each for each way.
+
+    What no array does is mapped as if the array of the other product did it, or the first array.
+    """
+    first, second = piece.first_on, piece.second_on
+    if piece.kind == VECTOR:
+        return ((),)
+    if piece.kind not in BLOCKED:
+        return tuple((i,) for i in first or (0,))
+    if first and second:
+        return tuple((i, j) for i in first for j in second)
+    return tuple((i, i) for i in first or second or (0,))
+
+
+def words_of(on: tuple[int, ...], cost: Mapped | CoreMapped) -> str:
+    """Where products run: `on array 2`; of two `first product on array 1, second on array 2 at once`."""
+    if len(set(on)) == 1:
+        return f"on array {on[0] + 1}"
+    how = "in turns" if isinstance(cost, CoreMapped) and cost.mapping.turns else "at once"
+    return f"first product on array {on[0] + 1}, second on array {on[1] + 1} {how}"
+
+
 def work_of(piece: Piece, name: str) -> Works:
     """What the vector unit does in a step of a piece."""
     return {WHOLE: piece.vector_work, HEAD: piece.head_work, REST: piece.rest_work}[name]
@@ -188,7 +215,7 @@ def product_problem(
         b_moves=not stay.operands[1],
         out_moves=moved.leaves,
         b_bypasses=target.weights_bypass,
-        on_array=piece.first_on,
+        on_array=bool(piece.first_on),
         extra_bits=moved.outside,
         inside_bits=moved.inside,
         also_bits=moved.left if moved.leaves else 0,
@@ -198,8 +225,10 @@ def product_problem(
     return Problem(piece.product, piece.B, operands, whole_rows, prices.arithmetic_pj((*piece.array_work, *works)))
 
 
-def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices) -> CoreProblem:
-    """The attention core of a piece in one pass, or its chain of two products."""
+def core_problem(
+    piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices, on: tuple[int, ...]
+) -> CoreProblem:
+    """The attention core of a piece in one pass, or its chain of two products, on some arrays."""
     operands = CoreOperands(
         q_bits=piece.a_bits,
         k_bits=piece.b_bits,
@@ -211,8 +240,8 @@ def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, pr
         k_moves=not stay.operands[1],
         v_moves=not stay.operands[2],
         out_moves=moved.leaves,
-        scores_on_array=piece.first_on,
-        values_on_array=piece.second_on,
+        scores_on_array=bool(piece.first_on),
+        values_on_array=bool(piece.second_on),
         shared=piece.shared,
         extra_bits=moved.outside,
         inside_bits=moved.inside,
@@ -220,11 +249,13 @@ def core_problem(piece: Piece, stay: Stay, moved: Moved, target: Accelerator, pr
         vector_cycles=slots(piece.vector_work, target),
     )
     arithmetic = prices.arithmetic_pj((*piece.array_work, *piece.vector_work))
+    second = target.arrays[on[1]]
     return CoreProblem(
         *(piece.product, piece.D, piece.B, operands),
         statistics=0 if piece.kind == CHAIN else None,
         whole_rows=piece.whole_rows,
         arithmetic_pj=arithmetic,
+        beside=None if on[0] == on[1] else Beside(second.array, second.dataflow),
     )
 
 
@@ -234,29 +265,34 @@ def options_of(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> tuple[O
     if not may_run(piece, site.target):
         return ()
     for names in step_names(piece):
-        try:
-            parts = [part_of(piece, name, stay, moved[name], free_bytes, site) for name in names]
-        except DoesNotFit:
-            continue
-        found.append(Option(tuple(parts)))
+        for on in arrays_of(piece):
+            try:
+                parts = [part_of(piece, name, stay, moved[name], free_bytes, site, on) for name in names]
+            except DoesNotFit:
+                continue
+            found.append(Option(tuple(parts)))
     return tuple(found)
 
 
-def part_of(piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, site: Site) -> Part:
-    """One step of a piece.
+def part_of(
+    piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, site: Site, on: tuple[int, ...]
+) -> Part:
+    """One step of a piece, its products on some arrays.
 
     Raises:
         DoesNotFit: no tile, or no block of rows, fits.
     """
-    machine, target, prices = site.machine(free_bytes), site.target, site.prices
+    machine, target, prices = site.machine(free_bytes, on[0] if on else 0), site.target, site.prices
     if piece.kind == VECTOR or name == REST:
         return vector_part(name, work_of(piece, name), moved, machine, site)
     cost: Mapped | CoreMapped
     if piece.kind in BLOCKED:
-        cost = best_blocks(core_problem(piece, stay, moved, target, prices), machine, site.objective)
+        cost = best_blocks(core_problem(piece, stay, moved, target, prices, on), machine, site.objective)
     else:
         cost = best_mapping(product_problem(piece, name, stay, moved, target, prices), machine, site.objective)
-    return part_with(piece, name, cost)
+    part = part_with(piece, name, cost)
+    several = target.more and (piece.first_on or piece.second_on)
+    return replace(part, on=on, where=words_of(on, cost) if several else "")
 
 
 def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:

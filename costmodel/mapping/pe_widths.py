@@ -22,20 +22,22 @@ def pe_widths(typed: Typed, target: Accelerator) -> PeWidths:
         widest = max((kind for kind in kinds if isinstance(kind, Float)), key=lambda kind: kind.bits)
         return PeWidths(widest, widest, widest if widest.bits >= 32 else Float(32))
     operands: dict[str, tuple[Int, Int]] = {}
-    sums = 0
+    sums: dict[str, int] = {}
     for node in typed.graph.nodes:
         kind = pe_of(node.op)
-        if kind not in target.kinds:
+        if not target.doing(kind):
             continue
         shape = shape_of(typed.graph, node)
         pair = type_of(typed, shape.a), type_of(typed, shape.b)
         before = operands.get(kind)
         operands[kind] = pair if before is None else (widest_of(before[0], pair[0]), widest_of(before[1], pair[1]))
         exact = parse(typed.graph.values[node.outputs[0]].dtype).bits
-        sums = max(sums, policy.of(node.op).accumulator_bits or exact)
+        sums[kind] = max(sums.get(kind, 0), policy.of(node.op).accumulator_bits or exact)
     plain: Number = policy.activation
     own = tuple((kind, a, b) for kind, (a, b) in sorted(operands.items()))
-    return PeWidths(plain, plain, Int(sums or policy.accumulator_bits or 32), own)
+    widest_sum = Int(max(sums.values(), default=0) or policy.accumulator_bits or 32)
+    accumulators = tuple((name, Int(bits)) for name, bits in sorted(sums.items()))
+    return PeWidths(plain, plain, widest_sum, own, accumulators)
 
 
 def type_of(typed: Typed, i: int) -> Int:

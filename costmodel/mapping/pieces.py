@@ -44,8 +44,8 @@ class Piece:
     shared: int = 1
     whole_rows: bool = False  # of a chain: a norm behind it takes whole rows of its result
     again_bits: int = 0  # of operands of products that the vector unit reads, too
-    first_on: bool = False
-    second_on: bool = False
+    first_on: tuple[int, ...] = ()  # arrays that do the first product; none: the vector unit does it
+    second_on: tuple[int, ...] = ()
     # A norm behind a product may run with it, which takes whole rows, or as a step of its own.
     cut_bits: int = 0  # of the result that lies between; 0: there is none
     head_work: Works = ()
@@ -129,7 +129,7 @@ def describe(
         return Piece(VECTOR, group.core, reads, writes, work_of(typed, group.nodes)), (), tuple(found)
     nodes = [graph.nodes[n] for n in group.products]
     shapes = [shape_of(graph, node) for node in nodes]
-    on = [pe_of(node.op) in target.kinds for node in nodes]
+    on = [target.doing(pe_of(node.op)) for node in nodes]
     placed = {n for n, here in zip(group.products, on, strict=True) if here}
     first = shapes[0]
     operands = [source[first.a], source[first.b]]

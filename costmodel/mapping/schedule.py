@@ -19,7 +19,18 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
 from costmodel.mapping.objectives import objective_of, settled
-from costmodel.mapping.options import HEAD, WHOLE, Option, Prices, Site, moved_by, options_of, part_of, prices_of
+from costmodel.mapping.options import (
+    HEAD,
+    WHOLE,
+    Option,
+    Prices,
+    Site,
+    arrays_of,
+    moved_by,
+    options_of,
+    part_of,
+    prices_of,
+)
 from costmodel.mapping.pieces import Piece, Placed, Stay, pieces_of
 from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed
@@ -235,7 +246,8 @@ def what_lacks(placed: tuple[Placed, ...], site: Site) -> str:
         if not options_of(p.piece, stay, site.target.buffer_bytes, site):
             name = HEAD if p.piece.cut_bits else WHOLE
             try:
-                part_of(p.piece, name, stay, moved_by(p.piece, stay)[name], site.target.buffer_bytes, site)
+                moved, room = moved_by(p.piece, stay)[name], site.target.buffer_bytes
+                part_of(p.piece, name, stay, moved, room, site, arrays_of(p.piece)[0])
             except DoesNotFit as error:
                 return str(error)
     return f"the steps of the model do not fit {site.target.buffer_bytes} bytes of buffer"

@@ -43,6 +43,10 @@ class Step:
     vector_work: tuple[Work, ...]
     array_pairs: int = 0  # of these the pairs that PEs take in
     chosen: Mapped | CoreMapped | None = None  # the mapping of its product, or of a core
+    on: tuple[int, ...] = ()  # the array of each product, among those of the target
+    # Arrays that work, and cycles of each: two of a core at once, unless they take turns; pairs that each takes.
+    each_cycles: tuple[tuple[int, int], ...] = ()
+    each_pairs: tuple[tuple[int, int], ...] = ()
 
     @property
     def stall_cycles(self) -> int:
@@ -116,13 +120,30 @@ def step_of(
         buffer_write_bits=part.buffer_write_bits,
         buffer_bytes=part.buffer_bytes,
         kept_bytes=waiting,
-        tile="" if part.chosen is None else show_mapping(part.chosen),
+        tile="" if part.chosen is None else ", ".join(filter(None, (show_mapping(part.chosen), part.where))),
         pairs=sum(piece.B * n for n, _ in terms),
-        array_pairs=sum(piece.B * n * on for n, on in terms),
+        array_pairs=sum(piece.B * n * bool(on) for n, on in terms),
         array_work=() if vector else part.array_work,
         vector_work=part.vector_work,
         chosen=part.chosen,
+        on=part.on,
+        each_cycles=each_cycles(part),
+        each_pairs=each_pairs(
+            [(place, piece.B * n) for place, (n, on) in zip(part.on, terms, strict=False) if on]
+        ),
     )
+
+
+def each_pairs(found: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Sums by array."""
+    places = dict.fromkeys(place for place, _ in found)
+    return tuple((place, sum(n for other, n in found if other == place)) for place in places)
+
+
+def each_cycles(part: Part) -> tuple[tuple[int, int], ...]:
+    """The arrays that work in a part, and for how many cycles each."""
+    each = part.chosen.each_cycles if isinstance(part.chosen, CoreMapped) else (part.array_cycles,)
+    return tuple((place, cycles) for place, cycles in zip(dict.fromkeys(part.on), each, strict=False) if cycles)
 
 
 def module_of(graph: Graph, nodes: Sequence[int], kind: str) -> str:

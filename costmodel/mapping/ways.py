@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core_blocks import CoreProblem, core_ends, core_front, first_rows
+from costmodel.mapping.core_blocks import CoreProblem, core_ends, first_rows
+from costmodel.mapping.core_front import core_front
 from costmodel.mapping.front import front, geometry_of
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Problem
@@ -16,6 +17,7 @@ from costmodel.mapping.options import (
     REST,
     Moved,
     Prices,
+    arrays_of,
     core_problem,
     may_run,
     moved_by,
@@ -43,32 +45,41 @@ def ways_of(
 ) -> list[tuple[Ways, ...]]:
     """All options of a piece, of one or two steps each; none where nothing fits. As `options.options_of`."""
     moved = moved_by(piece, stay)
-    machine = Machine(target.array, target.dataflow, "array", free_bytes, 1, 1)
     found: list[tuple[Ways, ...]] = []
     if not may_run(piece, target):
         return found
     for names in step_names(piece):
-        steps = [step_ways(piece, name, stay, moved[name], machine, target, prices) for name in names]
-        if None not in steps:
-            found.append(tuple(step for step in steps if step is not None))
+        for on in arrays_of(piece):
+            steps = [step_ways(piece, name, stay, moved[name], free_bytes, target, prices, on) for name in names]
+            if None not in steps:
+                found.append(tuple(step for step in steps if step is not None))
     return found
 
 
 def step_ways(
-    piece: Piece, name: str, stay: Stay, moved: Moved, machine: Machine, target: Accelerator, prices: Prices
+    piece: Piece,
+    name: str,
+    stay: Stay,
+    moved: Moved,
+    free_bytes: int,
+    target: Accelerator,
+    prices: Prices,
+    on: tuple[int, ...],
 ) -> Ways | None:
-    """The ways of one step; None where none fits."""
+    """The ways of one step, its products on some arrays; None where none fits."""
     if piece.kind == VECTOR or name == REST:
         return vector_ways(work_of(piece, name), moved, target, prices)
+    own = target.arrays[on[0]]
+    machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1)
     lanes = lane_cycles(work_of(piece, name), target)
     if piece.kind in BLOCKED:
-        return core_ways(core_problem(piece, stay, moved, target, prices), moved, lanes, machine)
+        return core_ways(core_problem(piece, stay, moved, target, prices, on), moved, lanes, machine)
     return product_ways(product_problem(piece, name, stay, moved, target, prices), moved, lanes, machine)
 
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:
     """The only way of the vector unit: all comes, passes the lanes, and goes."""
-    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0]], np.int64)
+    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0]], np.int64)
     same = [moved.away, moved.outside, moved.inside, moved.left, lane_cycles(works, target), 0, 0, 0, 0, 1]
     return Ways(ways, np.array(same, np.int64), prices.arithmetic_pj(works))
 
@@ -80,7 +91,9 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -
         return None
     dram, cycles, exposed, reads, writes = found.figures.T
     spills = found.spilled_bits
-    ways = np.stack([dram - spills, spills, cycles, exposed, 0 * cycles, reads, writes, found.room_bytes], 1)
+    none = 0 * cycles
+    each = (dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none)
+    ways = np.stack(each, 1)
     results = problem.B * product.M * product.N * problem.operands.out_bits
     same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1))
     return Ways(np.ascontiguousarray(ways), same, problem.arithmetic_pj)
@@ -91,9 +104,11 @@ def core_ways(problem: CoreProblem, moved: Moved, lanes: int, machine: Machine) 
     found, rows = core_front(problem, machine), problem.B * problem.scores.M
     if not found.mappings:
         return None
-    _, read, cycles, turns, reads, writes = found.figures.T
-    ways = np.stack([read, 0 * read, cycles, 0 * read, turns, reads, writes, found.room_bytes], 1)
-    wait = first_rows(problem, machine) if problem.operands.values_on_array else 0
+    _, read, cycles, turns, reads, writes, beside, grain = found.figures.T
+    none = 0 * read
+    ways = np.stack([read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain], 1)
+    alone = problem.operands.values_on_array and problem.beside is None
+    wait = first_rows(problem, machine) if alone else 0
     results = rows * problem.D * problem.operands.out_bits
     same = same_of(moved, results, lanes, core_ends(problem, machine), (wait, rows))
     return Ways(np.ascontiguousarray(ways), same, problem.arithmetic_pj)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from costmodel.compare.machine import StepRecord
 from costmodel.compare.pictures import Roofline, RooflineColumn, RooflinePoint, Shares
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.counting.tally import layer_of
@@ -17,7 +18,7 @@ from costmodel.show.plots import INK, Drawing, Panel, Picture, axis, colour, ful
 from costmodel.show.verdict_lines import short_names
 
 CORE = "attention core"  # the step of a fused core
-LANES = (("array", "array_cycles"), ("vector", "vector_cycles"), ("DMA", "dma_cycles"))
+LANES = (("vector", "vector_cycles"), ("DMA", "dma_cycles"))
 SHARES = {
     "mul": "of the multiplications",
     "flops": "of all operations",
@@ -189,11 +190,12 @@ def timeline_figure(columns: Sequence[ReportColumn], clock_mhz: int) -> Picture:
     lines = []
     for name, m in zip(short_names(columns), machines, strict=True):
         for s in m.steps:
-            busy = (shown(getattr(s, key)) for _, key in LANES)
+            busy = (shown(n) for n in lanes_of(s).values())
             lines.append((name, s.op, s.module, shown(s.start_cycle), shown(s.cycles), *busy))
     machine = machines[0]
     stalls = [f"{100 * m.stall_cycles / m.cycles:.1f} %" for m in machines]
-    head = ("mechanism", "step", "module", "starts", "cycles", "array", "vector unit", "DMA")
+    arrays = [name for name in lanes_of(machine.steps[0]) if name.startswith("array")]
+    head = ("mechanism", "step", "module", "starts", "cycles", *arrays, "vector unit", "DMA")
     return Picture(
         "timeline",
         "Schedule",
@@ -208,6 +210,12 @@ def timeline_figure(columns: Sequence[ReportColumn], clock_mhz: int) -> Picture:
     )
 
 
+def lanes_of(step: StepRecord) -> dict[str, int]:
+    """Cycles of each unit in a step: of each array, where there are several."""
+    arrays = {f"array {n}": cycles for n, cycles in enumerate(step.each_array_cycles or (), 1)}
+    return (arrays or {"array": step.array_cycles}) | {lane: getattr(step, key) for lane, key in LANES}
+
+
 def gantt(title: str, columns: Sequence[ReportColumn], clock_mhz: int, layer: str) -> Panel:
     """Bars of each unit of each mechanism; of one layer, or of all where it is empty."""
     data: list[Drawing] = []
@@ -215,8 +223,8 @@ def gantt(title: str, columns: Sequence[ReportColumn], clock_mhz: int, layer: st
     for i, (name, m) in enumerate(zip(short_names(columns), machines_of(columns), strict=True)):
         steps = [s for s in m.steps if not layer or layer_of(s.module) == layer]
         origin = steps[0].start_cycle if steps and layer else 0
-        for lane, key in LANES:
-            busy = [(s, getattr(s, key)) for s in steps if getattr(s, key)]
+        for lane in lanes_of(m.steps[0]):
+            busy = [(s, lanes_of(s)[lane]) for s in steps if lanes_of(s)[lane]]
             data.append(
                 {
                     "type": "bar",

@@ -64,6 +64,9 @@ def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineR
             share(getattr(m.core_bytes, key), getattr(m.bytes, key)),
         )
 
+    def busy(place: int) -> Callable[[MachineRecord], tuple[str, str]]:
+        return lambda m: (f"{100 * (m.each_utilisation or ())[place]:.1f} %", "")
+
     rows = [
         line("cycles", lambda m: (shown(m.cycles), share(m.core_cycles, m.cycles))),
         line("milliseconds", lambda m: (f"{1e3 * m.seconds:.3f}", "")),
@@ -71,6 +74,7 @@ def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineR
         line("critical path", lambda m: (shown(m.critical_path_cycles), "")),
         line("stalled", lambda m: (shown(m.stall_cycles), "")),
         line("PEs busy", lambda m: (f"{100 * m.utilisation:.1f} %", "")),
+        *(line(f"  of array {n + 1}", busy(n)) for n in range(len(first.each_utilisation or ()))),
         *(line(f"{key.replace('_', ' ')} B", level(key)) for key in LEVEL_LABELS),
     ]
     title = f"{policy} on {first.target}: {first.array} PEs, {first.dataflow}, "
@@ -234,6 +238,7 @@ def step_row(step: StepRecord) -> Row:
         "start_cycle": step.start_cycle,
         "cycles": step.cycles,
         "array_cycles": step.array_cycles,
+        **{f"array{n}_cycles": cycles for n, cycles in enumerate(step.each_array_cycles or (), 1)},
         "vector_cycles": step.vector_cycles,
         "dma_cycles": step.dma_cycles,
         "tile": step.tile,

@@ -7,7 +7,7 @@ A key that does not exist has no part in a softmax, a mean or a number of keys, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -88,14 +88,19 @@ def start_batch(program: Program, ids: Array, keep: Array | None) -> Batch:
 
 
 def run_program(
-    program: Program, ids: Array, keep: Array | None = None, fold: int | None = None, watch: Watch | None = None
+    program: Program,
+    ids: Array,
+    keep: Array | None = None,
+    fold: int | Mapping[int, int | None] | None = None,
+    watch: Watch | None = None,
 ) -> Array:
     """The graph's first output as integers; what they stand for is `program.output`.
 
     Args:
         ids: token ids [B,S].
         keep: which keys exist [B,S]; None for all.
-        fold: terms that a stationary dataflow sums before they meet the accumulator in the buffer.
+        fold: terms that a stationary dataflow sums before they meet the accumulator in the buffer; by node
+            where products run on several arrays.
         watch: sees every value by id.
 
     Raises:
@@ -104,7 +109,8 @@ def run_program(
     batch = start_batch(program, ids, keep)
     for place, instruction in enumerate(program.instructions):
         if instruction.sums is not None:
-            out = sum_up(instruction.sums, batch, program.overflow, fold)
+            own = fold.get(instruction.node) if isinstance(fold, Mapping) else fold
+            out = sum_up(instruction.sums, batch, program.overflow, own)
         else:
             assert instruction.run is not None
             out = instruction.run(batch)

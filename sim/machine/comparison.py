@@ -107,6 +107,7 @@ def differences(execution: Execution, schedule: Schedule) -> tuple[Difference, .
         pairs: list[tuple[str, object, object]] = [
             ("cycles", done.cycles, step.cycles),
             ("array cycles", done.array_cycles, step.array_cycles),
+            ("cycles of each array", done.each_cycles, step.each_cycles),
             ("vector cycles", done.vector_cycles, step.vector_cycles),
             ("DMA cycles", done.dma_cycles, step.dma_cycles),
             ("DRAM bits read", events.dram_read_bits, step.read_bits),
@@ -115,6 +116,7 @@ def differences(execution: Execution, schedule: Schedule) -> tuple[Difference, .
             ("buffer bits written", events.buffer_write_bits, step.buffer_write_bits),
             ("bytes of tiles", done.buffer_bytes, step.buffer_bytes),
             ("pairs", events.pairs, step.array_pairs),
+            ("pairs on each array", dict(+events.pairs_on), dict(step.each_pairs)),
             ("arithmetic on PEs", dict(+events.array), dict(+Counter(add_work(step.array_work)))),
             ("arithmetic on lanes", dict(+events.vector), dict(+Counter(add_work(step.vector_work)))),
         ]

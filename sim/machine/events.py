@@ -39,6 +39,7 @@ class Events:
     dram_read_bits: int = 0
     dram_write_bits: int = 0
     pairs: int = 0  # of operands that PEs took in
+    pairs_on: Counter[int] = field(default_factory=Counter)  # the same by array of the target
     port_bits: int = 0  # of operands at the ports of PEs, each time a PE takes a pair in
     toggled_bits: int | None = None  # of these, how many differ from those before; None: not watched
 
@@ -51,6 +52,7 @@ class Events:
         self.dram_read_bits += other.dram_read_bits
         self.dram_write_bits += other.dram_write_bits
         self.pairs += other.pairs
+        self.pairs_on += other.pairs_on
         self.port_bits += other.port_bits
         if other.toggled_bits is not None:
             self.toggled_bits = (self.toggled_bits or 0) + other.toggled_bits

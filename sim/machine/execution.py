@@ -9,6 +9,7 @@ cycles and moved bits are those of `costmodel.mapping.cost`, which has them in c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -44,6 +45,7 @@ class Executed:
     load_cycles: int
     tail_cycles: int
     store_cycles: int
+    each_cycles: tuple[tuple[int, int], ...] = ()  # arrays that worked, and cycles of each
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,13 @@ class Execution:
 
     @property
     def utilisation(self) -> float:
-        """Share of PE cycles in which a PE takes a pair of operands in."""
-        return sum(step.events.pairs for step in self.steps) / (self.target.array.pes * self.cycles)
+        """Share of PE cycles, of all arrays, in which a PE takes a pair of operands in."""
+        return sum(step.events.pairs for step in self.steps) / (self.target.pes * self.cycles)
+
+    def utilisation_of(self, place: int) -> float:
+        """The same of one array of the target."""
+        pairs = sum(step.events.pairs_on[place] for step in self.steps)
+        return pairs / (self.target.arrays[place].array.pes * self.cycles)
 
 
 def execute(
@@ -101,24 +108,26 @@ def execute(
 def run_step(state: State, step: Step) -> Executed:
     state.now += 1
     events, ends = Events(), Ends()
-    array_cycles = 0
+    each: Counter[int] = Counter()  # cycles by array
     products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
     core = isinstance(step.chosen, CoreMapped)
     between = operand_between(state, products) if core else None
     whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
     for n in step.nodes:
+        state.place = step.on[-1 if n == products[-1] else 0] if n in products else 0
         if n not in products:
             state.run_node(n)
             events.vector += vector_events(state.program.typed, state.graph.nodes[n])
         elif isinstance(step.chosen, CoreMapped):
             assert between is not None, "a core has something between its products"
+            first = n == products[0]
             rows = whole_rows and step.kind == "chain"  # a softmax takes whole rows of scores, not of the result
-            array_cycles += run_core_product(
-                state, n, step.chosen.mapping, n == products[0], between, events, ends, rows
+            each[state.place] += run_core_product(
+                state, n, step.chosen.mapping, first, step.on[1 if first else 0], between, events, ends, rows
             )
         elif n == products[0]:  # those that were joined run with the first
             assert isinstance(step.chosen, Mapped)
-            array_cycles += run_products(state, products, step.chosen.mapping, whole_rows, events, ends)
+            each[state.place] += run_products(state, products, step.chosen.mapping, whole_rows, events, ends)
     operands = tile_operands(state, products)
     beside, kept = move_operands(state, step, operands, events)
     events.buffer_read_bits += beside + kept + read_again(state, step, operands, products)
@@ -126,7 +135,7 @@ def run_step(state: State, step: Step) -> Executed:
     outputs = sum(prod(state.graph.values[state.graph.nodes[n].outputs[0]].shape) for n in last)
     store_bits = move_results(state, step, events, outputs) * ends.last_words
     vector_cycles = cycles_of_vector(state, events.vector)
-    return timed(state, step, events, ends, store_bits, array_cycles, vector_cycles)
+    return timed(state, step, events, ends, store_bits, each, vector_cycles)
 
 
 def timed(
@@ -135,29 +144,31 @@ def timed(
     events: Events,
     ends: Ends,
     store_bits: int,
-    array_cycles: int,
+    each: Counter[int],
     vector_cycles: int,
 ) -> Executed:
-    """Array, vector unit and DMA work beside each other; the ends do not."""
+    """Arrays, vector unit and DMA work beside each other; the ends do not."""
     dma = dma_cycles(state, events.dram_read_bits + events.dram_write_bits)
     waits = dma_cycles(state, ends.wait_bits)
-    between = 0
-    if ends.first_rows and not ends.turns:  # the first rows of scores, before their values can be summed
+    between, units = 0, (*each.values(), vector_cycles)
+    busy = sum(units) if ends.turns else max(units)
+    if (ends.first_rows or ends.grain) and not ends.turns:  # the first rows of scores, before values can be summed
         shape = shape_of(state.graph, state.graph.nodes[next(n for n in step.nodes if state.is_product(n))])
-        between = -(-vector_cycles * ends.first_rows // (shape.B * shape.product.M))
-    busy = array_cycles + vector_cycles if ends.turns else max(array_cycles, vector_cycles)
+        waits_for = (sum(units) - busy) * ends.grain if ends.grain else vector_cycles * ends.first_rows
+        between = -(-waits_for // (shape.B * shape.product.M))
     load, store = dma_cycles(state, ends.first_bits), dma_cycles(state, store_bits)
     return Executed(
         step=step,
         events=events,
         cycles=max(waits + busy, dma, 1) + load + between + ends.tail_cycles + store,
-        array_cycles=array_cycles,
+        array_cycles=sum(each.values()) if ends.turns else max(each.values(), default=0),
         vector_cycles=vector_cycles,
         dma_cycles=dma,
         buffer_bytes=-(-ends.buffer_bits // 8),
         load_cycles=load,
         tail_cycles=ends.tail_cycles + between,
         store_cycles=store,
+        each_cycles=tuple((place, cycles) for place, cycles in each.items() if cycles),
     )
 
 

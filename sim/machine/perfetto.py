@@ -1,6 +1,7 @@
 """A schedule's timeline as a Chrome trace, which Perfetto and chrome://tracing open.
 
-Tracks: array, vector unit, DMA, and the bytes that the buffer holds. Times are microseconds.
+Tracks: array (each, where there are several), vector unit, DMA, and the bytes that the buffer holds. Times are
+microseconds.
 """
 
 from __future__ import annotations
@@ -9,10 +10,19 @@ import json
 from dataclasses import dataclass
 from typing import Annotated
 
+from costmodel.hardware.accelerator import Accelerator
 from costmodel.records import OPTIONAL, encode
 from sim.machine.execution import Executed, Execution
 
 TRACKS = {"array": 1, "vector unit": 2, "DMA": 3}
+
+
+def tracks_of(target: Accelerator) -> dict[str, int]:
+    """Numbers of the tracks by unit."""
+    if not target.more:
+        return TRACKS
+    units = (*(f"array {n}" for n in range(1, 2 + len(target.more))), "vector unit", "DMA")
+    return {unit: n for n, unit in enumerate(units, 1)}
 
 
 @dataclass(frozen=True)
@@ -42,24 +52,39 @@ class Span:
 def chrome_trace(execution: Execution, clock_mhz: int, title: str) -> str:
     """The trace as JSON text."""
     events = [TraceEvent("M", 1, None, "process_name", None, None, {"name": title})]
-    events += [TraceEvent("M", 1, n, "thread_name", None, None, {"name": name}) for name, n in TRACKS.items()]
+    tracks = tracks_of(execution.target)
+    events += [TraceEvent("M", 1, n, "thread_name", None, None, {"name": name}) for name, n in tracks.items()]
     for done in execution.steps:
-        events += [slice_event(done, span, clock_mhz) for span in spans_of(done)]
+        events += [
+            slice_event(done, span, clock_mhz, tracks) for span in spans_of(done, len(tracks) > len(TRACKS))
+        ]
         held = {"tiles": done.buffer_bytes, "kept": done.step.kept_bytes}
         at = done.step.start_cycle / clock_mhz
         events.append(TraceEvent("C", 1, None, "buffer bytes", at, None, {**held}))
     return json.dumps({"traceEvents": encode(events), "displayTimeUnit": "ns"}) + "\n"
 
 
-def spans_of(done: Executed) -> list[Span]:
-    """What array, vector unit and DMA do in a step: the ends one after the other, the others side by side."""
+def spans_of(done: Executed, several: bool = False) -> list[Span]:
+    """What arrays, vector unit and DMA do in a step: the ends one after the other, the others side by side.
+
+    `several`: the target has more than one array. Of two that work in a step the second one ends with it.
+    """
     start, op, module = done.step.start_cycle, done.step.op, done.step.module
     work = start + done.load_cycles
     end = start + done.cycles
     busy = done.array_cycles + done.tail_cycles * bool(done.array_cycles)
+    last = end - done.store_cycles
+    arrays = [
+        Span("array" if not several else f"array {p + 1}", work, busy, op, module) for p, _ in done.each_cycles
+    ]
+    if len(arrays) > 1:
+        arrays = [
+            Span(f"array {place + 1}", last - cycles if n else work, cycles, op, module)
+            for n, (place, cycles) in enumerate(done.each_cycles)
+        ]
     spans = (
         Span("DMA", start, done.load_cycles, "first load", module),
-        Span("array", work, busy, op, module),
+        *arrays,
         Span("vector unit", work, done.vector_cycles, op, module),
         Span("DMA", work, min(done.dma_cycles, end - done.store_cycles - work), "loads and stores", module),
         Span("DMA", end - done.store_cycles, done.store_cycles, "last store", module),
@@ -67,7 +92,7 @@ def spans_of(done: Executed) -> list[Span]:
     return [span for span in spans if span.cycles]
 
 
-def slice_event(done: Executed, span: Span, clock_mhz: int) -> TraceEvent:
+def slice_event(done: Executed, span: Span, clock_mhz: int, tracks: dict[str, int]) -> TraceEvent:
     events = done.events
     args: dict[str, str | int] = {
         "module": done.step.module,
@@ -81,4 +106,4 @@ def slice_event(done: Executed, span: Span, clock_mhz: int) -> TraceEvent:
     }
     name = span.what if span.unit == "DMA" else f"{span.what} {span.module}".strip()
     start, long = span.start_cycle / clock_mhz, span.cycles / clock_mhz
-    return TraceEvent("X", 1, TRACKS[span.unit], name, start, long, args)
+    return TraceEvent("X", 1, tracks[span.unit], name, start, long, args)

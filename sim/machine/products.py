@@ -30,6 +30,7 @@ class Ends:
     last_words: int = 0  # results of the last fold
     tail_cycles: int = 0
     first_rows: int = 0  # of scores, on which the lanes work before the array can go on; 0: none
+    grain: int = 0  # rows that either of two arrays needs, or leaves, as a whole; 0: there is one
     turns: bool = False  # the array and the lanes take turns
     buffer_bits: int = 0
 
@@ -80,11 +81,12 @@ def term_range(state: State, node: Node) -> tuple[int, int]:
 def take_terms(state: State, t: Tiles, part: Product, started: bool, events: Events) -> None:
     """Arithmetic of one pass; on lanes if no PE does this kind of term."""
     terms = term_events(t.sums.kind, part.steps, part.M * part.N, *t.exact, *t.term, t.sums.accumulator, started)
-    if t.sums.kind not in state.target.kinds:
+    if t.sums.kind not in state.on.kinds:
         events.vector += terms
         return
     events.array += terms
     events.pairs += part.steps
+    events.pairs_on[state.place] += part.steps
     events.port_bits += part.steps * sum(kind.bits for kind in t.kinds)
 
 
@@ -93,20 +95,20 @@ def take_words(state: State, t: Tiles, part: Product, loads_b: bool, events: Eve
 
     `loads_b`: b goes past the buffer, and this way needs it anew.
     """
-    array = part_in_use(t.product, state.target.array, state.target.dataflow)
-    way = walk(part, array, state.target.dataflow)
+    array = part_in_use(t.product, state.on.array, state.on.dataflow)
+    way = walk(part, array, state.on.dataflow)
     acc, (a_bits, b_bits) = t.sums.accumulator.bits, (kind.bits for kind in t.kinds)
     bypass = state.target.weights_bypass
     events.buffer_read_bits += way.a_reads * a_bits + way.b_reads * b_bits * (not bypass) + way.sum_reads * acc
     events.buffer_write_bits += way.sum_writes * acc
     if bypass and loads_b:
         events.dram_read_bits += way.b_reads * b_bits * t.moves[1]
-    if t.sums.kind not in state.target.kinds:
+    if t.sums.kind not in state.on.kinds:
         return 0
     events.register_bits += way.a_writes * a_bits + way.b_writes * b_bits + way.sum_register_writes * acc
     if state.activity:
         events.toggled_bits = (events.toggled_bits or 0) + toggles(
-            a, b, array, state.target.dataflow, (a_bits, b_bits)
+            a, b, array, state.on.dataflow, (a_bits, b_bits)
         )
     return way.steady_cycles
 
@@ -119,7 +121,7 @@ def run_products(
     t = each[0] if len(each) == 1 else side_by_side(each)
     (a_bits, b_bits), acc = (kind.bits for kind in t.kinds), t.sums.accumulator.bits
     bypass, product = state.target.weights_bypass, t.product
-    array = part_in_use(product, state.target.array, state.target.dataflow)
+    array = part_in_use(product, state.on.array, state.on.dataflow)
     order = list(passes(t, mapping))
     words = [(len(range(*m.indices(product.M))), j.stop - j.start, k.stop - k.start) for _, _, m, j, k in order]
     a_slots = Slots(
@@ -135,10 +137,10 @@ def run_products(
         "out" in mapping.held,
     )
     # A tile of one fold of an output-stationary array is summed to the end before it leaves the PEs.
-    in_pes = state.target.dataflow == "os" and mapping.order[2] == "K"
+    in_pes = state.on.dataflow == "os" and mapping.order[2] == "K"
     in_pes = in_pes and mapping.M <= array.R and mapping.N <= array.C
     # One fold of b stays in the array while rows pass, where it does not lie in the buffer.
-    b_stays = state.target.dataflow == "ws" and mapping.K <= array.R and mapping.N <= array.C
+    b_stays = state.on.dataflow == "ws" and mapping.K <= array.R and mapping.N <= array.C
     cycles = 0
     for i, (s, _, m, j, k) in enumerate(order):
         part = Product(*words[i])
@@ -177,7 +179,7 @@ def run_products(
         state.run_node(n, one.finished())
     ends.buffer_bits += a_slots.words * a_bits * t.moves[0] + b_slots.words * b_bits * (t.moves[1] and not bypass)
     ends.buffer_bits += accumulators(state, t, mapping, sums, in_pes, whole_rows) * acc
-    first_and_last(state, t, events, ends, whole_rows)
+    first_and_last(state, t, ends, whole_rows)
     return cycles
 
 
@@ -210,30 +212,34 @@ def accumulators(state: State, t: Tiles, mapping: Mapping, sums: SumSlots, in_pe
     held = "out" in mapping.held and mapping.order[2] != "K"
     if whole_rows and (all_k or not held):
         return mapping.M * product.N
-    if in_pes or (all_k and (state.target.dataflow == "os" or product.K <= state.target.array.R)):
+    if in_pes or (all_k and (state.on.dataflow == "os" or product.K <= state.on.array.R)):
         return 0
     return mapping.M * mapping.N if all_k else sums.words
 
 
 def first_and_last(
-    state: State, t: Tiles, events: Events, ends: Ends, whole_rows: bool, scores: bool = False
+    state: State, t: Tiles, ends: Ends, whole_rows: bool, scores: bool = False, drains: bool = True
 ) -> None:
-    """What comes before the first fold of a product, and what is left behind its last one."""
-    flow, product = state.target.dataflow, t.product
-    array = part_in_use(product, state.target.array, flow)
+    """What comes before the first fold of a product, and what is left behind its last one.
+
+    `drains`: no other product follows on its array, so that it fills and drains for this one alone.
+    """
+    flow, product = state.on.dataflow, t.product
+    array = part_in_use(product, state.on.array, flow)
     if scores:
         ends.first_rows = min(product.M, array.C if flow == "is" else array.R)
-    if t.sums.kind not in state.target.kinds:
+    if t.sums.kind not in state.on.kinds:
         return
     M, N, K = (next(iter(spans(dim, size))) for dim, size in sizes_in_fold(product, array, flow))
     (a_bits, b_bits) = (kind.bits for kind in t.kinds)
     # One line of what streams, and all of a fold of what stays.
     a, b = {"os": (M, N), "ws": (K, K * N), "is": (K * M, K)}[flow]
     ends.first_bits += a * a_bits * t.moves[0] + b * b_bits * t.moves[1]
+    if drains:
+        way = walk(product, array, flow)
+        ends.tail_cycles += way.cycles - way.steady_cycles
     if scores:
         return
-    way = walk(product, array, flow)
-    ends.tail_cycles = way.cycles - way.steady_cycles
     rows = 1 if flow == "ws" else M
     ends.last_words = rows * (product.N if whole_rows else 1 if flow == "is" else N)
 
@@ -253,12 +259,16 @@ def run_core_product(
     n: int,
     block: CoreMapping,
     first: bool,
+    other: int,
     between: int,
     events: Events,
     ends: Ends,
     whole_rows: bool,
 ) -> int:
-    """One of a core's or a chain's two products, block of rows by block of keys; cycles of the array."""
+    """One of a core's or a chain's two products, block of rows by block of keys; cycles of its array.
+
+    `other`: the array of the other product.
+    """
     t = prepared(state, n)
     acc, product = t.sums.accumulator.bits, t.product
     shared = max(1, t.B * t.b[0].size // distinct(state, n))
@@ -281,15 +291,18 @@ def run_core_product(
             if first:
                 events.buffer_write_bits += part.M * part.N * state.bits(between)
     state.run_node(n, t.finished())
-    core_places(state, t, block, first, state.bits(between), shared, ends)
+    core_places(state, t, block, first, other, state.bits(between), ends, shared)
     ends.turns = block.turns
+    beside = other != state.place
+    if beside:
+        ends.grain = max(ends.grain, grain_of(state, t, block, total))
     if first:
-        first_and_last(state, t, events, ends, False, scores=True)
+        first_and_last(state, t, ends, False, scores=True, drains=beside)
     else:
         before = ends.first_bits
-        first_and_last(state, t, events, ends, whole_rows)
+        first_and_last(state, t, ends, whole_rows)
         ends.first_bits = before
-        ends.first_rows *= t.sums.kind in state.target.kinds
+        ends.first_rows *= t.sums.kind in state.on.kinds
     return cycles
 
 
@@ -309,22 +322,39 @@ def core_loads(
     return bits
 
 
+def grain_of(state: State, t: Tiles, block: CoreMapping, keys: int) -> int:
+    """Rows of a block that a core's product needs, or leaves, as a whole: found fold by fold.
+
+    Where rows stream all of a block pass each fold before the next one comes; else the folds of some rows can
+    follow each other. Where keys come in blocks it is all of a block, or of a head where these are outside.
+    """
+    rows = min(block.rows, t.product.M)
+    if block.keys < keys:
+        return t.product.M if block.order == "keys" else rows
+    array = part_in_use(t.product, state.on.array, state.on.dataflow)
+    side = {"os": array.R, "is": array.C, "ws": rows}[state.on.dataflow]
+    return max(spans(rows, side))
+
+
 def distinct(state: State, n: int) -> int:
     """Numbers of the second operand, heads that share it counted once."""
     return state.graph.values[shape_of(state.graph, state.graph.nodes[n]).b].distinct_numel
 
 
 def core_places(
-    state: State, t: Tiles, block: CoreMapping, first: bool, between_bits: int, shared: int, ends: Ends
+    state: State, t: Tiles, block: CoreMapping, first: bool, other: int, between_bits: int, ends: Ends, shared: int
 ) -> None:
     """Places in the buffer for one product's operands; with the first also scores, with the second sums."""
     product, name = t.product, "k" if first else "v"
     keys, width = (product.N, product.K) if first else (product.K, product.N)
     blocks = len(range(0, product.M, block.rows))
+    scores_on = state.on if first else state.target.arrays[other]
+    taken = part_in_use(Product(product.M, keys, width), scores_on.array, scores_on.dataflow).C
+    if not first and other != state.place:
+        taken = max(taken, part_in_use(product, state.on.array, state.on.dataflow).R)
     # All keys of a head, and those of the next that arrive; or a block, or what the array takes at a time, twice.
-    scores_array = part_in_use(Product(product.M, keys, width), state.target.array, state.target.dataflow)
     stays = block.keys < keys or (block.order == "keys" and blocks > 1)
-    chunk = block.keys if stays else min(keys, scores_array.C)
+    chunk = block.keys if stays else min(keys, taken)
     lines = keys + chunk * (shared < t.B) if name in block.held else 2 * chunk
     ends.buffer_bits += lines * width * t.kinds[1].bits * t.moves[1]
     acc = t.sums.accumulator.bits

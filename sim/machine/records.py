@@ -89,6 +89,7 @@ class EventCounts:
     dram_read_bits: int
     dram_write_bits: int
     activity: float | None  # share of bits at PE ports that toggle; None where that was not watched
+    each_pairs: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # pairs by array, where there are several
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class StepRun:
     dma_cycles: int
     buffer_bytes: int
     events: EventCounts
+    each_array_cycles: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # of each array, where there are several
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,9 @@ class SimulationRecord:
     errors: Annotated[tuple[Exactness, ...] | None, OPTIONAL]
     differences_from_analytic: Annotated[tuple[Difference, ...] | None, OPTIONAL]
     inputs: str
+    each_utilisation: Annotated[tuple[float, ...] | None, OPTIONAL] = (
+        None  # of each array, where there are several
+    )
 
     @property
     def priced(self) -> dict[str, Priced]:
@@ -178,7 +183,7 @@ def simulation_record(s: Simulated) -> SimulationRecord:
         widths=s.program.typed.policy.name,
         overflow=s.program.overflow,
         target=target.name,
-        dataflow=target.dataflow,
+        dataflow=target.dataflow_names,
         calibration=Measurement(
             s.calibration.method, s.calibration.sentences, s.calibration.tokens, s.calibration.weights
         ),
@@ -187,13 +192,14 @@ def simulation_record(s: Simulated) -> SimulationRecord:
         seconds=execution.seconds,
         utilisation=execution.utilisation,
         roofline_cycles=roofline_cycles(s.program.typed, s.schedule),
-        events=event_counts(total),
+        events=event_counts(total, len(target.arrays)),
         energy_pj={name: energy_record(s, total, load_table(name)) for name in tables_of(s)},
         energy_by_layer_pj=layer_records(s),
-        steps=tuple(step_record(done) for done in execution.steps),
+        steps=tuple(step_record(done, len(target.arrays)) for done in execution.steps),
         errors=None if s.errors is None else tuple(error_record(e) for e in s.errors),
         differences_from_analytic=s.differences,
         inputs=s.inputs,
+        each_utilisation=tuple(map(execution.utilisation_of, range(len(target.arrays)))) if target.more else None,
     )
 
 
@@ -215,7 +221,7 @@ def rows_of(x: Array) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in x.tolist())
 
 
-def event_counts(events: Events) -> EventCounts:
+def event_counts(events: Events, arrays: int) -> EventCounts:
     return EventCounts(
         array=named(events.array),
         vector=named(events.vector),
@@ -226,6 +232,7 @@ def event_counts(events: Events) -> EventCounts:
         dram_read_bits=events.dram_read_bits,
         dram_write_bits=events.dram_write_bits,
         activity=events.activity,
+        each_pairs=tuple(events.pairs_on[n] for n in range(arrays)) if arrays > 1 else None,
     )
 
 
@@ -233,7 +240,8 @@ def named(arithmetic: Arithmetic) -> dict[str, int]:
     return {f"{op} {kind}": n for (op, kind), n in sorted(arithmetic.items())}
 
 
-def step_record(done: Executed) -> StepRun:
+def step_record(done: Executed, arrays: int) -> StepRun:
+    """One step; `arrays`: how many the target has."""
     return StepRun(
         op=done.step.op,
         module=done.step.module,
@@ -243,7 +251,8 @@ def step_record(done: Executed) -> StepRun:
         vector_cycles=done.vector_cycles,
         dma_cycles=done.dma_cycles,
         buffer_bytes=done.buffer_bytes,
-        events=event_counts(done.events),
+        events=event_counts(done.events, arrays),
+        each_array_cycles=tuple(dict(done.each_cycles).get(n, 0) for n in range(arrays)) if arrays > 1 else None,
     )
 
 

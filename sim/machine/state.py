@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from costmodel.dtypes import parse
 from costmodel.graph.ir import Graph
-from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.accelerator import Accelerator, PeArray
 from costmodel.mapping.fusion import sources_of
 from costmodel.mapping.steps import Schedule
 from costmodel.ops.rules import pe_of
@@ -31,9 +31,9 @@ class State:
         self.target: Accelerator = schedule.target
         self.kept = schedule.kept
         self.source = sources_of(self.graph)
-        self.place = {instruction.node: p for p, instruction in enumerate(program.instructions)}
+        self.places = {instruction.node: p for p, instruction in enumerate(program.instructions)}
         self.maker = {i: n for n, node in enumerate(self.graph.nodes) for i in node.outputs}
-        self.fold = None if self.target.dataflow == "os" else self.target.array.R
+        self.place = 0  # of the array on which products run now, among those of the target
         self.readers: dict[int, set[int]] = {}
         for place, step in enumerate(schedule.steps):
             for n in step.nodes:
@@ -47,6 +47,16 @@ class State:
         }
         self.now = -1  # place of the step that runs
 
+    @property
+    def on(self) -> PeArray:
+        """The array on which products run now."""
+        return self.target.arrays[self.place]
+
+    @property
+    def fold(self) -> int | None:
+        """Terms that this array sums before they meet the accumulator in the buffer; None: all."""
+        return None if self.on.dataflow == "os" else self.on.array.R
+
     def value(self, i: int) -> Array:
         """A value; views and folded factors are made when they are asked for."""
         if i not in self.batch.values:
@@ -55,9 +65,9 @@ class State:
 
     def fetch(self, n: int) -> Instruction:
         """The instruction of a node, with all that it reads in place; constants are within it."""
-        instruction = self.program.instructions[self.place[n]]
+        instruction = self.program.instructions[self.places[n]]
         for j in instruction.reads:
-            if self.maker.get(j) in self.place:
+            if self.maker.get(j) in self.places:
                 self.value(j)
         return instruction
 
@@ -69,7 +79,7 @@ class State:
         if sums is None:
             assert instruction.run is not None
             sums = instruction.run(self.batch)
-        store(self.program, self.place[n], self.batch, sums, self.watch, forget=False)
+        store(self.program, self.places[n], self.batch, sums, self.watch, forget=False)
 
     def bits(self, i: int) -> int:
         return parse(self.graph.values[i].dtype).bits

@@ -148,6 +148,7 @@ def machine_rows(record: SimulationRecord) -> list[tuple[str, str]]:
         ("cycles", shown(record.cycles)),
         ("milliseconds", f"{1e3 * record.seconds:.3f}"),
         ("PEs busy", f"{100 * record.utilisation:.1f} %"),
+        *((f"  of array {n}", f"{100 * busy:.1f} %") for n, busy in enumerate(record.each_utilisation or (), 1)),
         ("bound by the roofline", shown(record.roofline_cycles)),
         ("DRAM read B", shown(events.dram_read_bits // 8)),
         ("DRAM write B", shown(events.dram_write_bits // 8)),
@@ -290,4 +291,12 @@ def step_rows(record: SimulationRecord) -> list[Row]:
         "dma_cycles",
         "buffer_bytes",
     )
-    return [{name: getattr(step, name) for name in names} for step in record.steps]
+    rows: list[Row] = []
+    for step in record.steps:
+        row: dict[str, Cell] = {}
+        for name in names:
+            row[name] = getattr(step, name)
+            if name == "array_cycles":
+                row |= {f"array{n}_cycles": cycles for n, cycles in enumerate(step.each_array_cycles or (), 1)}
+        rows.append(row)
+    return rows

@@ -26,12 +26,11 @@ from costmodel.mapping.core_blocks import (
     CoreMapping,
     CoreOperands,
     CoreProblem,
-    best_blocks,
-    core_front,
     core_is_legal,
     evaluate_core,
     figures,
 )
+from costmodel.mapping.core_front import best_blocks, core_front
 from costmodel.mapping.nest_records import Machine
 from costmodel.mapping.nest_sizes import block_sizes
 from costmodel.mapping.objectives import OBJECTIVES

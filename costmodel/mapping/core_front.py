@@ -1,0 +1,140 @@
+"""The front of an attention core: every block that some machine may choose, and the best one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from costmodel.errors import CostModelError, DoesNotFit
+from costmodel.hardware.timing import Product
+from costmodel.mapping.core_beside import sums_machine
+from costmodel.mapping.core_blocks import (
+    FIGURES,
+    STRUCTURES,
+    CoreMapped,
+    CoreMapping,
+    CoreProblem,
+    dims_of,
+    evaluate_core,
+    figures,
+)
+from costmodel.mapping.nest import fold_array
+from costmodel.mapping.nest_records import Machine
+from costmodel.mapping.nest_sizes import block_sizes
+from costmodel.mapping.objectives import objective_of
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class CoreFront:
+    """`FIGURES` of each block that some machine may choose, [points, 6], and the mappings."""
+
+    figures: Array
+    mappings: tuple[CoreMapping, ...]
+    room_bytes: Array
+    smallest_bytes: int  # of any block, whether it fits or not
+
+
+def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
+    """All blocks that can be the best on an array with a buffer, for any bandwidth, price, lanes, objective.
+
+    Raises:
+        CostModelError: numbers beyond 64 bits.
+    """
+    o = problem.operands
+    plain = replace(
+        problem,
+        scores=Product(*(int(x) for x in dims_of(problem))),
+        B=int(problem.B),
+        operands=replace(
+            o,
+            out_bits=0,
+            out_moves=True,
+            extra_bits=0,
+            inside_bits=0,
+            also_bits=0,
+            vector_cycles=0,
+            shared=int(o.shared),
+        ),
+        whole_rows=False,
+        again_cycles=0,
+        arithmetic_pj=0.0,
+        again_pj=0.0,
+    )
+    place = Machine(machine.array, machine.dataflow, machine.convention, int(machine.buffer_bytes), 1, 1)
+    return core_front_of(plain, place)
+
+
+@lru_cache(maxsize=4096)
+def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
+    from costmodel.mapping.front_search import unbeaten  # numba takes half a second: not before it is needed
+
+    M, N, d = dims_of(problem)
+    if 64 * problem.B * M * N * (d + problem.D) * (1 + (problem.statistics or 0)) >= 1 << 50:
+        raise CostModelError(f"an attention core {M}x{N}x{d}, {problem.B} times, has numbers beyond 64 bits")
+    other = sums_machine(problem.beside, machine)
+    flow, flow2 = machine.dataflow, other.dataflow
+    one = fold_array(Product(M, N, d), machine.array, flow)
+    two = fold_array(Product(M, problem.D, N), other.array, flow2)
+    rows_work = tuple(
+        {"os": (array.R, 0), "ws": (0, 2 * array.R), "is": (array.C, 0)}[how]
+        for array, how in ((one, flow), (two, flow2))
+    )
+    keys_work = ((0, 2 * one.R) if flow == "is" else (one.C, 0), (0 if flow2 == "os" else two.R, 0))
+    rows = np.array(block_sizes(M, rows_work), np.int64)[:, None]
+    sizes: tuple[int, ...] = (N,) if problem.statistics is None else block_sizes(N, keys_work)
+    if flow2 != "os" and problem.statistics is not None:
+        sizes = (*range(other.array.R, N, other.array.R), N)
+    keys = np.array(sizes, np.int64)[None]
+    every = np.array([[N]], np.int64)
+    if (
+        keys.size > 1 and problem.beside is None
+    ):  # no block takes less than one of all rows and keys: if that fits, no other is looked at
+        free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in STRUCTURES]
+        floor = {name: min(int(found[name][0, 0]) for found in free) for name in FIGURES}
+        for structure in STRUCTURES:
+            found = figures(problem, rows, every, structure, machine)
+            if ((found["buffer_bytes"] <= machine.buffer_bytes) & all_at(found, floor)).any():
+                keys = every
+                break
+    smallest, points, names, rooms = 1 << 62, [], [], []
+    for structure in STRUCTURES:
+        found = figures(problem, rows, keys, structure, machine)
+        room = found["buffer_bytes"]
+        smallest = min(smallest, int(room.min()))
+        where = np.argwhere(room <= machine.buffer_bytes)
+        points.append(np.stack([found[name][where[:, 0], where[:, 1]] for name in FIGURES], 1).astype(np.int64))
+        rooms.append(room[where[:, 0], where[:, 1]].astype(np.int64))
+        names += [CoreMapping(int(rows[i, 0]), int(keys[0, j]), *structure) for i, j in where]
+    table = np.concatenate(points)
+    # Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for.
+    apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
+    order = np.lexsort(table[:, ::-1].T)
+    kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
+    return CoreFront(table[kept], tuple(names[i] for i in kept), np.concatenate(rooms)[kept], smallest)
+
+
+def all_at(found: dict[str, Array], floor: dict[str, int]) -> Array:
+    """Where every figure is the least that there is."""
+    return np.logical_and.reduce([found[name] <= least for name, least in floor.items()])
+
+
+def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreMapped:
+    """The best mapping of a core for an objective, over all blocks of rows and of keys.
+
+    Raises:
+        DoesNotFit: no block fits the buffer.
+        CostModelError: an unknown objective, or numbers beyond 64 bits.
+    """
+    key = objective_of(objective).key
+    found = core_front(problem, machine)
+    if not found.mappings:
+        raise DoesNotFit(
+            f"no block of an attention core with {problem.scores.N} keys fits {machine.buffer_bytes} bytes: "
+            f"the smallest takes {found.smallest_bytes}"
+        )
+    return min((evaluate_core(problem, mapping, machine) for mapping in found.mappings), key=key)
