@@ -19,6 +19,7 @@ from costmodel.hardware.timing import (
     steady_cycles,
     tail_cycles,
 )
+from costmodel.mapping.core_beside import Beside
 from costmodel.mapping.core_blocks import (
     FIGURES,
     STRUCTURES,
@@ -264,12 +265,19 @@ def key_of(cost: CoreMapped, objective: str) -> tuple[float, ...]:
     return OBJECTIVES[objective].key(cost)[:-1]
 
 
-def check_search(seed: int) -> None:
-    """Best blocks for every objective, and the front, against all rows, keys and structures."""
+def check_search(seed: int, beside: bool = False) -> None:
+    """Best blocks for every objective, and the front, against all rows, keys and structures.
+
+    `beside`: the sums run on an array of their own.
+    """
     rng = random.Random(500 + seed)
     problem = random_core(rng, rng.choice([4, 5, 7]))
     machine = random_machine(rng, rng.choice([rng.randint(10, 100), rng.randint(50, 600)]))
     machine = replace(machine, array=ArrayShape(rng.randint(1, 3), rng.randint(1, 3)))
+    if beside:
+        second = Beside(ArrayShape(rng.randint(1, 3), rng.randint(1, 3)), rng.choice(DATAFLOWS))
+        both = replace(problem.operands, scores_on_array=True, values_on_array=True)
+        problem = replace(problem, operands=both, beside=second)
     M, N = problem.scores.M, problem.scores.N
     best: dict[str, tuple[float, ...]] = {}
     every = set()
@@ -304,6 +312,11 @@ def check_search(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(24))
 def test_search_and_front_equal_brute_force(seed: int) -> None:
     check_search(seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_search_and_front_on_two_arrays_equal_brute_force(seed: int) -> None:
+    check_search(1000 + seed, beside=True)
 
 
 @pytest.mark.evidence
