@@ -19,8 +19,8 @@ from costmodel.widths.policy import parse_policy
 # What decides which program is compiled, what its parameters are, and what only prices it. Points count
 # up with the last knob turning fastest, so that neighbours share a program, then a machine.
 SHAPE = ("layers", "width", "heads", "ffn")
-PROGRAM = ("model", *SHAPE, "attention", "seq", "batch", "widths", "target", "kinds")
-MACHINE = ("array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
+PROGRAM = ("model", *SHAPE, "attention", "seq", "batch", "widths", "target", "kinds", "kinds2", "use_dsp2")
+MACHINE = ("array", "dataflow", "array2", "dataflow2", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
 PRICED = ("technology", "table", "sram", "dram")
 NAMES = (*PROGRAM, *MACHINE, *PRICED)
 # What has to be done, which no machine decides: points that differ in it are not compared unless asked for.
@@ -126,7 +126,7 @@ def checked_value(name: str, value: Any, where: str) -> str | int:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise CostModelError(f"{where}: {value!r} is not a text of at least one printable letter")
     try:
-        if name == "array":
+        if name in ("array", "array2"):
             shape = parse_array(value)
             if max(shape.R, shape.C) > 1 << 20:
                 raise CostModelError(f"array {value} is larger than {1 << 20} each way")
@@ -135,9 +135,11 @@ def checked_value(name: str, value: Any, where: str) -> str | int:
             parse_policy(value)
     except CostModelError as error:
         raise CostModelError(f"{where}: {error}") from None
-    if name == "dataflow" and value not in DATAFLOWS:
+    if name in ("dataflow", "dataflow2") and value not in DATAFLOWS:
         raise CostModelError(f"{where}: unknown dataflow {value!r}; known: {', '.join(DATAFLOWS)}")
-    if name == "kinds":
+    if name == "use_dsp2" and value not in ("true", "false"):
+        raise CostModelError(f'{where}: {value!r} is neither "true" nor "false"')
+    if name in ("kinds", "kinds2"):
         parts = value.split("+")
         if set(parts) - set(PE_KINDS) or len(parts) != len(set(parts)):
             raise CostModelError(f"{where}: {value!r} is not some of {', '.join(PE_KINDS)} with + between them")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.explore.knobs import MACHINE, PRICED, Knob, Value, is_function
-from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.accelerator import Accelerator, PeArray
 from costmodel.hardware.loading import DATA as TARGETS
 from costmodel.hardware.loading import check, load_target, vary
-from costmodel.hardware.occupancy import area_of, memory_prices
+from costmodel.hardware.occupancy import Area, area_of, memory_prices
 from costmodel.hardware.pe import INT8_WIDTHS, PeWidths
+from costmodel.hardware.timing import ArrayShape
 from costmodel.technology.loading import DATA as TECHNOLOGY
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
@@ -27,6 +28,7 @@ FIGURES = (
     *("energy_uj", "latency_ms", "energy_delay_js", "cycles", "dram_bytes", "rows_per_s"),
     *("area_mm2", "lut", "dsp", "bram36", MEASURED),
 )
+KINDS = ("kinds", "kinds2", "use_dsp2")  # what decides which PEs there are
 MOST_TARGETS = 20_000  # distinct combinations of target, kinds, prices and buffer
 
 loaded_target = lru_cache(256)(load_target)
@@ -44,7 +46,7 @@ def target_of(knobs: Mapping[str, str | int]) -> Accelerator:
 
 def unchecked(knobs: Mapping[str, str | int]) -> Accelerator:
     base = loaded_target(str(knobs["target"]))
-    fields = {name: knobs[name] for name in ("kinds", *MACHINE, *PRICED) if name in knobs}
+    fields = {name: knobs[name] for name in (*KINDS, *MACHINE, *PRICED) if name in knobs}
     technology = fields.pop("technology", None)
     if technology is not None:
         table, _, sram = str(technology).partition("+")
@@ -70,7 +72,7 @@ def priced_targets(knobs: Sequence[Knob], where: str) -> list[Accelerator]:
     Raises:
         CostModelError: one of them is impossible, or a part holds none of them.
     """
-    names = ("target", "kinds", *PRICED, "buffer_kib")
+    names = ("target", *KINDS, *PRICED, "buffer_kib")
     turned = [knob for knob in knobs if knob.name in names]
     number = 1
     for knob in turned:
@@ -84,8 +86,10 @@ def priced_targets(knobs: Sequence[Knob], where: str) -> list[Accelerator]:
     for values in itertools.product(*(knob.values for knob in turned)):
         point = dict(zip((knob.name for knob in turned), values, strict=True))
         try:
-            target = unchecked(point)
-            check(vary(target, "array=1x1,lanes=1", target.name))
+            target = unchecked(small(point, knobs))
+            check(target)
+            if not target.more and any(knob.name in SECOND for knob in knobs):
+                raise CostModelError(f"{target.name} has no second array; give {', '.join(SECOND[:3])}, or none")
             found.append(target)
         except DoesNotFit as error:
             beyond = f"{where}: [knobs]: {error}"
@@ -141,14 +145,33 @@ def no_area(target: Accelerator) -> str:
     return f"no area of {target.name} is known" if area is None else ""
 
 
-def small(knobs: Mapping[str, Value]) -> dict[str, Value]:
-    """The knobs with the least array and lanes, which every part holds."""
-    return {**knobs, "array": "1x1", "lanes": 1}
+SECOND = ("array2", "kinds2", "dataflow2", "use_dsp2")
+
+
+def small(knobs: Mapping[str, Value], turned: Sequence[Knob] = ()) -> dict[str, Value]:
+    """The knobs with the least arrays and lanes, which every part holds.
+
+    Args:
+        turned: all knobs of a space, of which a new second array needs its size and dataflow.
+    """
+    least: dict[str, Value] = {**knobs, "array": "1x1", "lanes": 1}
+    there = loaded_target(str(knobs["target"])).more
+    least |= {f"array{n}": "1x1" for n in range(2, 2 + len(there))}
+    if not there and "kinds2" in knobs:
+        names = {knob.name for knob in turned}
+        least |= {name: value for name, value in LEAST.items() if not turned or name in names}
+    return least
+
+
+LEAST: dict[str, Value] = {"array2": "1x1", "dataflow2": "os"}
 
 
 @lru_cache(65536)
 def rates_of(items: tuple[tuple[str, Value], ...], widths: PeWidths = INT8_WIDTHS) -> tuple[float, ...]:
-    """pJ a byte read, written, from or to DRAM; mm2 of a PE, of a lane, of the buffer. NaN where none is known."""
+    """pJ a byte read, written, from or to DRAM; mm2 of a PE, a lane, the buffer, of a PE of each further array.
+
+    NaN where none is known.
+    """
     target = unchecked(small(dict(items)))
     memories = memory_prices(target)
     energies = (
@@ -156,11 +179,20 @@ def rates_of(items: tuple[tuple[str, Value], ...], widths: PeWidths = INT8_WIDTH
         if memories is None or not target.table
         else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
     )
+    areas = [pe_area(target, own, widths) for own in target.arrays]
+    known = [area for area in areas if area is not None]
+    if len(known) < len(areas):
+        return (*energies, *((math.nan,) * (2 + len(areas))))
+    return (*energies, known[0].pe_mm2, known[0].vector_mm2, known[0].buffer_mm2, *(a.pe_mm2 for a in known[1:]))
+
+
+def pe_area(target: Accelerator, own: PeArray, widths: PeWidths) -> Area | None:
+    """The area of a target with a single PE, one of an array of its; None where none is known."""
+    alone = replace(target, array=ArrayShape(1, 1), kinds=own.kinds, built=own.built, more=())
     try:
-        area = area_of(target, widths)
+        return area_of(alone, widths)
     except UnknownTable:
-        area = None
-    return (*energies, *((math.nan,) * 3 if area is None else (area.pe_mm2, area.vector_mm2, area.buffer_mm2)))
+        return None
 
 
 def data_digest(knobs: Sequence[Knob]) -> str:

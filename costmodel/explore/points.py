@@ -11,20 +11,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from costmodel.errors import CostModelError
 from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM, Value, is_function
-from costmodel.explore.machines import FIGURES, MEASURED, rates_of, small, unchecked
+from costmodel.explore.machines import FIGURES, KINDS, MEASURED, rates_of, small, unchecked
 from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, program_of
 from costmodel.explore.space import Space
 from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
-from costmodel.hardware.fpga import pe_resources
-from costmodel.hardware.occupancy import available
+from costmodel.hardware.occupancy import available, built_pe
 from costmodel.hardware.timing import DATAFLOWS, parse_array
 
 Array = np.ndarray[Any, Any]
@@ -238,14 +237,20 @@ def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[st
 
 
 def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
-    """Rows of `compiled.PARAMETERS`, [n, 7]."""
+    """Rows of `many.parameters_of` the target, [n, 7 and 3 for each further array]."""
 
     def column(name: str, default: int, value: Callable[[Any], int] = int) -> Array:
         if name not in digits:
             return np.full(len(places), default, np.int64)
         return np.array([value(v) for v in space.values(name)], np.int64)[digits[name][places]]
 
-    array = target.array
+    array, more = target.array, []
+    for n, own in enumerate(target.more, 2):
+        more += [
+            column(f"array{n}", own.array.R, lambda v: parse_array(v).R),
+            column(f"array{n}", own.array.C, lambda v: parse_array(v).C),
+            column(f"dataflow{n}", DATAFLOWS.index(own.dataflow), DATAFLOWS.index),
+        ]
     return np.stack(
         [
             column("array", array.R, lambda v: parse_array(v).R),
@@ -255,6 +260,7 @@ def machine_columns(space: Space, digits: dict[str, Array], places: Array, targe
             column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
             column("bandwidth_mb_s", target.bandwidth_mb_s),
             column("clock_mhz", target.clock_mhz),
+            *more,
         ],
         axis=1,
     )
@@ -271,6 +277,9 @@ def evaluate_group(
 ) -> None:
     """Fill the columns of points that share a program."""
     base = unchecked({"target": knobs["target"]})
+    if not base.more and "kinds2" in knobs:  # whose size and dataflow are knobs; all else is the target's
+        added = unchecked(small({name: knobs[name] for name in ("target", *KINDS) if name in knobs}))
+        base = replace(base, more=added.more)
     machine = machine_columns(space, digits, places, base)
     read, write, dram, *areas = rates(space, digits, places, knobs, compiled).T
     prices = np.stack([read, write, dram], axis=1)
@@ -323,7 +332,7 @@ def rates(
     found = []
     for place in places[first]:
         values = {**knobs, **knobs_at(space, digits, place, names)}
-        picked = tuple((k, v) for k, v in values.items() if k in ("target", "kinds", *names))
+        picked = tuple((k, v) for k, v in values.items() if k in ("target", *KINDS, *names))
         found.append(rates_of(picked, compiled.widths))
     each: Array = np.array(found, float)[inverse]
     return each
@@ -333,13 +342,16 @@ def occupied(
     knobs: Mapping[str, Value], compiled: Compiled, machine: Array, areas: Sequence[Array]
 ) -> dict[str, Array]:
     """Area of each machine, and of an FPGA its resources."""
-    pe_mm2, lane_mm2, buffer_mm2 = areas
-    pes, lanes = machine[:, 0] * machine[:, 1], machine[:, 3]
-    found = {"area_mm2": pes * pe_mm2 + lanes * lane_mm2 + buffer_mm2}
-    target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", "kinds")}))
+    pe_mm2, lane_mm2, buffer_mm2, *more_mm2 = areas
+    lanes = machine[:, 3]
+    pes = [machine[:, j] * machine[:, j + 1] for j in (0, *range(7, machine.shape[1], 3))]
+    mm2 = sum_of(n * each for n, each in zip(pes, (pe_mm2, *more_mm2), strict=True))
+    found = {"area_mm2": mm2 + lanes * lane_mm2 + buffer_mm2}
+    target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", *KINDS)}))
     if target.part is not None:
-        pe = pe_resources(target.pe_kinds, target.part.use_dsp, compiled.widths)
-        found["lut"] = (pes * pe.lut + lanes * target.part.lane_luts).astype(float)
-        found["dsp"] = np.ceil(pes * pe.dsp)
+        built = [built_pe(own, compiled.widths) for own in target.arrays]
+        lut = sum_of(n * pe.lut for n, pe in zip(pes, built, strict=True))
+        found["lut"] = (lut + lanes * target.part.lane_luts).astype(float)
+        found["dsp"] = sum_of(np.ceil(n * pe.dsp) for n, pe in zip(pes, built, strict=True))
         found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
     return found

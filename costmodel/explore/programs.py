@@ -13,10 +13,10 @@ from costmodel.errors import CostModelError, UnknownTable
 from costmodel.explore.knobs import SHAPE, Value
 from costmodel.explore.machines import loaded_table
 from costmodel.graph.ir import Graph
-from costmodel.hardware.accelerator import KIB, Accelerator
+from costmodel.hardware.accelerator import KIB, Accelerator, PeArray
 from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.timing import ArrayShape
-from costmodel.mapping.many import CODES, PARAMETERS, PRICES, Program, compile_program, evaluate
+from costmodel.mapping.many import CODES, PRICES, Program, compile_program, evaluate, parameters_of
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.pe_widths import pe_widths
 from costmodel.widths.assign import Typed, assign_widths
@@ -102,6 +102,7 @@ def program_of(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
         buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
         built=(), sources=(),
+        more=tuple(PeArray(ArrayShape(1, 1), own.kinds, "os") for own in target.more),
     )  # fmt: skip
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
     return compiled_model(
@@ -111,7 +112,7 @@ def program_of(
 
 
 def costs(program: Program, machine: Array, prices: Array, objective: str | None) -> dict[str, Array]:
-    """Cycles, bytes and energy on machines, of which each has a row of `PARAMETERS` and one of `PRICES`."""
-    given = {name: machine[:, j] for j, name in enumerate(PARAMETERS)}
+    """Cycles, bytes and energy on machines, of which each has a row of parameters and one of `PRICES`."""
+    given = {name: machine[:, j] for j, name in enumerate(parameters_of(program.target))}
     given |= {name: prices[:, j] for j, name in enumerate(PRICES)}
     return evaluate(program, given, objective)

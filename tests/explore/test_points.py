@@ -208,3 +208,52 @@ def test_accuracy() -> None:
     low = evaluate_points(space, [0], {keys[0]: 0.7}, graph_of)
     assert low.error.tolist() == [0]
     assert low.feasible.tolist() == [False]
+
+
+SECOND = {"array2": ["4x4", "9x16", "40x40"], "kinds2": ["l1+clip", "mac+l1"], "dataflow2": ["os", "is"]}
+
+
+@pytest.mark.parametrize("target", ["xc7z020", "xc7z020-two", "edge-asic"])
+def test_a_second_array_is_turned_like_the_first(target: str) -> None:
+    """Added to a target or varied, every point is its schedule, and takes what its target takes."""
+    fpga = target.startswith("xc7")
+    knobs = TINY | {"attention": ["dot", "inhibitor"], "seq": 16, "widths": "w8a8", "target": target}
+    knobs |= {"kinds": ["mac", "mac+clip"], "array": ["4x4", "10x11"]} | SECOND
+    knobs |= {"use_dsp2": ["true", "false"]} if fpga else {}
+    wanted = ["latency_ms", "lut"] if fpga else ["energy_uj", "area_mm2"]
+    space = parse_space({"objectives": wanted, "knobs": knobs}, "two.toml")
+    indices = sample(space, 40)
+    found = evaluate_points(space, indices, {}, graph_of)
+    fitted = 0
+    for i, index in enumerate(indices.tolist()):
+        point: dict[str, Any] = space.knobs(index)
+        names = ("kinds", "array", *SECOND, *(["use_dsp2"] if fpga else []))
+        text = f"{target}:" + ",".join(f"{name}={point[name]}" for name in names)
+        try:
+            machine = load_target(text)
+        except DoesNotFit:
+            assert "usable on XC7Z020" in found.errors[found.error[i]]
+            continue
+        model = typed(point["attention"], 16, 1, "w8a8")
+        fitted += found.error[i] == 0
+        assert found.columns["cycles"][i] == schedule(model, machine).cycles
+        if fpga:
+            built = pe_widths(model, machine)
+            used = resources(machine, built)
+            assert {name: found.columns[name][i] for name in used} == used
+        else:
+            area = area_of(machine, pe_widths(model, machine))
+            assert area is not None
+            assert found.columns["area_mm2"][i] == pytest.approx(area.total_mm2, rel=1e-9)
+    assert fitted > 10
+
+
+def test_a_second_array_is_said_as_a_whole() -> None:
+    for given, message in (
+        ({"array2": "4x4"}, "has no second array; give array2, kinds2, dataflow2, or none"),
+        ({"array2": "4x4", "kinds2": "l1"}, "array 2 lacks dataflow2"),
+        ({"array2": "4x4", "kinds2": "mac", "dataflow2": "os"}, "array 2 multiplies: say use_dsp"),
+    ):
+        record = {"objectives": ["latency_ms"], "knobs": TINY | {"seq": 16, "target": "xc7z020"} | given}
+        with pytest.raises(CostModelError, match=message):
+            parse_space(record, "two.toml")

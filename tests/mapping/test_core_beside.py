@@ -87,7 +87,7 @@ def two_of(target: Accelerator, rng: random.Random) -> Accelerator:
     return replace(target, more=(replace(own, array=shape, kinds=kinds, dataflow=rng.choice(DATAFLOWS)),))
 
 
-@pytest.mark.parametrize("name", ["dot", "inhibitor", "inhibitor-signed", "relu"])
+@pytest.mark.parametrize("name", ["dot", "inhibitor", "inhibitor-2023-signed", "relu"])
 def test_the_compiled_form_of_two_arrays_equals_the_schedule(name: str) -> None:
     """Both arrays, their dataflows and all else vary; cycles exactly, energy to 1e-9."""
     rng = random.Random(name)
