@@ -226,7 +226,7 @@ def product_problem(
 
 
 def core_problem(
-    piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices, on: tuple[int, ...]
+    piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices, on: tuple[int, ...] = (0, 0)
 ) -> CoreProblem:
     """The attention core of a piece in one pass, or its chain of two products, on some arrays."""
     operands = CoreOperands(
@@ -296,7 +296,7 @@ def part_of(
 
 
 def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
-    """A step of a piece that runs by a mapping."""
+    """A step of a piece that runs by a mapping, on the first arrays that do its products."""
     if isinstance(cost, CoreMapped):
         reads, writes = cost.read_bits, cost.write_bits
     else:
@@ -316,6 +316,7 @@ def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
         array_work=piece.array_work,
         vector_work=work_of(piece, name),
         chosen=cost,
+        on=arrays_of(piece)[0],
     )
 
 

@@ -22,7 +22,7 @@ from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
-from costmodel.mapping.core_blocks import core_front_of
+from costmodel.mapping.core_front import core_front_of
 from costmodel.mapping.front import best_mapping, front, geometry_of
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine, Operands, Problem

@@ -124,7 +124,7 @@ def test_a_chain_is_taken_where_it_gains_and_only_there() -> None:
 @pytest.mark.parametrize("objective", ["cycles", "energy", "edp", "bytes"])
 def test_the_best_chain_is_the_least_of_all_blocks(objective: str) -> None:
     """Every block of rows and of columns, one by one."""
-    from costmodel.mapping.core_blocks import best_blocks
+    from costmodel.mapping.core_front import best_blocks
     from costmodel.mapping.objectives import OBJECTIVES
 
     found = model_of("dot", dim=8, heads=2, ffn=20)

@@ -1,16 +1,17 @@
-"""Machines with several arrays: each product on its own, bits the run's, cycles the schedule's, a lane for each."""
+"""Several arrays: each product on one, bits the run's, cycles the schedule's, a lane of the trace for each."""
 
 from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from costmodel.hardware.loading import load_target
 from costmodel.mapping.core_blocks import CoreMapped
-from costmodel.mapping.cost import price, roofline_cycles
+from costmodel.mapping.cost import price
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.steps import Schedule
 from costmodel.ops.rules import pe_of
@@ -84,3 +85,25 @@ def test_every_product_on_its_array(spelling: str) -> None:
                 for place in range(len(plan.target.arrays)):
                     assert execution.utilisation_of(place) == price(program.typed, plan).utilisation_of(place)
     assert len(seen) > 3
+
+
+def test_scores_and_sums_run_at_once_and_the_trace_shows_both() -> None:
+    """Both arrays of a core are busy in one step; a lane of the trace each, in which nothing overlaps."""
+    program = program_of("inhibitor", "w8a8")
+    target = "edge-asic:kinds=mac+l1,array=8x8,dataflow=os,array2=8x8,kinds2=clip+relu,dataflow2=os,lanes=1000"
+    execution, plan = run_both(program, target, objective="cycles")
+    at_once = [step for step in plan.steps if len(step.each_cycles) == 2 and "at once" in step.tile]
+    assert at_once
+    for step in at_once:
+        first, second = (cycles for _, cycles in step.each_cycles)
+        assert step.array_cycles == max(first, second) < first + second
+        assert step.cycles >= step.array_cycles
+    record = json.loads(chrome_trace(execution, 500, "a title"))
+    tracks = tracks_of(plan.target)
+    assert list(tracks) == ["array 1", "array 2", "vector unit", "DMA"]
+    for unit, track in tracks.items():
+        slices = sorted(
+            (e["ts"], e["ts"] + e["dur"]) for e in record["traceEvents"] if e["ph"] == "X" and e["tid"] == track
+        )
+        assert slices, unit
+        assert all(end <= start + 1e-6 for (_, end), (start, _) in pairwise(slices)), unit
