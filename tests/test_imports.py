@@ -126,7 +126,6 @@ def test_sizes(module: str) -> None:
 
 # Functions of more than MOST_FUNCTION_LINES, each with the reason why it is one piece.
 LONG = {
-    "costmodel.mapping.front_search.front_of": "numba: one loop over boxes, whose stack and front it shares",
     "sim.machine.products.run_products": "one walk over all passes, whose words it counts as they move",
 }
 MOST_FUNCTION_LINES = 60
