@@ -129,21 +129,9 @@ def test_brute_force_is_never_above_any_tool() -> None:
             assert brute_force(pair, not tiny) <= count(pair, f.nest).energy_pj(pair) * (1 + 1e-9), f
 
 
-# Our mapper against the least that any tool found. It is above where a fourth loop is missing, a dim cut twice, so
-# that an operand streams past a block of another in smaller tiles than the block has.
-# Values: ours over the least found, as we count room; and where sums in registers take room, as for the tools.
-ABOVE = {
-    "128x768x768 ws 32x32 32768 B 8/8/32/32 100:5": (1.0239, 1.0239),
-    "128x768x768 os 32x32 32768 B 8/8/32/32 100:5": (1.0263, 1.0263),
-    "128x768x768 is 32x32 32768 B 8/8/32/32 100:5": (1.0313, 1.0313),
-    "128x3072x768 os 32x32 65536 B 8/8/32/32 100:5": (0.9951, 1.0098),
-    "128x768x3072 os 32x32 32768 B 8/8/32/32 40:1": (1.0447, 1.0447),
-    "384x768x3072 os 32x32 131072 B 8/8/32/8 100:5": (1.0814, 1.0814),
-    "128x384x1536 os 32x32 32768 B 8/8/32/32 100:5": (1.0616, 1.0616),
-    "256x384x384 is 32x32 65536 B 8/8/32/8 100:5": (1.0045, 1.0045),
-    "200x300x500 ws 16x16 32768 B 8/8/32/32 20:10": (1.0099, 1.0099),
-    "16x8x32 os 1x1 64 B 8/8/32/32 100:5": (1.1019, 1.1019),
-}
+# Our mapper against the least that any tool found: as we count room it is never above. Where sums in registers take
+# room, as for the tools, our search counts on room that they would not have, and one of fifty is above.
+ABOVE = {"128x3072x768 os 32x32 65536 B 8/8/32/32 100:5": 1.0098}
 
 
 @cache
@@ -151,14 +139,10 @@ def ours() -> tuple[Compared, ...]:
     return tuple(compared())
 
 
-def test_our_mapper_is_above_the_others_only_where_a_loop_is_missing() -> None:
-    """Each pair that is no longer above leaves the list; none may enter it."""
-    found = {
-        c.pair: (round(c.ratio, 4), round(c.fitting_ratio, 4))
-        for c in ours()
-        if max(c.ratio, c.fitting_ratio) > 1 + 1e-9
-    }
+def test_no_other_mapper_finds_less_energy() -> None:
     assert len(ours()) == 50
+    assert {c.pair: c.ratio for c in ours() if c.ratio > 1 + 1e-9} == {}
+    found = {c.pair: round(c.fitting_ratio, 4) for c in ours() if c.fitting_ratio > 1 + 1e-9}
     assert found == ABOVE
 
 
