@@ -73,7 +73,8 @@ def kept_bits(typed: Typed, n: int) -> tuple[int, ...]:
 
 def works_again(typed: Typed, found: Statistics, placed: set[int]) -> tuple[tuple[Work, ...], tuple[Work, ...]]:
     """Work of all passes of statistics that whole rows do without: on the array, and on lanes."""
-    array, vector = [], []
+    array: list[Work] = []
+    vector: list[Work] = []
     for n in found.nodes:
         (array if n in placed else vector).extend(replace(w, n=found.passes * w.n) for w in typed.work[n])
     if found.row_op is not None and typed.graph.nodes[found.row_op].op == "softmax":
