@@ -74,11 +74,11 @@ class CoreProblem:
     B: int
     operands: CoreOperands
     statistics: int | None = None  # passes that blocks of keys need beforehand; None: whole rows only
-    whole_rows: bool = False  # a norm behind takes rows of the result as wholes: they leave as such
     row_words: int = 1  # accumulators a row that the statistics keep
-    again_cycles: int = 0  # of the vector unit, for one pass of statistics
+    again_cycles: int = 0  # of the vector unit, more than without statistics, for all passes of them
     arithmetic_pj: float = 0.0
-    again_pj: float = 0.0  # arithmetic of one pass of statistics, with the scores it makes
+    again_pj: float = 0.0  # arithmetic of all passes of statistics, with the scores they make
+    whole_rows: bool = False  # a norm behind takes rows of the result as wholes: they leave as such
     beside: Beside | None = None  # the array of the sums; None: that of the scores
 
 
@@ -150,7 +150,7 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     reads = reads + o.extra_bits
     buffer_reads = buffer_reads + o.extra_bits + o.inside_bits
     buffer_writes = buffer_writes + o.extra_bits + o.also_bits + B * M * D * o.out_bits * (not o.out_moves)
-    vector = o.vector_cycles + again * problem.again_cycles
+    vector = o.vector_cycles + (again > 0) * problem.again_cycles
     busy = array + vector + sums if mapping.turns else max(array, vector, sums)
     ends = core_ends(problem, machine)
     wait = first_wait(problem, machine) if not mapping.turns else 0
@@ -171,7 +171,7 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
         buffer_bytes=room,
         buffer_read_bits=buffer_reads,
         buffer_write_bits=buffer_writes,
-        energy_pj=energy + (problem.arithmetic_pj + int(again) * problem.again_pj),
+        energy_pj=energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj),
         each_cycles=(array,) if problem.beside is None else (array, sums),
     )
 

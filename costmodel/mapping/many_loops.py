@@ -12,11 +12,12 @@ njit = numba.njit(cache=True, error_model="numpy")
 
 # Columns of a way to run: bits from DRAM, bits to DRAM beside the results, cycles of the array, bits that it waits
 # for, whether array and lanes take turns, bits read and written in the buffer, bytes of it; cycles of a second
-# array that works at once, and rows of a grain, see `core_beside.py`.
-READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN = range(10)
+# array that works at once, and rows of a grain, see `core_beside.py`; whether passes of statistics come before.
+READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN = range(11)
 # What is the same for all ways: results that leave, what else is read from DRAM, from the buffer, what stays in
-# it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many.
-(OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS) = range(10)
+# it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many;
+# lane cycles of statistics.
+(OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS, LANES_AGAIN) = range(11)
 # Columns of a machine.
 LANE, BANDWIDTH, CLOCK = range(3)
 # Columns of a result, beside its energy.
@@ -30,20 +31,21 @@ def ceil_div(a: int, b: int) -> Any:
 
 @njit
 def best_ways(
-    ways: Array, same: Array, arithmetic_pj: float, machines: Array, prices: Array, objective: int,
+    ways: Array, same: Array, arithmetic_pj: Array, machines: Array, prices: Array, objective: int,
     found: Array, energy_pj: Array,
 ) -> None:  # fmt: skip
     """For each machine the best way, and what it takes; ties go to the first one.
 
-    `prices`: [machines, 3], pJ a bit read from the buffer, written into it, moved by DRAM. `objective`: cycles,
-    energy, edp, bytes.
+    `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 3], pJ a bit read from
+    the buffer, written into it, moved by DRAM. `objective`: cycles, energy, edp, bytes.
     """  # fmt: skip
     key, best = np.empty(5), np.empty(5)
     for m in range(machines.shape[0]):
         clock, speed = machines[m, CLOCK], 8 * machines[m, BANDWIDTH]
-        vector = ceil_div(same[LANES], machines[m, LANE])
+        lanes = ceil_div(same[LANES], machines[m, LANE])
+        lanes_again = ceil_div(same[LANES] + same[LANES_AGAIN], machines[m, LANE])
         ends = ceil_div(same[FIRST] * clock, speed) + same[TAIL] + ceil_div(same[LAST] * clock, speed)
-        first_wait = ceil_div(vector * same[WAIT], same[ROWS])
+        first_wait = ceil_div(lanes * same[WAIT], same[ROWS])
         best[:] = np.inf
         for w in range(ways.shape[0]):
             read, write = ways[w, READ] + same[EXTRA], ways[w, MORE] + same[OUT]
@@ -51,6 +53,8 @@ def best_ways(
             reads = ways[w, READS] + same[EXTRA] + same[INSIDE]
             writes = ways[w, WRITES] + same[EXTRA] + same[STAYS]
             dma = ceil_div(moved * clock, speed)
+            again = ways[w, AGAIN]
+            vector = lanes_again if again else lanes
             units = ways[w, CYCLES] + vector + ways[w, BESIDE]
             if ways[w, TURNS]:
                 busy, wait = units, 0
@@ -59,7 +63,7 @@ def best_ways(
                 busy = ceil_div(ways[w, EXPOSED] * clock, speed) + slowest
                 wait = first_wait + ceil_div((units - slowest) * ways[w, GRAIN], same[ROWS])
             cycles = max(busy, dma, 1) + (ends + wait)
-            energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1] + arithmetic_pj
+            energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1] + arithmetic_pj[again]
             if objective == 0:
                 key[0], key[1], key[2] = cycles, energy, moved
             elif objective == 1:

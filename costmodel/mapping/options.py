@@ -252,9 +252,12 @@ def core_problem(
     second = target.arrays[on[1]]
     return CoreProblem(
         *(piece.product, piece.D, piece.B, operands),
-        statistics=0 if piece.kind == CHAIN else None,
+        statistics=piece.statistics,
+        row_words=piece.row_words,
         whole_rows=piece.whole_rows,
+        again_cycles=slots((*piece.vector_work, *piece.again_vector), target) - operands.vector_cycles,
         arithmetic_pj=arithmetic,
+        again_pj=prices.arithmetic_pj((*piece.again_array, *piece.again_vector)),
         beside=None if on[0] == on[1] else Beside(second.array, second.dataflow),
     )
 
@@ -299,8 +302,10 @@ def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
     """A step of a piece that runs by a mapping, on the first arrays that do its products."""
     if isinstance(cost, CoreMapped):
         reads, writes = cost.read_bits, cost.write_bits
+        again = cost.passes > 1
     else:
         reads, writes = cost.read_bits + cost.extra_bits, cost.out_write_bits
+        again = False
     return Part(
         name=name,
         cycles=cost.cycles,
@@ -313,8 +318,8 @@ def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
         buffer_write_bits=cost.buffer_write_bits,
         buffer_bytes=cost.buffer_bytes,
         energy_pj=cost.energy_pj,
-        array_work=piece.array_work,
-        vector_work=work_of(piece, name),
+        array_work=(*piece.array_work, *(piece.again_array if again else ())),
+        vector_work=(*work_of(piece, name), *(piece.again_vector if again else ())),
         chosen=cost,
         on=arrays_of(piece)[0],
     )

@@ -13,6 +13,7 @@ from costmodel.graph.ir import Graph, Node
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.timing import Product
 from costmodel.mapping.fusion import Group, Plan, outside_bits, value_bits
+from costmodel.mapping.row_statistics import statistics_of, works_again
 from costmodel.ops.rules import needs_whole_rows, pe_of
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
@@ -46,6 +47,11 @@ class Piece:
     again_bits: int = 0  # of operands of products that the vector unit reads, too
     first_on: tuple[int, ...] = ()  # arrays that do the first product; none: the vector unit does it
     second_on: tuple[int, ...] = ()
+    # By blocks of keys: passes of statistics beforehand (None: by whole rows only), and what they take more.
+    statistics: int | None = None
+    row_words: int = 1
+    again_array: Works = ()
+    again_vector: Works = ()
     # A norm behind a product may run with it, which takes whole rows, or as a step of its own.
     cut_bits: int = 0  # of the result that lies between; 0: there is none
     head_work: Works = ()
@@ -163,6 +169,7 @@ def describe(
             shared=max(1, first.B * first.product.N * first.product.K // keys),
             whole_rows=any(needs_whole_rows(graph.nodes[n].op) for n in group.nodes) and group.kind == CHAIN,
         )
+    piece = with_statistics(typed, plan, g, piece, placed)
     behind: set[int] = set()
     if group.cut is not None:
         head, rest = group.nodes[: group.cut], group.nodes[group.cut :]
@@ -179,6 +186,19 @@ def describe(
     reads = tuple((bits, v in behind) for v, bits in found.items())
     again = sum(value_bits(graph, v) for v in read_again(plan, group, operands))
     return replace(piece, reads=reads, again_bits=again), tuple(operands), tuple(found)
+
+
+def with_statistics(typed: Typed, plan: Plan, g: int, piece: Piece, placed: set[int]) -> Piece:
+    """A core or a chain with what it takes by blocks of keys: a chain's columns stand each for itself."""
+    if piece.kind == CHAIN:
+        return replace(piece, statistics=0)
+    found = statistics_of(typed, plan, g, piece.accumulator_bits) if piece.kind == CORE else None
+    if found is None:
+        return piece
+    array, vector = works_again(typed, found, placed)
+    return replace(
+        piece, statistics=found.passes, row_words=found.row_words, again_array=array, again_vector=vector
+    )
 
 
 def read_again(plan: Plan, group: Group, operands: list[int]) -> set[int]:

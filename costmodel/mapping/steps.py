@@ -41,7 +41,7 @@ class Step:
     pairs: int  # pairs of operands of its products
     array_work: tuple[Work, ...]
     vector_work: tuple[Work, ...]
-    array_pairs: int = 0  # of these the pairs that PEs take in
+    array_pairs: int = 0  # of these the pairs that PEs take in, those of scores once in each pass
     chosen: Mapped | CoreMapped | None = None  # the mapping of its product, or of a core
     on: tuple[int, ...] = ()  # the array of each product, among those of the target
     # Arrays that work, and cycles of each: two of a core at once, unless they take turns; pairs that each takes.
@@ -103,6 +103,8 @@ def step_of(
     if piece.kind in BLOCKED:
         M, N = piece.product.M, piece.product.N
         terms.append((M * N * piece.D, piece.second_on))
+    passes = part.chosen.passes if isinstance(part.chosen, CoreMapped) else 1
+    taken = [(n * (1 if i else passes), on) for i, (n, on) in enumerate(terms)]  # scores once in each pass
     return Step(
         op=op,
         module=module_of(graph, products if products and not vector else nodes[:1], piece.kind),
@@ -122,14 +124,14 @@ def step_of(
         kept_bytes=waiting,
         tile="" if part.chosen is None else ", ".join(filter(None, (show_mapping(part.chosen), part.where))),
         pairs=sum(piece.B * n for n, _ in terms),
-        array_pairs=sum(piece.B * n * bool(on) for n, on in terms),
+        array_pairs=sum(piece.B * n * bool(on) for n, on in taken),
         array_work=() if vector else part.array_work,
         vector_work=part.vector_work,
         chosen=part.chosen,
         on=part.on,
         each_cycles=each_cycles(part),
         each_pairs=each_pairs(
-            [(place, piece.B * n) for place, (n, on) in zip(part.on, terms, strict=False) if on]
+            [(place, piece.B * n) for place, (n, on) in zip(part.on, taken, strict=False) if on]
         ),
     )
 

@@ -37,7 +37,7 @@ class Ways:
 
     ways: Array
     same: Array
-    arithmetic_pj: float
+    arithmetic_pj: Array  # without passes of statistics, with them
 
 
 def ways_of(
@@ -73,15 +73,16 @@ def step_ways(
     machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1)
     lanes = lane_cycles(work_of(piece, name), target)
     if piece.kind in BLOCKED:
-        return core_ways(core_problem(piece, stay, moved, target, prices, on), moved, lanes, machine)
+        problem = core_problem(piece, stay, moved, target, prices, on)
+        return core_ways(problem, moved, (lanes, lane_cycles(piece.again_vector, target)), machine)
     return product_ways(product_problem(piece, name, stay, moved, target, prices), moved, lanes, machine)
 
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:
     """The only way of the vector unit: all comes, passes the lanes, and goes."""
-    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0]], np.int64)
-    same = [moved.away, moved.outside, moved.inside, moved.left, lane_cycles(works, target), 0, 0, 0, 0, 1]
-    return Ways(ways, np.array(same, np.int64), prices.arithmetic_pj(works))
+    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0, 0]], np.int64)
+    same = [moved.away, moved.outside, moved.inside, moved.left, lane_cycles(works, target), 0, 0, 0, 0, 1, 0]
+    return Ways(ways, np.array(same, np.int64), np.full(2, prices.arithmetic_pj(works)))
 
 
 def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -> Ways | None:
@@ -92,29 +93,31 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -
     dram, cycles, exposed, reads, writes = found.figures.T
     spills = found.spilled_bits
     none = 0 * cycles
-    each = (dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none)
+    each = (dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none, none)
     ways = np.stack(each, 1)
     results = problem.B * product.M * product.N * problem.operands.out_bits
-    same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1))
-    return Ways(np.ascontiguousarray(ways), same, problem.arithmetic_pj)
+    same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1, 0))
+    return Ways(np.ascontiguousarray(ways), same, np.full(2, problem.arithmetic_pj))
 
 
-def core_ways(problem: CoreProblem, moved: Moved, lanes: int, machine: Machine) -> Ways | None:
-    """The front of an attention core."""
+def core_ways(problem: CoreProblem, moved: Moved, lanes: tuple[int, int], machine: Machine) -> Ways | None:
+    """The front of an attention core. `lanes`: their cycles, and those of statistics."""
     found, rows = core_front(problem, machine), problem.B * problem.scores.M
     if not found.mappings:
         return None
-    _, read, cycles, turns, reads, writes, beside, grain = found.figures.T
+    again, read, cycles, turns, reads, writes, beside, grain = found.figures.T
     none = 0 * read
-    ways = np.stack([read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain], 1)
+    each = (read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain, again > 0)
+    ways = np.stack(each, 1)
     alone = problem.operands.values_on_array and problem.beside is None
     wait = first_rows(problem, machine) if alone else 0
     results = rows * problem.D * problem.operands.out_bits
-    same = same_of(moved, results, lanes, core_ends(problem, machine), (wait, rows))
-    return Ways(np.ascontiguousarray(ways), same, problem.arithmetic_pj)
+    same = same_of(moved, results, lanes[0], core_ends(problem, machine), (wait, rows, lanes[1]))
+    arithmetic = [problem.arithmetic_pj, problem.arithmetic_pj + problem.again_pj]
+    return Ways(np.ascontiguousarray(ways), same, np.array(arithmetic))
 
 
-def same_of(moved: Moved, results: int, lanes: int, ends: Ends, wait: tuple[int, int]) -> Array:
+def same_of(moved: Moved, results: int, lanes: int, ends: Ends, wait: tuple[int, int, int]) -> Array:
     """What is the same for all ways. Results leave, or stay."""
     leaves = moved.leaves
     same = [

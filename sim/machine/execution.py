@@ -27,6 +27,7 @@ from sim.integer.run import start_batch
 from sim.integer.views import Array
 from sim.machine.events import Arithmetic, Events, vector_events
 from sim.machine.products import Ends, run_core_product, run_products
+from sim.machine.row_statistics import statistics_of
 from sim.machine.state import State
 
 
@@ -112,6 +113,7 @@ def run_step(state: State, step: Step) -> Executed:
     products = [n for n in step.nodes if pe_of(state.graph.nodes[n].op)]
     core = isinstance(step.chosen, CoreMapped)
     between = operand_between(state, products) if core else None
+    rows_first = statistics_of(state, step, products)
     whole_rows = any(needs_whole_rows(state.graph.nodes[m].op) for m in step.nodes)
     for n in step.nodes:
         state.place = step.on[-1 if n == products[-1] else 0] if n in products else 0
@@ -123,8 +125,9 @@ def run_step(state: State, step: Step) -> Executed:
             first = n == products[0]
             rows = whole_rows and step.kind == "chain"  # a softmax takes whole rows of scores, not of the result
             each[state.place] += run_core_product(
-                state, n, step.chosen.mapping, first, step.on[1 if first else 0], between, events, ends, rows
-            )
+                state, n, step.chosen.mapping, first, step.on[1 if first else 0], between, events, ends, rows,
+                *(rows_first.passes, rows_first.kept_bits) if first else (1, ()),
+            )  # fmt: skip
         elif n == products[0]:  # those that were joined run with the first
             assert isinstance(step.chosen, Mapped)
             each[state.place] += run_products(state, products, step.chosen.mapping, whole_rows, events, ends)
@@ -134,8 +137,10 @@ def run_step(state: State, step: Step) -> Executed:
     last = products[-1:] if core else products
     outputs = sum(prod(state.graph.values[state.graph.nodes[n].outputs[0]].shape) for n in last)
     store_bits = move_results(state, step, events, outputs) * ends.last_words
+    first_vector = cycles_of_vector(state, events.vector - ends.again_on_lanes)
+    events.vector += rows_first.vector
     vector_cycles = cycles_of_vector(state, events.vector)
-    return timed(state, step, events, ends, store_bits, each, vector_cycles)
+    return timed(state, step, events, ends, store_bits, each, vector_cycles, first_vector)
 
 
 def timed(
@@ -146,15 +151,19 @@ def timed(
     store_bits: int,
     each: Counter[int],
     vector_cycles: int,
+    first_vector: int,
 ) -> Executed:
-    """Arrays, vector unit and DMA work beside each other; the ends do not."""
+    """Arrays, vector unit and DMA work beside each other; the ends do not.
+
+    `first_vector`: cycles of the vector unit without what passes of statistics do again.
+    """
     dma = dma_cycles(state, events.dram_read_bits + events.dram_write_bits)
     waits = dma_cycles(state, ends.wait_bits)
     between, units = 0, (*each.values(), vector_cycles)
     busy = sum(units) if ends.turns else max(units)
     if (ends.first_rows or ends.grain) and not ends.turns:  # the first rows of scores, before values can be summed
         shape = shape_of(state.graph, state.graph.nodes[next(n for n in step.nodes if state.is_product(n))])
-        waits_for = (sum(units) - busy) * ends.grain if ends.grain else vector_cycles * ends.first_rows
+        waits_for = (sum(units) - busy) * ends.grain if ends.grain else first_vector * ends.first_rows
         between = -(-waits_for // (shape.B * shape.product.M))
     load, store = dma_cycles(state, ends.first_bits), dma_cycles(state, store_bits)
     return Executed(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from costmodel.mapping.core_blocks import CoreMapping
 from costmodel.mapping.nest_records import Mapping
 from costmodel.mapping.pieces import shape_of
 from sim.integer.views import Array
-from sim.machine.events import Events, term_events
+from sim.machine.events import Arithmetic, Events, term_events
 from sim.machine.state import State
 from sim.machine.tiles import Slots, SumSlots, Tiles, passes, tiles_of
 from sim.machine.walk import part_in_use, spans, toggles, walk
@@ -33,6 +34,7 @@ class Ends:
     grain: int = 0  # rows that either of two arrays needs, or leaves, as a whole; 0: there is one
     turns: bool = False  # the array and the lanes take turns
     buffer_bits: int = 0
+    again_on_lanes: Arithmetic = field(default_factory=Counter)  # scores that passes of statistics make
 
 
 def prepared(state: State, n: int) -> Tiles:
@@ -264,10 +266,15 @@ def run_core_product(
     events: Events,
     ends: Ends,
     whole_rows: bool,
+    passes: int = 1,
+    kept_bits: tuple[int, ...] = (),
 ) -> int:
     """One of a core's or a chain's two products, block of rows by block of keys; cycles of its array.
 
-    `other`: the array of the other product.
+    Args:
+        other: the array of the other one.
+        passes: over the keys; in all but the last one scores only serve statistics, and are made anew.
+        kept_bits: of each number that the statistics keep of a row, in accumulators.
     """
     t = prepared(state, n)
     acc, product = t.sums.accumulator.bits, t.product
@@ -276,22 +283,41 @@ def run_core_product(
     total = product.N if first else product.K
     keys = [slice(j, min(j + block.keys, total)) for j in range(0, total, block.keys)]
     cycles = 0
-    for s in range(t.B):
+    noted = sum(-(-bits // acc) for bits in kept_bits) * acc
+    lanes_before = Counter(events.vector)
+    lasting = block.rows if block.order == "rows" else product.M
+    ends.buffer_bits += noted * lasting * (2 if other != state.place and not block.turns else 1)
+    for now, s in itertools.product(range(passes), range(t.B)):
+        if now > 0 and s == 0:
+            t = prepared(state, n)  # nothing is left of the scores
         # In which order does not matter for what comes: `core_loads` says where each piece does.
         for (i, m), (j, piece) in itertools.product(enumerate(rows), enumerate(keys)):
             columns, k = (piece, slice(0, product.K)) if first else (slice(0, product.N), piece)
             part = Product(m.stop - m.start, columns.stop - columns.start, k.stop - k.start)
-            loads = core_loads(t, part, block, first, (s, i, j), len(rows), shared)
+            loads = core_loads(t, part, block, first, (now, s, i, j), len(rows), shared)
             events.dram_read_bits += loads
             events.buffer_write_bits += loads
             take_terms(state, t, part, t.sums.start is not None or k.start > 0, events)
             cycles += take_words(state, t, part, False, events, t.a[s, m, k], t.b[s, k, columns])
             t.sum_tile(s, m, columns, k)
             events.buffer_read_bits += part.M * part.N * acc
-            if first:
+            events.buffer_read_bits += part.M * noted
+            if now < passes - 1:
+                events.buffer_write_bits += part.M * noted
+            elif first:
                 events.buffer_write_bits += part.M * part.N * state.bits(between)
+    made = events.vector - lanes_before  # the same in every pass
+    ends.again_on_lanes += Counter({each: count * (passes - 1) // passes for each, count in made.items()})
     state.run_node(n, t.finished())
     core_places(state, t, block, first, other, state.bits(between), ends, shared)
+    core_ends(state, t, block, first, other, total, whole_rows, ends)
+    return cycles
+
+
+def core_ends(
+    state: State, t: Tiles, block: CoreMapping, first: bool, other: int, total: int, whole_rows: bool, ends: Ends
+) -> None:
+    """What nothing hides of one of a core's products. `total`: keys."""
     ends.turns = block.turns
     beside = other != state.place
     if beside:
@@ -303,20 +329,21 @@ def run_core_product(
         first_and_last(state, t, ends, whole_rows)
         ends.first_bits = before
         ends.first_rows *= t.sums.kind in state.on.kinds
-    return cycles
 
 
 def core_loads(
-    t: Tiles, part: Product, block: CoreMapping, first: bool, place: tuple[int, int, int], blocks: int, shared: int
+    t: Tiles, part: Product, block: CoreMapping, first: bool, place: tuple[int, ...], blocks: int, shared: int
 ) -> int:
-    """Bits that come for one block: of queries, and of keys or values. `place`: head, block of rows, of keys."""
-    s, i, j = place
+    """Bits that come for one block: queries, and keys or values. `place`: pass, head, block of rows, of keys."""
+    now, s, i, j = place
     name = "k" if first else "v"
     bits = 0
-    if first and t.moves[0] and (j == 0 or (block.order == "keys" and "q" not in block.held and blocks > 1)):
+    comes_back = block.order == "keys" and "q" not in block.held and blocks > 1
+    if first and t.moves[0] and (comes_back or now == j == 0):
         bits += part.M * part.K * t.kinds[0].bits
     held = name in block.held
     comes = i == 0 if held or block.order == "keys" else True
+    comes = comes and (now == 0 or not held)
     if t.moves[1] and comes and s % (shared if held else 1) == 0:
         bits += part.K * part.N * t.kinds[1].bits
     return bits

@@ -232,10 +232,10 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         kept = walk.stored * (not o.out_moves)
         assert cost.buffer_write_bits == walk.writes + cost.read_bits + kept + o.also_bits
         assert cost.buffer_bytes == room_of(problem, mapping, machine, walk.passes)
-        assert cost.vector_cycles == o.vector_cycles + (walk.passes - 1) * problem.again_cycles
+        assert cost.vector_cycles == o.vector_cycles + (walk.passes > 1) * problem.again_cycles
         assert cost.dma_cycles == machine.dma_cycles(cost.dram_bits)
         energy = machine.energy_pj(cost.dram_bits, cost.buffer_read_bits, cost.buffer_write_bits)
-        arithmetic = problem.arithmetic_pj + (walk.passes - 1) * problem.again_pj
+        arithmetic = problem.arithmetic_pj + (walk.passes > 1) * problem.again_pj
         assert cost.energy_pj == pytest.approx(energy + arithmetic, rel=1e-12)
         # Time: the slowest unit, behind the vector unit on a first fold of rows; or array and lanes in turns.
         busy, wait = max(walk.cycles, cost.vector_cycles), 0
