@@ -64,6 +64,8 @@ class TargetRecord:
     slow_cycles: int
     buffer_bytes: int
     weights_bypass: bool
+    buffer_read_bytes: int  # a cycle
+    buffer_write_bytes: int
     bandwidth_mb_s: int
     table: str
     sram: str
@@ -108,6 +110,8 @@ def target_record(target: Accelerator) -> TargetRecord:
         slow_cycles=target.slow_cycles,
         buffer_bytes=target.buffer_bytes,
         weights_bypass=target.weights_bypass,
+        buffer_read_bytes=target.buffer_read_bytes,
+        buffer_write_bytes=target.buffer_write_bytes,
         bandwidth_mb_s=target.bandwidth_mb_s,
         table=target.table,
         sram=target.sram,

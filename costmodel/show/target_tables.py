@@ -28,12 +28,13 @@ def target_document(target: TargetRecord) -> Document:
 def overview(targets: Sequence[TargetRecord]) -> Grid:
     head = (
         *("", "node nm", "MHz", "array", "PEs do", "dataflow"),
-        *("lanes", "buffer KiB", "DRAM MB/s", "mm²", "table"),
+        *("lanes", "buffer KiB", "read, write B a cycle", "DRAM MB/s", "mm²", "table"),
     )
     rows = tuple(
         (
             *(t.name, str(t.node_nm), str(t.clock_mhz), t.array, " ".join(t.kinds)),
-            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB), shown(t.bandwidth_mb_s)),
+            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB)),
+            *(f"{t.buffer_read_bytes}, {t.buffer_write_bytes}", shown(t.bandwidth_mb_s)),
             *("-" if t.area_mm2 is None else f"{t.area_mm2:.2f}", t.table or "none"),
         )
         for t in targets
