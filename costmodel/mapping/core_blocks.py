@@ -312,9 +312,9 @@ def figures(
     buffer_writes = B * ((1 + again) * s1 * acc + s2 * acc + M * N * o.between_bits + noted * again)
     buffer_writes = buffer_writes + reads
     registers = core_registers(problem, rows, keys, machine) if machine.register_pj else 0
-    values = (again, reads, cycles, int(turns), buffer_reads, buffer_writes, beside, grain, registers)
-    values = (*values, ceil_of(bits, 8))
-    return dict(zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values), strict=True))
+    values = again, reads, cycles, int(turns), buffer_reads, buffer_writes, beside, grain
+    named = zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values, registers, ceil_of(bits, 8)), strict=True)
+    return dict(named)
 
 
 def core_registers(problem: CoreProblem, rows: Array, keys: Array, machine: Machine) -> Any:

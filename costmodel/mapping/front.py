@@ -293,7 +293,7 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
     ports = np.maximum(machine.read_cycles(reads), machine.write_cycles(writes))
     total = np.maximum(np.maximum(busy, dma), np.maximum(ports, 1))
     total = total + int(ends_of(problem, machine).cycles(machine))
-    energy = machine.energy_pj(moved, reads, writes, found.register_bits) + problem.arithmetic_pj
+    energy: Any = machine.energy_pj(moved, reads, writes, found.register_bits) + problem.arithmetic_pj
     figure = {"cycles": total, "energy": energy, "edp": energy * total, "bytes": moved}[goal.first]
     return np.flatnonzero(figure == figure.min()).tolist()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from costmodel.hardware.timing import ArrayShape, Product
 
@@ -58,7 +59,7 @@ class Machine:
         """Cycles in which so many bits enter the buffer through its port."""
         return -(-bits // (8 * self.buffer_write_bytes))
 
-    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int, register_bits: int = 0) -> float:
+    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int, register_bits: Any = 0) -> float:
         """Energy of what moves; one expression for all, so that equal traffic has equal energy."""
         moved = dram_bits * self.dram_pj + read_bits * self.buffer_read_pj + write_bits * self.buffer_write_pj
         return moved + register_bits * self.register_pj

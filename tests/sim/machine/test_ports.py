@@ -1,4 +1,4 @@
-"""Ports of the buffer so narrow that steps wait for them; registers that are priced: executed, compiled, chosen."""
+"""Ports of the buffer so narrow that steps wait; registers that are priced: executed, compiled, chosen."""
 
 from __future__ import annotations
 
