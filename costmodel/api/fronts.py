@@ -214,7 +214,7 @@ def reproduce(space: Space, number: int) -> str | None:
 MACHINE_FIELDS = (
     *("kinds", "array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s"),
     *("array2", "kinds2", "dataflow2", "use_dsp2"),
-    "dram",
+    *("buffer_read_bytes", "buffer_write_bytes", "dram"),
 )
 
 

@@ -18,7 +18,13 @@ from costmodel.ops.counts import LABELS
 from costmodel.records import INLINE
 from costmodel.technology.tables import Energy
 
-PARTS = {"array": "PE array", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
+PARTS = {
+    "array": "PE array",
+    "registers": "PE registers",
+    "vector": "vector unit",
+    "buffer": "buffer",
+    "dram": "DRAM",
+}
 AREAS = {"pe": "PE array", "vector": "vector unit", "buffer": "buffer"}
 LEVELS = {
     "dram_read": "DRAM read",
@@ -59,6 +65,8 @@ def machine_sections(machine: MachineRecord) -> Iterable[Section]:
     whole, core = machine.energy_pj, machine.core_energy_pj
     if whole.total is not None:
         parts = {label: (part_uj(whole, part), part_uj(core, part)) for part, label in PARTS.items()}
+        if whole.registers is None:
+            del parts[PARTS["registers"]]
         yield Section("energy by part", "µJ", split_parts(parts))
         yield Section("energy by layer", "µJ", {n: microjoules(e) for n, e in machine.energy_by_layer_pj.items()})
     yield Section("cycles by part", "cycles", summed((step.op, step.cycles) for step in machine.steps))

@@ -18,6 +18,7 @@ from costmodel.hardware.occupancy import (
     resources_how,
 )
 from costmodel.hardware.pe import PeWidths
+from costmodel.hardware.registers import registers_how
 from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups
 from costmodel.mapping.pe_widths import pe_widths
@@ -104,6 +105,7 @@ class PartEnergies:
     """Energy by part of the machine; None where nothing is published for the target."""
 
     array: Energy | None
+    registers: Energy | None  # None too where the table has no row for one: not part of the total
     vector: Energy | None
     buffer: Energy | None
     dram: Energy | None
@@ -140,6 +142,8 @@ class StepRecord:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     tile: str
     buffer_bytes: int  # that its tiles occupy
     kept_bytes: int  # of activations that wait in the buffer meanwhile
@@ -180,6 +184,7 @@ class MachineRecord:
     unfused_cores: int  # attention cores that run op by op: in one pass they do not fit the buffer, or take more
     interpolated: tuple[str, ...]  # operations whose width the table lacks
     memory_prices: tuple[str, ...]  # how they are known
+    registers_how: str  # whether the table prices registers of PEs
     steps: tuple[StepRecord, ...]
     each_utilisation: Annotated[tuple[float, ...] | None, OPTIONAL] = (
         None  # of each array, where there are several
@@ -224,6 +229,7 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         on_vector_unit=tuple(sorted({s.op for s in planned.steps if s.pairs and not s.array_work})),
         unfused_cores=all_cores(typed) - fused_cores(planned),
         interpolated=cost.interpolated,
+        registers_how=registers_how(target),
         memory_prices=() if memories is None else memories.how,
         steps=tuple(step_record(cost, i) for i in range(len(planned.steps))),
         each_utilisation=tuple(map(cost.utilisation_of, range(len(target.arrays)))) if target.more else None,
@@ -275,6 +281,8 @@ def step_record(cost: Cost, i: int) -> StepRecord:
         array_cycles=step.array_cycles,
         vector_cycles=step.vector_cycles,
         dma_cycles=step.dma_cycles,
+        read_port_cycles=step.read_port_cycles,
+        write_port_cycles=step.write_port_cycles,
         tile=step.tile,
         buffer_bytes=step.buffer_bytes,
         kept_bytes=step.kept_bytes,

@@ -20,12 +20,15 @@ from costmodel.widths.policy import parse_policy
 # up with the last knob turning fastest, so that neighbours share a program, then a machine.
 SHAPE = ("layers", "width", "heads", "ffn")
 PROGRAM = ("model", *SHAPE, "attention", "seq", "batch", "widths", "target", "kinds", "kinds2", "use_dsp2")
-MACHINE = ("array", "dataflow", "array2", "dataflow2", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
+MACHINE = (
+    *("array", "dataflow", "array2", "dataflow2", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s"),
+    *("buffer_read_bytes", "buffer_write_bytes"),
+)
 PRICED = ("technology", "table", "sram", "dram")
 NAMES = (*PROGRAM, *MACHINE, *PRICED)
 # What has to be done, which no machine decides: points that differ in it are not compared unless asked for.
 SIZES = ("model", *SHAPE, "seq", "batch")
-NUMBERS = (*SHAPE, "seq", "batch", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s")
+NUMBERS = (*SHAPE, "seq", "batch", *MACHINE[4:])
 REQUIRED = ("model", "target")
 Value = str | int
 MOST_VALUES = 100_000  # of one knob

@@ -19,12 +19,13 @@ import numpy as np
 from costmodel.errors import CostModelError
 from costmodel.explore.knobs import MACHINE, PRICED, PROGRAM, Value, is_function
 from costmodel.explore.machines import FIGURES, KINDS, MEASURED, rates_of, small, unchecked
-from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, program_of
+from costmodel.explore.programs import NEEDS_PRICES, Compiled, GraphOf, costs, program_of, without_registers
 from costmodel.explore.space import Space
 from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
 from costmodel.hardware.occupancy import available, built_pe
 from costmodel.hardware.timing import DATAFLOWS, parse_array
+from costmodel.mapping.many import PARAMETERS
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
@@ -237,7 +238,7 @@ def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[st
 
 
 def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
-    """Rows of `many.parameters_of` the target, [n, 7 and 3 for each further array]."""
+    """Rows of `many.parameters_of` the target, [n, 9 and 3 for each further array]."""
 
     def column(name: str, default: int, value: Callable[[Any], int] = int) -> Array:
         if name not in digits:
@@ -260,6 +261,8 @@ def machine_columns(space: Space, digits: dict[str, Array], places: Array, targe
             column("buffer_kib", target.buffer_bytes, lambda v: v * KIB),
             column("bandwidth_mb_s", target.bandwidth_mb_s),
             column("clock_mhz", target.clock_mhz),
+            column("buffer_read_bytes", target.buffer_read_bytes),
+            column("buffer_write_bytes", target.buffer_write_bytes),
             *more,
         ],
         axis=1,
@@ -291,7 +294,8 @@ def evaluate_group(
         some = known[first] == priced
         if some.any():
             goal = space.objective or ("edp" if priced else "cycles")
-            each = costs(compiled.program, machine[first][some], np.nan_to_num(prices[first][some]), goal)
+            program = compiled.program if priced else without_registers(compiled.program)
+            each = costs(program, machine[first][some], np.nan_to_num(prices[first][some]), goal)
             for name, column in each.items():
                 out.setdefault(name, np.zeros(len(first), column.dtype))[some] = column
     out = {name: column[inverse] for name, column in out.items()}
@@ -344,7 +348,7 @@ def occupied(
     """Area of each machine, and of an FPGA its resources."""
     pe_mm2, lane_mm2, buffer_mm2, *more_mm2 = areas
     lanes = machine[:, 3]
-    pes = [machine[:, j] * machine[:, j + 1] for j in (0, *range(7, machine.shape[1], 3))]
+    pes = [machine[:, j] * machine[:, j + 1] for j in (0, *range(len(PARAMETERS), machine.shape[1], 3))]
     mm2 = sum_of(n * each for n, each in zip(pes, (pe_mm2, *more_mm2), strict=True))
     found = {"area_mm2": mm2 + lanes * lane_mm2 + buffer_mm2}
     target = unchecked(small({k: v for k, v in knobs.items() if k in ("target", *KINDS)}))

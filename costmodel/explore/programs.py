@@ -100,8 +100,8 @@ def program_of(
     # Fields that no program depends on are made equal, so that machines share one.
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
-        buffer_bytes=KIB, bandwidth_mb_s=1, table="", sram="", dram="", dataflow="os", prices=None, part=None,
-        built=(), sources=(),
+        buffer_bytes=KIB, buffer_read_bytes=1, buffer_write_bytes=1, bandwidth_mb_s=1, table="", sram="", dram="",
+        dataflow="os", prices=None, part=None, built=(), sources=(),
         more=tuple(PeArray(ArrayShape(1, 1), own.kinds, "os") for own in target.more),
     )  # fmt: skip
     sizes = tuple((name, int(knobs[name])) for name in SHAPE if name in knobs)
@@ -109,6 +109,11 @@ def program_of(
         graph_of, knobs["model"], knobs.get("attention"), knobs.get("seq"), knobs.get("batch", 1), sizes,
         knobs.get("widths", "w8a8"), target.table, must_price, plain,
     )  # fmt: skip
+
+
+def without_registers(program: Program) -> Program:
+    """The program where registers of PEs cost nothing, as for a target of which a price lacks."""
+    return replace(program, prices=replace(program.prices, register_pj=0.0))
 
 
 def costs(program: Program, machine: Array, prices: Array, objective: str | None) -> dict[str, Array]:

@@ -74,6 +74,8 @@ class Accelerator:
     slow_cycles: int  # cycles of a lane for exp, erf, tanh, log, div, sqrt in floats, div and sqrt in integers
     buffer_bytes: int
     weights_bypass: bool  # the second operand of a product goes from DRAM to the array, past the buffer
+    buffer_read_bytes: int  # a cycle, through the port of the buffer: a step waits for the slowest
+    buffer_write_bytes: int
     bandwidth_mb_s: int
     table: str
     sram: str

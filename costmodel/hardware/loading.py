@@ -25,6 +25,8 @@ VARIED = (
     "dataflow",
     "lanes",
     "buffer_kib",
+    "buffer_read_bytes",
+    "buffer_write_bytes",
     "bandwidth_mb_s",
     "clock_mhz",
     "table",

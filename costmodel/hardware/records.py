@@ -18,8 +18,10 @@ from costmodel.hardware.occupancy import (
     resources_how,
 )
 from costmodel.hardware.pe import INT8_WIDTHS
-from costmodel.hardware.registers import registers_how
+from costmodel.hardware.registers import register_energy, registers_how
 from costmodel.records import OPTIONAL
+from costmodel.technology.loading import load_table
+from costmodel.technology.tables import Energy
 
 # Kinds of PE of which the largest array is shown: what a design for one mechanism would take.
 CHOICES = (("mac",), ("mac2",), ("l1",), ("clip",), ("l1", "clip"), ("mac", "l1", "clip"))
@@ -48,6 +50,18 @@ class ArrayRecord:
 
 
 @dataclass(frozen=True)
+class MemoryLevel:
+    """One level of a target's memories. Energies are of a byte; None where nothing is published."""
+
+    level: str
+    bytes: int | None  # None: as much as is needed
+    read_bytes_per_cycle: float | None  # of its port; None: as wide as the PEs take
+    write_bytes_per_cycle: float | None  # DRAM has one port for both
+    read_pj: Energy | None
+    write_pj: Energy | None
+
+
+@dataclass(frozen=True)
 class TargetRecord:
     """One accelerator and what it occupies. The fields of an FPGA are left out of an ASIC's record."""
 
@@ -64,6 +78,8 @@ class TargetRecord:
     slow_cycles: int
     buffer_bytes: int
     weights_bypass: bool
+    buffer_read_bytes: int  # a cycle
+    buffer_write_bytes: int
     bandwidth_mb_s: int
     table: str
     sram: str
@@ -74,6 +90,7 @@ class TargetRecord:
     area_mm2: float | None
     area_how: str | None
     memory_prices: tuple[str, ...]
+    levels: tuple[MemoryLevel, ...]  # from the PEs to DRAM
     resources: dict[str, int]
     pe_widths: str  # types that the PEs are taken to be built for: no model is known here
     resources_how: str | None  # of an FPGA
@@ -108,6 +125,8 @@ def target_record(target: Accelerator) -> TargetRecord:
         slow_cycles=target.slow_cycles,
         buffer_bytes=target.buffer_bytes,
         weights_bypass=target.weights_bypass,
+        buffer_read_bytes=target.buffer_read_bytes,
+        buffer_write_bytes=target.buffer_write_bytes,
         bandwidth_mb_s=target.bandwidth_mb_s,
         table=target.table,
         sram=target.sram,
@@ -118,6 +137,7 @@ def target_record(target: Accelerator) -> TargetRecord:
         area_mm2=area.total_mm2 if area else None,
         area_how=area.how if area else None,
         memory_prices=tuple(memories.how) if memories else (),
+        levels=levels_of(target),
         resources=resources(target),
         pe_widths=described(target, INT8_WIDTHS),
         resources_how=resources_how(target) if part else None,
@@ -137,6 +157,21 @@ def array_record(target: Accelerator, own: PeArray) -> ArrayRecord:
     pe = built_pe(own)
     lut, dsp = own.array.pes * pe.lut, math.ceil(own.array.pes * pe.dsp)
     return ArrayRecord(shape, own.pe_kinds, own.dataflow, own.use_dsp, lut, dsp)
+
+
+def levels_of(target: Accelerator) -> tuple[MemoryLevel, ...]:
+    """Registers of the PEs, the buffer, DRAM: sizes, ports, what a byte takes."""
+    memories = memory_prices(target)
+    register = register_energy(load_table(target.table), 8) if target.table else None
+    dram = target.bandwidth_mb_s / target.clock_mhz
+    read, write, moved = (memories.buffer_read, memories.buffer_write, memories.dram) if memories else [None] * 3
+    return (
+        MemoryLevel("registers of the PEs", None, None, None, None, register),
+        MemoryLevel(
+            "buffer", target.buffer_bytes, target.buffer_read_bytes, target.buffer_write_bytes, read, write
+        ),
+        MemoryLevel("DRAM", None, dram, dram, moved, moved),
+    )
 
 
 def dsp_choices(kinds: tuple[str, ...]) -> tuple[bool, ...]:

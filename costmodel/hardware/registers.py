@@ -2,12 +2,14 @@
 
 A PE has a register for the operand that moves right, one for what moves down, and the accumulator, as
 `timing.py` says of the convention `array`. A row `register` of type `int1` is the energy of one bit; of the tables
-that ship only `aladdin40` has it. The energy of registers is a part of its own and in no total.
+that ship only `aladdin40` has it. Under such a table registers are a part of all energies, and of what mappings
+are chosen by: what is stationary shifts into the array anew in each pass, so fewer passes write less.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from costmodel.errors import UnknownTable
 from costmodel.hardware.accelerator import Accelerator
@@ -49,6 +51,29 @@ def register_work(product: Product, array: ArrayShape, dataflow: str) -> Registe
     return RegisterWork(steps, held, sums) if dataflow == "ws" else RegisterWork(held, steps, sums)
 
 
+def register_bits(
+    product: Product, array: ArrayShape, dataflow: str, bits: tuple[int, int, int], passes: tuple[Any, Any]
+) -> Any:
+    """Register bits of one product that runs by so many passes along M and N; K is cut between folds, if at all.
+
+    Bits of an element of a, of b, of a sum. What moves, and the sums, are the same by any passes; b that is
+    stationary comes once for each pass along M, a for each along N. `passes` may be arrays.
+
+    Raises:
+        CostModelError: unknown dataflow.
+    """
+    work = register_work(product, array, dataflow)
+    again_a = passes[1] if dataflow == "is" else 1
+    again_b = passes[0] if dataflow == "ws" else 1
+    return work.a * bits[0] * again_a + work.b * bits[1] * again_b + work.sums * bits[2]
+
+
+def register_price_pj(table: Table | None) -> float:
+    """Nominal pJ of writing one bit; 0 where no table prices it."""
+    energy = None if table is None else register_energy(table, 1)
+    return 0.0 if energy is None else energy.nominal_pj
+
+
 def register_energy(table: Table, bits: int) -> Energy | None:
     """Energy of writing register bits; None where the table has no row for one."""
     try:
@@ -64,4 +89,4 @@ def registers_how(target: Accelerator) -> str:
     energy = register_energy(load_table(target.table), 1)
     if energy is None:
         return f"not priced: {target.table} has no row for one, as of the tables that ship only aladdin40 has"
-    return f"{energy.nominal_pj:g} pJ a bit by {target.table}, apart from all totals"
+    return f"{energy.nominal_pj:g} pJ a bit by {target.table}"

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from costmodel.hardware.registers import register_bits
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import Beside, grain_of, share_of, sums_machine
 from costmodel.mapping.nest import Cut, Ends, array_cycles, array_traffic, cut, ends_of, fold_array, units_of
@@ -104,11 +105,14 @@ class CoreMapped:
     array_cycles: int  # in which an array works; of two at once those of the slower one
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     read_bits: int  # with what else the step reads
     write_bits: int
     buffer_bytes: int
     buffer_read_bits: int
     buffer_write_bits: int
+    register_bits: int  # written into registers of PEs
     energy_pj: float
     each_cycles: tuple[int, ...] = ()  # of the array of the scores, and of that of the sums if it is another one
 
@@ -129,10 +133,11 @@ STRUCTURES = tuple(
 )
 # Figures of a block, without what is the same for all: passes of statistics, DRAM bits that are read, cycles of
 # the array, turns, bits that are read and written in the buffer; cycles of a second array and rows of a grain, 0
-# on one array. Room is not compared, but must be there.
+# on one array; and bits written into registers of PEs where those are priced. Room is not compared, but must be
+# there.
 FIGURES = (
     *("again", "read_bits", "array_cycles", "turns", "buffer_read_bits", "buffer_write_bits"),
-    *("beside_cycles", "grain"),
+    *("beside_cycles", "grain", "register_bits"),
 )
 
 
@@ -142,8 +147,9 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     rows = M if mapping.rows == M else mapping.rows  # a block of all rows is that dim
     keys = N if mapping.keys == N else mapping.keys
     structure = (mapping.order, mapping.held, mapping.turns)
-    found = figures(problem, np.array([[rows]], object), np.array([[keys]], object), structure, machine)
-    again, reads, array, _, buffer_reads, buffer_writes, sums, grain, room = (
+    block = np.array([[rows]], object), np.array([[keys]], object)
+    found = figures(problem, *block, structure, machine)
+    again, reads, array, _, buffer_reads, buffer_writes, sums, grain, _, room = (
         plain(np.ravel(found[name])[0]) for name in (*FIGURES, "buffer_bytes")
     )
     writes = B * M * D * o.out_bits * o.out_moves
@@ -157,20 +163,25 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     if problem.beside is not None and not mapping.turns:
         wait = share_of(array + vector + sums - busy, grain, B * M)
     dma = machine.dma_cycles(reads + writes)
-    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes)
+    ports = (machine.read_cycles(buffer_reads), machine.write_cycles(buffer_writes))
+    registers = plain(np.ravel(core_registers(problem, *block, machine))[0])
+    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes, registers)
     return CoreMapped(
         mapping=mapping,
         passes=1 + int(again),
-        cycles=max(busy, dma, 1) + ends.cycles(machine) + wait,
+        cycles=max(busy, dma, *ports, 1) + ends.cycles(machine) + wait,
         end_cycles=ends.cycles(machine) + wait,
         array_cycles=array + sums if mapping.turns else max(array, sums),
         vector_cycles=vector,
         dma_cycles=dma,
+        read_port_cycles=ports[0],
+        write_port_cycles=ports[1],
         read_bits=reads,
         write_bits=writes,
         buffer_bytes=room,
         buffer_read_bits=buffer_reads,
         buffer_write_bits=buffer_writes,
+        register_bits=registers,
         energy_pj=energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj),
         each_cycles=(array,) if problem.beside is None else (array, sums),
     )
@@ -300,8 +311,24 @@ def figures(
     buffer_reads = buffer_reads + B * noted * (again + (again > 0))
     buffer_writes = B * ((1 + again) * s1 * acc + s2 * acc + M * N * o.between_bits + noted * again)
     buffer_writes = buffer_writes + reads
-    values = (again, reads, cycles, int(turns), buffer_reads, buffer_writes, beside, grain, ceil_of(bits, 8))
-    return dict(zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values), strict=True))
+    registers = core_registers(problem, rows, keys, machine) if machine.register_pj else 0
+    values = again, reads, cycles, int(turns), buffer_reads, buffer_writes, beside, grain
+    named = zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values, registers, ceil_of(bits, 8)), strict=True)
+    return dict(named)
+
+
+def core_registers(problem: CoreProblem, rows: Array, keys: Array, machine: Machine) -> Any:
+    """Bits that blocks write into registers of PEs, one block of rows and of keys behind the other."""
+    o, D, (M, N, d) = problem.operands, problem.D, dims_of(problem)
+    blocks, pieces = ceil_of(M, rows), ceil_of(N, keys)
+    again = (pieces > 1) * (problem.statistics or 0)
+    first, second = Product(M, N, d), Product(M, D, N)
+    other = sums_machine(problem.beside, machine)
+    one, two = (fold_array(p, on.array, on.dataflow) for p, on in ((first, machine), (second, other)))
+    bits = (o.q_bits, o.k_bits, o.accumulator_bits), (o.between_bits, o.v_bits, o.accumulator_bits)
+    scores = (1 + again) * register_bits(first, one, machine.dataflow, bits[0], (blocks, pieces))
+    sums = register_bits(second, two, other.dataflow, bits[1], (blocks, 1))
+    return problem.B * (scores * o.scores_on_array + sums * o.values_on_array)
 
 
 def dims_of(problem: CoreProblem) -> tuple[int, int, int]:

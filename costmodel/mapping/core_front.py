@@ -31,7 +31,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class CoreFront:
-    """`FIGURES` of each block that some machine may choose, [points, 6], and the mappings."""
+    """`FIGURES` of each block that some machine may choose, [points, 9], and the mappings."""
 
     figures: Array
     mappings: tuple[CoreMapping, ...]
@@ -40,7 +40,7 @@ class CoreFront:
 
 
 def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
-    """All blocks that can be the best on an array with a buffer, for any bandwidth, price, lanes, objective.
+    """All blocks that can be the best on an array with a buffer, for any bandwidth, port, price, lanes, goal.
 
     Raises:
         CostModelError: numbers beyond 64 bits.
@@ -66,6 +66,7 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
         again_pj=0.0,
     )
     place = Machine(machine.array, machine.dataflow, machine.convention, int(machine.buffer_bytes), 1, 1)
+    place = replace(place, register_pj=float(machine.register_pj > 0))
     return core_front_of(plain, place)
 
 

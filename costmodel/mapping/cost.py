@@ -1,8 +1,9 @@
 """What a schedule costs: cycles, seconds, energy by part, op, memory level and layer; never below the roofline.
 
 Energy is that of scalar operations by (op, width) under the target's table, and of the bytes that move at
-each level. Widths that a table lacks are interpolated, see `Table.interpolate`, and `interpolated` says so.
-Registers, clocks, wires, leakage and idle PEs are not modelled: no table gives them.
+each level; with registers of PEs where the table has a row for a bit of one. Widths that a table lacks are
+interpolated, see `Table.interpolate`, and `interpolated` says so. Clocks, wires, leakage and idle PEs are not
+modelled: no table gives them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from costmodel.counting.tally import compulsory_bytes, layer_of
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.registers import register_energy
 from costmodel.mapping.pieces import shape_of
 from costmodel.mapping.steps import Schedule, Step
 from costmodel.mapping.works import price_work
@@ -22,21 +24,32 @@ from costmodel.technology.tables import Energy, Table, add_up
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work, add_work
 
-PARTS = ("array", "vector", "buffer", "dram")
+PARTS = ("array", "registers", "vector", "buffer", "dram")
 
 
 @dataclass(frozen=True)
 class StepEnergy:
-    """Energy of one step by part; None where nothing is published for the target."""
+    """Energy of one step by part; None where nothing is published for the target.
+
+    Registers that no row of the table prices are None, and left out of sums; `registers_how` says so.
+    """
 
     array: Energy | None
+    registers: Energy | None
     vector: Energy | None
     buffer: Energy | None
     dram: Energy | None
 
     def total(self) -> Energy | None:
-        found = [getattr(self, part) for part in PARTS]
-        return None if any(e is None for e in found) else add_up(found)
+        return sum_parts((self,), PARTS)
+
+
+def sum_parts(energies: Iterable[StepEnergy], parts: Iterable[str]) -> Energy | None:
+    """Sum of some parts of some steps; None where one is not known, or registers alone and they are not."""
+    parts, energies = tuple(parts), tuple(energies)
+    counted = [part for part in parts if part != "registers" or all(e.registers is not None for e in energies)]
+    found = [getattr(energy, part) for energy in energies for part in counted]
+    return None if any(e is None for e in found) or (energies and not counted) else add_up(found)
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,7 @@ class Cost:
     def sum_of(self, parts: Iterable[str], only: Iterable[int] | None = None) -> Energy | None:
         """Energy of some parts, of all steps or of those at some places."""
         places = range(len(self.energies)) if only is None else only
-        found = [getattr(self.energies[i], part) for i in places for part in parts]
-        return None if any(e is None for e in found) else add_up(found)
+        return sum_parts([self.energies[i] for i in places], parts)
 
     def by_layer(self) -> dict[str, Energy | None]:
         return self.grouped(lambda step: layer_of(step.module))
@@ -114,12 +126,13 @@ def price(typed: Typed, schedule: Schedule, table: Table | None = None) -> Cost:
     for step in schedule.steps:
         array = None if table is None else price_work(table, step.array_work)
         vector = None if table is None else price_work(table, step.vector_work)
+        registers = None if table is None else register_energy(table, step.register_bits)
         buffer = dram = None
         if memories is not None:
             buffer = memories.buffer_read * (step.buffer_read_bits / 8)
             buffer += memories.buffer_write * (step.buffer_write_bits / 8)
             dram = memories.dram * ((step.read_bits + step.write_bits) / 8)
-        energies.append(StepEnergy(array, vector, buffer, dram))
+        energies.append(StepEnergy(array, registers, vector, buffer, dram))
     used = [w for step in schedule.steps for w in (*step.array_work, *step.vector_work)]
     flags = () if table is None else interpolated(table, used)
     return Cost(schedule, tuple(energies), flags, roofline_cycles(typed, schedule))

@@ -11,6 +11,7 @@ from costmodel.counting.traced import form_of
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.registers import register_energy
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.works import price_one
 from costmodel.technology.loading import load_table
@@ -60,6 +61,9 @@ def quantities(
         found["energy_pj"] = energy + sum(form * price_symbol(name) for name, form in levels.items())
     elif table is not None and memories is not None:
         energy = sum(form * sympy.Float(price_one(table, w.op, w.type).nominal_pj) for w, form in works)
+        if (register := register_energy(table, 1)) is not None:
+            written = sum(form_of(s.register_bits) for s in steps)
+            energy += written * sympy.Float(register.nominal_pj)
         costs = [form * sympy.Float(getattr(memories, name).nominal_pj) for name, form in levels.items()]
         found["energy_pj"] = energy + sum(costs)
     return found

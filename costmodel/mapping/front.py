@@ -1,9 +1,9 @@
 """The front of a product: every mapping that some bandwidth, price, number of lanes or objective may choose.
 
-What a mapping takes on an array with a buffer of some size is five figures (`front_figures.py`); bandwidth,
-clock, lanes, prices and the objective only say how these are weighed, and more of none is ever better. So the
-mappings that no other one beats in all figures hold the best one for every such machine: a few, out of
-millions. Which of them it is takes a look at each.
+What a mapping takes on an array with a buffer of some size is six figures (`front_figures.py`); bandwidth,
+ports of the buffer, clock, lanes, prices and the objective only say how these are weighed, and more of none is
+ever better. So the mappings that no other one beats in all figures hold the best one for every such machine: a
+few, out of millions. Which of them it is takes a look at each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from costmodel.errors import CostModelError, DoesNotFit
+from costmodel.hardware.registers import register_bits
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
 from costmodel.mapping.nest import (
     LACKS,
@@ -61,16 +62,18 @@ class Geometry:
     dataflow: str
     convention: str
     buffer_bytes: int
+    registers: bool = False  # whether registers of PEs are priced
 
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Figures of each mapping, [points, 5] as `front_figures` has them, and the mappings."""
+    """Figures of each mapping, [points, 6] as `front_figures` has them, and the mappings."""
 
     figures: Array
     mappings: tuple[Mapping, ...]
     spilled_bits: Array  # partial sums that leave for DRAM and come back
     room_bytes: Array  # of the buffer
+    register_bits: Array
 
 
 def geometry_of(problem: Problem, machine: Machine) -> Geometry:
@@ -91,6 +94,7 @@ def geometry_of(problem: Problem, machine: Machine) -> Geometry:
         dataflow=machine.dataflow,
         convention=machine.convention,
         buffer_bytes=int(machine.buffer_bytes),
+        registers=machine.register_pj > 0,
     )
 
 
@@ -134,15 +138,25 @@ def constants(g: Geometry) -> Array:
         *(g.B, product.M, product.N, product.K, g.a_bits, g.b_bits, g.accumulator_bits),
         *(g.a_moves, g.b_moves, g.b_bypasses, g.on_array, g.whole_rows),
         *(array.R, array.C, g.array.R, DATAFLOWS.index(g.dataflow), CONVENTIONS.index(g.convention)),
-        8 * g.buffer_bytes,
+        *(8 * g.buffer_bytes, stationary_bits(g, array)),
     ]
     widths = g.a_bits + g.b_bits + 4 * g.accumulator_bits
     side = 2 * g.array.R + g.array.C
-    if max(g.B * product.steps * widths, g.B * product.steps * (side + 1), 8 * g.buffer_bytes) >= MOST >> 12:
+    most = numbers[-1] * max(product.M, product.N)
+    if max(most, g.B * product.steps * widths, g.B * product.steps * (side + 1), 8 * g.buffer_bytes) >= MOST >> 12:
         raise CostModelError(
             f"a product {product.M}x{product.N}x{product.K}, {g.B} times, has numbers beyond 64 bits"
         )
     return np.array([int(x) for x in numbers], np.int64)
+
+
+def stationary_bits(g: Geometry, array: ArrayShape) -> int:
+    """Register bits that one more pass along M (ws) or N (is) writes; 0 where none, or none are priced."""
+    if not (g.registers and g.on_array):
+        return 0
+    bits = (g.a_bits, g.b_bits, g.accumulator_bits)
+    one, two = (register_bits(g.product, array, g.dataflow, bits, (n, n)) for n in (1, 2))
+    return g.B * int(two - one)
 
 
 def tables_of(product: Product, array: ArrayShape, dataflow: str) -> tuple[Array, Array, Array, Array]:
@@ -181,16 +195,17 @@ def front(geometry: Geometry) -> Front:
     problem, machine = reference(g)
     mappings = tuple(
         simplified(
-            problem, named(forms[row[5]], [tables[0, d, row[6 + d]] for d in range(3)], row[9], row[10]), machine
+            problem, named(forms[row[0]], [tables[0, d, row[1 + d]] for d in range(3)], row[4], row[5]), machine
         )
-        for row in rows
+        for row in rows[:, loops.FIGURES :]
     )
     costs = [evaluate(problem, mapping, machine) for mapping in mappings]
     return Front(
-        np.ascontiguousarray(rows[:, :5]),
+        np.ascontiguousarray(rows[:, : loops.FIGURES]),
         mappings,
         np.array([cost.out_read_bits for cost in costs], np.int64),
         np.array([cost.buffer_bytes for cost in costs], np.int64),
+        np.array([cost.register_bits for cost in costs], np.int64),
     )
 
 
@@ -266,7 +281,7 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
     if goal.first is None:
         return range(len(found.mappings))
     o, product = problem.operands, problem.product
-    moved, cycles, exposed, reads, writes = found.figures.T
+    moved, cycles, exposed, reads, writes, _ = found.figures.T
     out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits
     extra = int(o.extra_bits)
     moved = moved + (out * o.out_moves + extra)
@@ -275,8 +290,10 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
     dma = -(-moved * machine.clock_mhz // (8 * machine.bandwidth_mb_s))
     load = -(-exposed * machine.clock_mhz // (8 * machine.bandwidth_mb_s))
     busy = load + np.maximum(cycles, int(o.vector_cycles))
-    total = np.maximum(np.maximum(busy, dma), 1) + int(ends_of(problem, machine).cycles(machine))
-    energy = machine.energy_pj(moved, reads, writes) + problem.arithmetic_pj
+    ports = np.maximum(machine.read_cycles(reads), machine.write_cycles(writes))
+    total = np.maximum(np.maximum(busy, dma), np.maximum(ports, 1))
+    total = total + int(ends_of(problem, machine).cycles(machine))
+    energy: Any = machine.energy_pj(moved, reads, writes, found.register_bits) + problem.arithmetic_pj
     figure = {"cycles": total, "energy": energy, "edp": energy * total, "bytes": moved}[goal.first]
     return np.flatnonzero(figure == figure.min()).tolist()
 

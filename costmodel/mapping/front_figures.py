@@ -16,17 +16,18 @@ njit = numba.njit(cache=True, error_model="numpy")
 # Places in the vector of what does not change during a search.
 NAMES = (
     *("B", "M", "N", "K", "a_bits", "b_bits", "sum_bits", "a_moves", "b_moves"),
-    *("bypass", "on", "rows", "R", "C", "deep", "flow", "how", "room"),
+    *("bypass", "on", "rows", "R", "C", "deep", "flow", "how", "room", "regs"),
 )
 (
     P_B, P_M, P_N, P_K, P_AB, P_BB, P_SB, P_AM, P_BM, P_BYPASS, P_ON, P_ROWS,
-    P_R, P_C, P_DEEP, P_FLOW, P_HOW, P_ROOM,
+    P_R, P_C, P_DEEP, P_FLOW, P_HOW, P_ROOM, P_REGS,
 ) = range(len(NAMES))  # fmt: skip
 A, B_, OUT = 1, 2, 4  # operands as bits of a mask
 # Figures of a mapping, without what is the same for all: DRAM bits, array cycles, bits that the array waits
-# for, bits that are read and written in the buffer.
-MOVED, CYCLES, EXPOSED, READS, WRITES = range(5)
-FIGURES = 5
+# for, bits that are read and written in the buffer; and where registers are priced, bits of what is stationary
+# that are written into them, by each pass anew.
+MOVED, CYCLES, EXPOSED, READS, WRITES, REGISTERS = range(6)
+FIGURES = 6
 
 
 @njit
@@ -174,6 +175,7 @@ def figures(
     reads = B * (read_a * M * K * c[P_AB] + (0 if c[P_BYPASS] else read_b * K * N * c[P_BB]))
     key[READS] = reads + sum_bits + spills
     key[WRITES] = sum_bits + a + spills + (0 if c[P_BYPASS] else b)
+    key[REGISTERS] = c[P_REGS] * (p[1] if flow == 2 else p[0])
     key[CYCLES] = B * steady(c, p, most, work, k_parts) if c[P_ON] else 0
     return True
 

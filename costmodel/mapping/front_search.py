@@ -141,8 +141,9 @@ def entered(
             front = larger
         for f in range(FIGURES):
             front[points, f] = key[f]
-        front[points, 5], front[points, 6], front[points, 7], front[points, 8] = s, i[0], i[1], i[2]
-        front[points, 9], front[points, 10] = mask, tiles
+        front[points, FIGURES], front[points, FIGURES + 1] = s, i[0]
+        front[points, FIGURES + 2], front[points, FIGURES + 3] = i[1], i[2]
+        front[points, FIGURES + 4], front[points, FIGURES + 5] = mask, tiles
         points += 1
     return front, points
 

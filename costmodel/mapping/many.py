@@ -2,8 +2,8 @@
 
 `compile_program` turns a typed graph into its pieces; `evaluate` runs them over numpy arrays of machine
 parameters. Machines with one array and one size of buffer share all fronts of mappings (`front.py`); for each
-machine every way of a front is weighed by its bandwidth, clock, lanes and prices. Tests hold the results equal to
-`schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
+machine every way of a front is weighed by its bandwidth, ports, clock, lanes and prices. Tests hold the results
+equal to `schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from costmodel.errors import BadTarget, CostModelError
 from costmodel.hardware.accelerator import Accelerator
+from costmodel.hardware.registers import register_price_pj
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.fusion import all_plans
@@ -29,7 +30,11 @@ from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
 
 Array = np.ndarray[Any, Any]
-PARAMETERS = ("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz")
+PARAMETERS = (
+    *("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz"),
+    *("buffer_read_bytes", "buffer_write_bytes"),
+)
+OWN = ("lanes", "bandwidth_mb_s", "clock_mhz", "buffer_read_bytes", "buffer_write_bytes")  # see `many_loops`
 MORE = ("rows", "columns", "dataflow")  # of arrays beside the first, by number: rows2
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
 CODES = ("cycles", "energy", "edp", "bytes")
@@ -65,7 +70,7 @@ def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> P
         placed = pieces_of(typed, plan, target, known)
         kinds = kinds_of(plan, placed)
         found.append(Grouping(seats_of(placed, kinds), kinds))
-    prices = Prices(table=table)
+    prices = Prices(register_pj=register_price_pj(table), table=table)
     prices.check(typed)  # what the table lacks, it lacks now
     return Program(target, tuple(found), prices, "cycles" if table is None else DEFAULT)
 
@@ -136,8 +141,8 @@ class Machines:
         """The best of some ways, on each machine."""
         found, energy = np.zeros((len(self.numbers), 6), np.int64), np.zeros(len(self.numbers))
         loops.best_ways(
-            *(ways.ways, ways.same, ways.arithmetic_pj, self.numbers, self.prices, CODES.index(objective)),
-            *(found, energy),
+            *(ways.ways, ways.same, ways.arithmetic_pj, self.numbers, self.prices),
+            *(self.program.prices.register_pj, CODES.index(objective), found, energy),
         )
         return Costs(found, energy)
 
@@ -263,7 +268,7 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
     place_of = {name: j for j, name in enumerate(PARAMETERS)}
     shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes")]
     shared += range(len(PARAMETERS), machine.shape[1])
-    own = [place_of[name] for name in ("lanes", "bandwidth_mb_s", "clock_mhz")]
+    own = [place_of[name] for name in OWN]
     kinds, inverse = np.unique(machine[:, shared], axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     ends = np.searchsorted(inverse.ravel()[order], np.arange(len(kinds) + 1))

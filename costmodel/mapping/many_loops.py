@@ -12,14 +12,15 @@ njit = numba.njit(cache=True, error_model="numpy")
 
 # Columns of a way to run: bits from DRAM, bits to DRAM beside the results, cycles of the array, bits that it waits
 # for, whether array and lanes take turns, bits read and written in the buffer, bytes of it; cycles of a second
-# array that works at once, and rows of a grain, see `core_beside.py`; whether passes of statistics come before.
-READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN = range(11)
+# array that works at once, and rows of a grain, see `core_beside.py`; whether passes of statistics come before;
+# bits written into registers of PEs.
+READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN, REGISTERS = range(12)
 # What is the same for all ways: results that leave, what else is read from DRAM, from the buffer, what stays in
 # it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many;
 # lane cycles of statistics.
 (OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS, LANES_AGAIN) = range(11)
 # Columns of a machine.
-LANE, BANDWIDTH, CLOCK = range(3)
+LANE, BANDWIDTH, CLOCK, READ_PORT, WRITE_PORT = range(5)
 # Columns of a result, beside its energy.
 (R_CYCLES, R_READ, R_WRITE, R_READS, R_WRITES, R_ROOM) = range(6)
 
@@ -31,13 +32,14 @@ def ceil_div(a: int, b: int) -> Any:
 
 @njit
 def best_ways(
-    ways: Array, same: Array, arithmetic_pj: Array, machines: Array, prices: Array, objective: int,
-    found: Array, energy_pj: Array,
+    ways: Array, same: Array, arithmetic_pj: Array, machines: Array, prices: Array, register_pj: float,
+    objective: int, found: Array, energy_pj: Array,
 ) -> None:  # fmt: skip
     """For each machine the best way, and what it takes; ties go to the first one.
 
     `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 3], pJ a bit read from
-    the buffer, written into it, moved by DRAM. `objective`: cycles, energy, edp, bytes.
+    the buffer, written into it, moved by DRAM; `register_pj`: a bit written into a register of a PE, on all.
+    `objective`: cycles, energy, edp, bytes.
     """  # fmt: skip
     key, best = np.empty(5), np.empty(5)
     for m in range(machines.shape[0]):
@@ -62,8 +64,11 @@ def best_ways(
                 slowest = max(ways[w, CYCLES], vector, ways[w, BESIDE])
                 busy = ceil_div(ways[w, EXPOSED] * clock, speed) + slowest
                 wait = first_wait + ceil_div((units - slowest) * ways[w, GRAIN], same[ROWS])
+            dma = max(dma, ceil_div(reads, 8 * machines[m, READ_PORT]))
+            dma = max(dma, ceil_div(writes, 8 * machines[m, WRITE_PORT]))
             cycles = max(busy, dma, 1) + (ends + wait)
-            energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1] + arithmetic_pj[again]
+            energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1]
+            energy = energy + ways[w, REGISTERS] * register_pj + arithmetic_pj[again]
             if objective == 0:
                 key[0], key[1], key[2] = cycles, energy, moved
             elif objective == 1:

@@ -27,14 +27,16 @@ Room in the buffer:
             held; two tiles where partial sums travel (one, if `single`). For whole rows those of the rows.
             They are requantised as they leave; the next pass overwrites them in place.
 
-Time: array, DMA and vector unit go through the same passes, each at its own pace, averaged over the step.
+Time: array, DMA, vector unit and the two ports of the buffer go through the same passes, each at its own pace,
+averaged over the step. A port is so many bytes a cycle wide, for all that is read or all that is written.
 While loads of `single` operands come, the array waits. What nothing hides does not depend on the tiles, for
 the array works fold by fold: it begins when the operands of its first fold are there (what is stationary, and
 the first line of what streams), and the step ends when the results of its last fold have left.
 
-    cycles = max(single loads + max(array, vector), DMA) + first operands + fill and drain + last results
+    cycles = max(single loads + max(array, vector), DMA, reads, writes)
+             + first operands + fill and drain + last results
 
-Each term is the less, the more bandwidth, lanes or buffer there is; so is the least of all mappings.
+Each term is the less, the more bandwidth, ports, lanes or buffer there is; so is the least of all mappings.
 
 Under an output-stationary array a tile of a single fold may be summed over several passes of K, one behind the
 other, without its sums leaving the PEs: it is drained once.
@@ -48,6 +50,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from costmodel.hardware.registers import register_bits
 from costmodel.hardware.timing import ArrayShape, Product, tail_cycles
 from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
 
@@ -313,14 +316,18 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept
     writes += operands.extra_bits + operands.also_bits
     ends = ends_of(problem, machine).cycles(machine)
+    registers = registers_of(problem, mapping, machine)
+    ports = (machine.read_cycles(reads), machine.write_cycles(writes))
     return Mapped(
         mapping=mapping,
-        cycles=max(load + max(cycles, operands.vector_cycles), dma, 1) + ends,
+        cycles=max(load + max(cycles, operands.vector_cycles), dma, *ports, 1) + ends,
         load_cycles=load,
         end_cycles=ends,
         array_cycles=cycles,
         vector_cycles=operands.vector_cycles,
         dma_cycles=dma,
+        read_port_cycles=ports[0],
+        write_port_cycles=ports[1],
         a_bits=a,
         b_bits=b,
         out_write_bits=out,
@@ -328,9 +335,19 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
         buffer_bytes=occupied_bytes(problem, mapping, machine),
         buffer_read_bits=reads,
         buffer_write_bits=writes,
-        energy_pj=machine.energy_pj(moved, reads, writes) + problem.arithmetic_pj,
+        register_bits=registers,
+        energy_pj=machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj,
         extra_bits=operands.extra_bits,
     )
+
+
+def registers_of(problem: Problem, mapping: Mapping, machine: Machine) -> int:
+    """Bits written into registers of PEs, pass by pass."""
+    o, product = problem.operands, problem.product
+    array, p = fold_array(product, machine.array, machine.dataflow), parts(product, mapping)
+    bits = (o.a_bits, o.b_bits, o.accumulator_bits)
+    found: int = register_bits(product, array, machine.dataflow, bits, (p["M"], p["N"]))
+    return problem.B * found * o.on_array
 
 
 def sizes_of(mapping: Mapping) -> tuple[int, int, int]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from costmodel.hardware.timing import ArrayShape, Product
+
+WIDE = 1 << 31  # bytes a cycle of a port for which nothing ever waits
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,26 @@ class Machine:
     buffer_read_pj: float = 0.0
     buffer_write_pj: float = 0.0
     dram_pj: float = 0.0
+    buffer_read_bytes: int = WIDE  # a cycle, through the port of the buffer
+    buffer_write_bytes: int = WIDE
+    register_pj: float = 0.0  # 0: nothing prices a bit of a PE's register
 
     def dma_cycles(self, bits: int) -> int:
         """Cycles in which DRAM moves so many bits."""
         return -(-bits * self.clock_mhz // (8 * self.bandwidth_mb_s))
 
-    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int) -> float:
+    def read_cycles(self, bits: int) -> int:
+        """Cycles in which so many bits leave the buffer through its port."""
+        return -(-bits // (8 * self.buffer_read_bytes))
+
+    def write_cycles(self, bits: int) -> int:
+        """Cycles in which so many bits enter the buffer through its port."""
+        return -(-bits // (8 * self.buffer_write_bytes))
+
+    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int, register_bits: Any = 0) -> float:
         """Energy of what moves; one expression for all, so that equal traffic has equal energy."""
-        return dram_bits * self.dram_pj + read_bits * self.buffer_read_pj + write_bits * self.buffer_write_pj
+        moved = dram_bits * self.dram_pj + read_bits * self.buffer_read_pj + write_bits * self.buffer_write_pj
+        return moved + register_bits * self.register_pj
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,8 @@ class Mapped:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     a_bits: int
     b_bits: int
     out_write_bits: int  # results and partial sums
@@ -93,12 +110,13 @@ class Mapped:
     buffer_bytes: int  # occupied
     buffer_read_bits: int
     buffer_write_bits: int
+    register_bits: int  # written into registers of PEs
     energy_pj: float  # of what moves, and of arithmetic as the problem states it
     extra_bits: int  # what else the step moves
 
     @property
     def hidden_cycles(self) -> int:
-        """Of the slowest of array, DMA and vector unit: all but the ends."""
+        """Of the slowest of array, vector unit, DMA and the buffer's ports: all but the ends."""
         return self.cycles - self.end_cycles
 
     @property

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.registers import register_energy
 from costmodel.hardware.timing import ArrayShape, Product, accesses, cycles, folds_of, utilisation
 from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.front import best_mapping
@@ -37,6 +38,7 @@ class ProductEnergy:
     """Energy of one product by part."""
 
     array: Energy
+    registers: Energy | None  # None where the table has no row for one
     vector: Energy
     buffer: Energy
     dram: Energy
@@ -53,6 +55,8 @@ class OnTarget:
     step_cycles: int  # with loads and stores
     dma_cycles: int
     vector_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     moved_bytes: MovedBytes
     lower_bound_bytes: int  # no schedule moves fewer from and to DRAM
     energy_pj: ProductEnergy | None  # None where no energy is published
@@ -153,25 +157,33 @@ def on_target(
         tile=show_mapping(cost),
         step_cycles=cost.cycles,
         dma_cycles=cost.dma_cycles,
+        read_port_cycles=cost.read_port_cycles,
+        write_port_cycles=cost.write_port_cycles,
         vector_cycles=operands.vector_cycles,
         moved_bytes=moved,
         lower_bound_bytes=lower_bound_bits(product, 1, operands, target.buffer_bytes) // 8,
-        energy_pj=product_energy(target, moved, terms if on_array else (), work),
+        energy_pj=product_energy(target, moved, cost.register_bits, terms if on_array else (), work),
     )
 
 
 def product_energy(
-    target: Accelerator, moved: MovedBytes, on_array: tuple[Work, ...], on_vector: tuple[Work, ...]
+    target: Accelerator,
+    moved: MovedBytes,
+    register_bits: int,
+    on_array: tuple[Work, ...],
+    on_vector: tuple[Work, ...],
 ) -> ProductEnergy | None:
     """Energy by part; None where the target has no prices."""
     memories = memory_prices(target)
     if memories is None or not target.table:
         return None
     table = load_table(target.table)
+    registers = register_energy(table, register_bits)
     parts = (
         price_work(table, on_array),
+        registers,
         price_work(table, on_vector),
         memories.buffer_read * moved.buffer_read + memories.buffer_write * moved.buffer_write,
         memories.dram * (moved.dram_read + moved.dram_write),
     )
-    return ProductEnergy(*parts, add_up(parts))
+    return ProductEnergy(*parts, add_up(part for part in parts if part is not None))

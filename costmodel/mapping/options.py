@@ -11,6 +11,7 @@ from functools import lru_cache
 from costmodel.errors import DoesNotFit
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
+from costmodel.hardware.registers import register_price_pj
 from costmodel.mapping.core_beside import Beside
 from costmodel.mapping.core_blocks import CoreMapped, CoreOperands, CoreProblem
 from costmodel.mapping.core_front import best_blocks
@@ -32,6 +33,7 @@ class Prices:
     buffer_read_pj: float = 0.0
     buffer_write_pj: float = 0.0
     dram_pj: float = 0.0
+    register_pj: float = 0.0  # a bit written into a register of a PE
     table: Table | None = None
     known: dict[Works, float] = field(default_factory=dict, compare=False, repr=False)
 
@@ -63,7 +65,8 @@ def prices_of(target: Accelerator) -> Prices | None:
         return None
     found = (memories.buffer_read, memories.buffer_write, memories.dram)
     read, write, dram = (energy.nominal_pj / 8 for energy in found)
-    return Prices(read, write, dram, load_table(target.table))
+    table = load_table(target.table)
+    return Prices(read, write, dram, register_price_pj(table), table)
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,13 @@ class Part:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int
+    write_port_cycles: int
     read_bits: int
     write_bits: int
     buffer_read_bits: int
     buffer_write_bits: int
+    register_bits: int  # written into registers of PEs
     buffer_bytes: int
     energy_pj: float
     array_work: Works
@@ -123,6 +129,7 @@ class Site:
         return Machine(
             *(own.array, own.dataflow, self.convention, free_bytes, t.bandwidth_mb_s, t.clock_mhz),
             *(p.buffer_read_pj, p.buffer_write_pj, p.dram_pj),
+            *(t.buffer_read_bytes, t.buffer_write_bytes, p.register_pj),
         )
 
 
@@ -312,10 +319,13 @@ def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
         array_cycles=cost.array_cycles,
         vector_cycles=cost.vector_cycles,
         dma_cycles=cost.dma_cycles,
+        read_port_cycles=cost.read_port_cycles,
+        write_port_cycles=cost.write_port_cycles,
         read_bits=reads,
         write_bits=writes,
         buffer_read_bits=cost.buffer_read_bits,
         buffer_write_bits=cost.buffer_write_bits,
+        register_bits=cost.register_bits,
         buffer_bytes=cost.buffer_bytes,
         energy_pj=cost.energy_pj,
         array_work=(*piece.array_work, *(piece.again_array if again else ())),
@@ -330,16 +340,20 @@ def vector_part(name: str, works: Works, moved: Moved, machine: Machine, site: S
     bits = moved.outside + moved.away
     vector, dma = slots(works, site.target), machine.dma_cycles(bits)
     buffer_reads, buffer_writes = bits + moved.inside, bits + moved.left
+    ports = (machine.read_cycles(buffer_reads), machine.write_cycles(buffer_writes))
     return Part(
         name=name,
-        cycles=max(vector, dma, 1),
+        cycles=max(vector, dma, *ports, 1),
         array_cycles=0,
         vector_cycles=vector,
         dma_cycles=dma,
+        read_port_cycles=ports[0],
+        write_port_cycles=ports[1],
         read_bits=moved.outside,
         write_bits=moved.away,
         buffer_read_bits=buffer_reads,
         buffer_write_bits=buffer_writes,
+        register_bits=0,
         buffer_bytes=0,
         energy_pj=machine.energy_pj(bits, buffer_reads, buffer_writes) + site.prices.arithmetic_pj(works),
         array_work=(),

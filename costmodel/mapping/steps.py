@@ -31,10 +31,13 @@ class Step:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     read_bits: int
     write_bits: int
     buffer_read_bits: int
     buffer_write_bits: int
+    register_bits: int  # written into registers of PEs
     buffer_bytes: int  # that its tiles occupy
     kept_bytes: int  # of activations that wait in the buffer meanwhile
     tile: str
@@ -116,10 +119,13 @@ def step_of(
         array_cycles=part.array_cycles,
         vector_cycles=part.vector_cycles,
         dma_cycles=part.dma_cycles,
+        read_port_cycles=part.read_port_cycles,
+        write_port_cycles=part.write_port_cycles,
         read_bits=part.read_bits,
         write_bits=part.write_bits,
         buffer_read_bits=part.buffer_read_bits,
         buffer_write_bits=part.buffer_write_bits,
+        register_bits=part.register_bits,
         buffer_bytes=part.buffer_bytes,
         kept_bytes=waiting,
         tile="" if part.chosen is None else ", ".join(filter(None, (show_mapping(part.chosen), part.where))),

@@ -70,7 +70,7 @@ def step_ways(
     if piece.kind == VECTOR or name == REST:
         return vector_ways(work_of(piece, name), moved, target, prices)
     own = target.arrays[on[0]]
-    machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1)
+    machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1, register_pj=prices.register_pj)
     lanes = lane_cycles(work_of(piece, name), target)
     if piece.kind in BLOCKED:
         problem = core_problem(piece, stay, moved, target, prices, on)
@@ -80,7 +80,7 @@ def step_ways(
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:
     """The only way of the vector unit: all comes, passes the lanes, and goes."""
-    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0, 0]], np.int64)
+    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0, 0, 0]], np.int64)
     same = [moved.away, moved.outside, moved.inside, moved.left, lane_cycles(works, target), 0, 0, 0, 0, 1, 0]
     return Ways(ways, np.array(same, np.int64), np.full(2, prices.arithmetic_pj(works)))
 
@@ -90,10 +90,13 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -
     found, product = front(geometry_of(problem, machine)), problem.product
     if not found.mappings:
         return None
-    dram, cycles, exposed, reads, writes = found.figures.T
+    dram, cycles, exposed, reads, writes, _ = found.figures.T
     spills = found.spilled_bits
-    none = 0 * cycles
-    each = (dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none, none)
+    none, registers = 0 * cycles, found.register_bits
+    each = (
+        *(dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none, none),
+        registers,
+    )
     ways = np.stack(each, 1)
     results = problem.B * product.M * product.N * problem.operands.out_bits
     same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1, 0))
@@ -105,9 +108,12 @@ def core_ways(problem: CoreProblem, moved: Moved, lanes: tuple[int, int], machin
     found, rows = core_front(problem, machine), problem.B * problem.scores.M
     if not found.mappings:
         return None
-    again, read, cycles, turns, reads, writes, beside, grain = found.figures.T
+    again, read, cycles, turns, reads, writes, beside, grain, registers = found.figures.T
     none = 0 * read
-    each = (read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain, again > 0)
+    each = (
+        *(read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain, again > 0),
+        registers,
+    )
     ways = np.stack(each, 1)
     alone = problem.operands.values_on_array and problem.beside is None
     wait = first_rows(problem, machine) if alone else 0

@@ -18,7 +18,10 @@ from costmodel.show.plots import INK, Drawing, Panel, Picture, axis, colour, ful
 from costmodel.show.verdict_lines import short_names
 
 CORE = "attention core"  # the step of a fused core
-LANES = (("vector", "vector_cycles"), ("DMA", "dma_cycles"))
+LANES = (
+    *(("vector", "vector_cycles"), ("DMA", "dma_cycles")),
+    *(("read port", "read_port_cycles"), ("write port", "write_port_cycles")),
+)
 SHARES = {
     "mul": "of the multiplications",
     "flops": "of all operations",
@@ -180,7 +183,7 @@ def share_figure(columns: Sequence[ReportColumn], shares: Shares) -> Picture:
 
 
 def timeline_figure(columns: Sequence[ReportColumn], clock_mhz: int) -> Picture:
-    """Gantt of steps: array, vector unit, DMA of each mechanism; the whole pass, and one layer."""
+    """Gantt of steps: the units and ports of each mechanism; the whole pass, and one layer."""
     machines = machines_of(columns)
     core = next((s for s in machines[0].steps if s.op == CORE), None)
     layer = layer_of(core.module) if core else ""
@@ -195,7 +198,8 @@ def timeline_figure(columns: Sequence[ReportColumn], clock_mhz: int) -> Picture:
     machine = machines[0]
     stalls = [f"{100 * m.stall_cycles / m.cycles:.1f} %" for m in machines]
     arrays = [name for name in lanes_of(machine.steps[0]) if name.startswith("array")]
-    head = ("mechanism", "step", "module", "starts", "cycles", *arrays, "vector unit", "DMA")
+    units = (*arrays, "vector unit", "DMA", "read port", "write port")
+    head = ("mechanism", "step", "module", "starts", "cycles", *units)
     return Picture(
         "timeline",
         "Schedule",

@@ -17,7 +17,13 @@ from costmodel.show.document import Cell, Document, Row
 from costmodel.show.grid import Grid, shown, sizes_of
 from costmodel.technology.tables import Energy
 
-PART_LABELS = {"array": "PE array", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
+PART_LABELS = {
+    "array": "PE array",
+    "registers": "PE registers",
+    "vector": "vector unit",
+    "buffer": "buffer",
+    "dram": "DRAM",
+}
 LEVEL_LABELS = {
     "dram_read": "DRAM read",
     "dram_write": "DRAM write",
@@ -169,7 +175,9 @@ def machine_notes(
     lines.append(f"{target.name}: {target.title}. {target.source}. {target.note}.")
     if not target.table:
         lines.append("No energy of arithmetic or buffers is published for this target: none is given.")
-    lines.append("Registers, clocks, wires, leakage and idle PEs are not modelled.")
+    lines.append(
+        f"Registers of PEs are {first.registers_how}. Clocks, wires, leakage and idle PEs are not modelled."
+    )
     return lines
 
 
@@ -241,6 +249,8 @@ def step_row(step: StepRecord) -> Row:
         **{f"array{n}_cycles": cycles for n, cycles in enumerate(step.each_array_cycles or (), 1)},
         "vector_cycles": step.vector_cycles,
         "dma_cycles": step.dma_cycles,
+        "read_port_cycles": step.read_port_cycles,
+        "write_port_cycles": step.write_port_cycles,
         "tile": step.tile,
         "buffer_bytes": step.buffer_bytes,
         "kept_bytes": step.kept_bytes,

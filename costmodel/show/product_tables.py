@@ -39,13 +39,14 @@ def target_notes(on: OnTarget) -> list[str]:
     moved = ", ".join(f"{k.replace('_', ' ')} {shown(v)}" for k, v in encode(on.moved_bytes).items())
     lines = [
         f"On {on.target}: tile {on.tile}; {shown(on.step_cycles)} cycles with loads and stores "
-        f"({shown(on.dma_cycles)} of DMA, {shown(on.vector_cycles)} of the vector unit).",
+        f"({shown(on.dma_cycles)} of DMA, {shown(on.vector_cycles)} of the vector unit, "
+        f"{shown(on.read_port_cycles)} and {shown(on.write_port_cycles)} of the buffer's read and write port).",
         f"Bytes: {moved}; no schedule moves fewer than {shown(on.lower_bound_bytes)} from and to DRAM.",
     ]
     if on.energy_pj is None:
         return [*lines, "No energy is published for this target."]
     energies = encode(on.energy_pj)
-    parts = ", ".join(f"{part} {nominal / 1e6:.3f}" for part, (nominal, _, _) in energies.items())
+    parts = ", ".join(f"{part} {found[0] / 1e6:.3f}" for part, found in energies.items() if found)
     return [*lines, f"Energy in µJ, nominal: {parts}."]
 
 
@@ -57,8 +58,9 @@ def flat_row(record: ProductCost | PricedProduct) -> Row:
             row |= {f"{level}_bytes": n for level, n in value.items()}
         elif name == "energy_pj":
             # An unpublished energy keeps its columns, so that all rows have the same.
-            parts = ("array", "vector", "buffer", "dram", "total")
-            row |= {f"{part}_pj": None if value is None else value[part][0] for part in parts}
+            parts = ("array", "registers", "vector", "buffer", "dram", "total")
+            known = value or {}
+            row |= {f"{part}_pj": known[part][0] if known.get(part) else None for part in parts}
         else:
             row[name] = value
     return row

@@ -210,7 +210,11 @@ def basis_line(record: ReportRecord) -> str:
         return "Energy is an estimate of the arithmetic alone: no memory, register, control or wire."
     if machine.energy_pj.total is None:
         return "No energy of arithmetic or buffers is published for this target: none is given."
-    text = "Energy is an estimate of arithmetic, buffer and DRAM: no register, clock, wire, leakage or idle PE."
+    if machine.energy_pj.registers is None:
+        text = "Energy is an estimate of arithmetic, buffer and DRAM: no clock, wire, leakage or idle PE."
+        text += f" Registers of PEs are {machine.registers_how}."
+    else:
+        text = "Energy is an estimate of arithmetic, registers of PEs, buffer and DRAM: no clock, wire or leakage."
     flags = {f for c in record.columns if c.machine for f in c.machine.interpolated}
     return text + (f" {len(flags)} prices are interpolated between published widths." if flags else "")
 

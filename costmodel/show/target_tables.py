@@ -9,9 +9,13 @@ from costmodel.hardware.records import TargetRecord
 from costmodel.records import encode
 from costmodel.show.document import Document, Row
 from costmodel.show.grid import Grid, shown
+from costmodel.technology.tables import Energy
 
 # What `details` has no line for: it is in the title, in the notes, or in a table of its own.
-ELSEWHERE = ("resources", "usable", "largest_arrays", "note", "source", "sources", "title", "name", "prices")
+ELSEWHERE = (
+    *("resources", "usable", "largest_arrays", "note", "source", "sources", "title", "name", "prices"),
+    "levels",
+)
 
 
 def overview_document(targets: Sequence[TargetRecord]) -> Document:
@@ -22,18 +26,20 @@ def overview_document(targets: Sequence[TargetRecord]) -> Document:
 def target_document(target: TargetRecord) -> Document:
     """One target in full; on an FPGA its rows are the largest arrays that the part holds."""
     rows: tuple[Row, ...] = tuple(map(encode, target.largest_arrays or ())) or (flat_row(target),)
-    return Document((details(target), *fpga_grids(target), sources(target)), (source_note(target),), rows)
+    grids = (details(target), levels(target), *fpga_grids(target), sources(target))
+    return Document(grids, (source_note(target),), rows)
 
 
 def overview(targets: Sequence[TargetRecord]) -> Grid:
     head = (
         *("", "node nm", "MHz", "array", "PEs do", "dataflow"),
-        *("lanes", "buffer KiB", "DRAM MB/s", "mm²", "table"),
+        *("lanes", "buffer KiB", "read, write B a cycle", "DRAM MB/s", "mm²", "table"),
     )
     rows = tuple(
         (
             *(t.name, str(t.node_nm), str(t.clock_mhz), t.array, " ".join(t.kinds)),
-            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB), shown(t.bandwidth_mb_s)),
+            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB)),
+            *(f"{t.buffer_read_bytes}, {t.buffer_write_bytes}", shown(t.bandwidth_mb_s)),
             *("-" if t.area_mm2 is None else f"{t.area_mm2:.2f}", t.table or "none"),
         )
         for t in targets
@@ -49,6 +55,29 @@ def details(target: TargetRecord) -> Grid:
         if key not in ELSEWHERE and v not in (None, [], "")
     )
     return Grid(target.name, ("", "value"), rows, numbers=False)
+
+
+def levels(target: TargetRecord) -> Grid:
+    """Memories from the PEs to DRAM: sizes, ports in bytes a cycle, pJ a byte with their range."""
+    rows = tuple(
+        (
+            level.level,
+            "-" if level.bytes is None else shown(level.bytes),
+            *("-" if n is None else f"{n:g}" for n in (level.read_bytes_per_cycle, level.write_bytes_per_cycle)),
+            *(picojoules(energy) for energy in (level.read_pj, level.write_pj)),
+        )
+        for level in target.levels
+    )
+    head = ("", "bytes", "read B a cycle", "write B a cycle", "read pJ a byte", "write pJ a byte")
+    return Grid("memories", head, rows)
+
+
+def picojoules(energy: Energy | None) -> str:
+    """Nominal (low to high), or that nothing is published."""
+    if energy is None:
+        return "not priced"
+    nominal, low, high = (f"{e:.3g}" for e in (energy.nominal_pj, energy.low_pj, energy.high_pj))
+    return nominal if low == high else f"{nominal} ({low} to {high})"
 
 
 def sources(target: TargetRecord) -> Grid:

@@ -123,6 +123,8 @@ def largest_change(before: MachineRecord, after: MachineRecord, name: str) -> st
     changes = []
     for part in PARTS:
         a, b = getattr(before.energy_pj, part), getattr(after.energy_pj, part)
+        if part == "registers" and (a is None or b is None):
+            continue
         if a is None or b is None:
             return ""
         changes.append((b.nominal_pj - a.nominal_pj, PART_LABELS[part]))

@@ -1,6 +1,6 @@
 """Energy of what happened, under any table: PEs, their registers, buffer, DRAM, vector unit, layer.
 
-Registers are priced where a table has a row for a bit of one; `costmodel.mapping.cost` leaves them out. With
+Registers are priced, and part of the total, where a table has a row for a bit of one. With
 `activity`, the energy of PEs is scaled by the bits that really toggled at their ports: published figures are
 taken to stand for random operands, of which half the bits toggle. That is an estimate, and is called one.
 """
@@ -26,11 +26,11 @@ class Split:
     """Energy by part; None where no price is published."""
 
     array: Energy
-    register: Energy | None
+    registers: Energy | None
     vector: Energy
     buffer: Energy | None
     dram: Energy | None
-    total: Energy | None  # all parts but registers, as in the analytic cost
+    total: Energy | None  # of all parts that are known, as in the analytic cost; None without prices of memories
 
 
 def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activity: bool = False) -> Split:
@@ -43,6 +43,7 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
     activity = events.activity
     if scale_by_activity and activity is not None:
         array = array * (activity / RANDOM_ACTIVITY)
+    registers = register_energy(table, events.register_bits)
     buffer = dram = total = None
     memories = memory_prices(target)
     # Prices of memories are of the target's node: under a table of another one they say nothing.
@@ -50,8 +51,8 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
         buffer = memories.buffer_read * (events.buffer_read_bits / 8)
         buffer += memories.buffer_write * (events.buffer_write_bits / 8)
         dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
-        total = add_up((array, vector, buffer, dram))
-    return Split(array, register_energy(table, events.register_bits), vector, buffer, dram, total)
+        total = add_up((array, *(() if registers is None else (registers,)), vector, buffer, dram))
+    return Split(array, registers, vector, buffer, dram, total)
 
 
 def by_layer(execution: Execution, target: Accelerator, table: Table, scale_by_activity: bool) -> dict[str, Split]:

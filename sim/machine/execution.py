@@ -41,6 +41,8 @@ class Executed:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     buffer_bytes: int
     # What nothing hides: the loads before the first pass, the drain of the array and the store behind the last.
     load_cycles: int
@@ -153,7 +155,7 @@ def timed(
     vector_cycles: int,
     first_vector: int,
 ) -> Executed:
-    """Arrays, vector unit and DMA work beside each other; the ends do not.
+    """Arrays, vector unit, DMA and the buffer's ports work beside each other; the ends do not.
 
     `first_vector`: cycles of the vector unit without what passes of statistics do again.
     """
@@ -166,13 +168,17 @@ def timed(
         waits_for = (sum(units) - busy) * ends.grain if ends.grain else first_vector * ends.first_rows
         between = -(-waits_for // (shape.B * shape.product.M))
     load, store = dma_cycles(state, ends.first_bits), dma_cycles(state, store_bits)
+    read_port = port_cycles(events.buffer_read_bits, state.target.buffer_read_bytes)
+    write_port = port_cycles(events.buffer_write_bits, state.target.buffer_write_bytes)
     return Executed(
         step=step,
         events=events,
-        cycles=max(waits + busy, dma, 1) + load + between + ends.tail_cycles + store,
+        cycles=max(waits + busy, dma, read_port, write_port, 1) + load + between + ends.tail_cycles + store,
         array_cycles=sum(each.values()) if ends.turns else max(each.values(), default=0),
         vector_cycles=vector_cycles,
         dma_cycles=dma,
+        read_port_cycles=read_port,
+        write_port_cycles=write_port,
         buffer_bytes=-(-ends.buffer_bits // 8),
         load_cycles=load,
         tail_cycles=ends.tail_cycles + between,
@@ -183,6 +189,12 @@ def timed(
 
 def dma_cycles(state: State, bits: int) -> int:
     return -(-bits * state.target.clock_mhz // (8 * state.target.bandwidth_mb_s))
+
+
+def port_cycles(bits: int, width: int) -> int:
+    """Cycles in which so many bits pass a port, which takes so many bytes a cycle."""
+    passed, last = divmod(bits, 8 * width)
+    return passed + (last > 0)
 
 
 def cycles_of_vector(state: State, arithmetic: Arithmetic) -> int:

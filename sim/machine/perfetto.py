@@ -101,6 +101,8 @@ def slice_event(done: Executed, span: Span, clock_mhz: int, tracks: dict[str, in
         "array_cycles": done.array_cycles,
         "vector_cycles": done.vector_cycles,
         "dma_cycles": done.dma_cycles,
+        "read_port_cycles": done.read_port_cycles,
+        "write_port_cycles": done.write_port_cycles,
         "dram_bytes": (events.dram_read_bits + events.dram_write_bits) // 8,
         "buffer_bytes": done.buffer_bytes,
     }

@@ -118,6 +118,8 @@ class StepRun:
     array_cycles: int
     vector_cycles: int
     dma_cycles: int
+    read_port_cycles: int  # of the buffer
+    write_port_cycles: int
     buffer_bytes: int
     events: EventCounts
     each_array_cycles: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # of each array, where there are several
@@ -250,6 +252,8 @@ def step_record(done: Executed, arrays: int) -> StepRun:
         array_cycles=done.array_cycles,
         vector_cycles=done.vector_cycles,
         dma_cycles=done.dma_cycles,
+        read_port_cycles=done.read_port_cycles,
+        write_port_cycles=done.write_port_cycles,
         buffer_bytes=done.buffer_bytes,
         events=event_counts(done.events, arrays),
         each_array_cycles=tuple(dict(done.each_cycles).get(n, 0) for n in range(arrays)) if arrays > 1 else None,

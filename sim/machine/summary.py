@@ -10,7 +10,7 @@ from costmodel.technology.tables import Energy
 from sim.machine.energy import Split
 from sim.machine.records import Exactness, Logits, SimulationRecord, Unpriced
 
-LABELS = {"array": "PEs", "register": "registers", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
+LABELS = {"array": "PEs", "registers": "registers", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
 IN_DETAILS = ("milliseconds", "PE register write B")  # rows that the first screen leaves out
 MOST_ROWS = 8  # of outputs that a table shows
 MOST_ROWS_IN_LEAD = 2
@@ -136,7 +136,7 @@ def run_grid(record: SimulationRecord) -> Grid:
     if split is not None:
         parts = {LABELS[part]: energy for part, energy in parts_of(split).items()}
         rows += [(f"energy of {label}, µJ", cell(energy)) for label, energy in parts.items() if energy is not None]
-        rows.append(("energy of all but registers, µJ", cell(split.total)))
+        rows.append(("energy of all, µJ", cell(split.total)))
     if record.errors:
         rows.append(("SQNR of the output, dB", decibels(record.errors[-1])))
     return Grid("the run" if name is None else f"the run, energy under {name}", ("", "run"), tuple(rows))
@@ -215,7 +215,7 @@ def energy_grid(record: SimulationRecord) -> Grid:
     rows = [
         (label, *(cell(getattr(found.split, part)) for found in priced.values())) for part, label in LABELS.items()
     ]
-    rows.append(("all but registers", *(cell(found.split.total) for found in priced.values())))
+    rows.append(("all", *(cell(found.split.total) for found in priced.values())))
     return Grid("energy in µJ: nominal (low to high)", ("", *priced), tuple(rows))
 
 
@@ -225,7 +225,7 @@ def layer_grid(record: SimulationRecord) -> Grid:
         (name, *(cell(energy) for energy in (*parts_of(split).values(), split.total)))
         for name, split in layers.items()
     )
-    head = ("layer", *LABELS.values(), "all but registers")
+    head = ("layer", *LABELS.values(), "all")
     return Grid(f"energy by layer in µJ under {next(iter(record.energy_pj))}", head, rows)
 
 
@@ -289,6 +289,8 @@ def step_rows(record: SimulationRecord) -> list[Row]:
         "array_cycles",
         "vector_cycles",
         "dma_cycles",
+        "read_port_cycles",
+        "write_port_cycles",
         "buffer_bytes",
     )
     rows: list[Row] = []

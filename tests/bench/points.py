@@ -52,6 +52,8 @@ def random_machines(number: int) -> dict[str, Any]:
         "buffer_bytes": rng.choice([256, 512, 2048, 8192], number) * 1024,
         "bandwidth_mb_s": rng.integers(1000, 600_000, number),
         "clock_mhz": rng.choice([150, 500, 1000], number),
+        "buffer_read_bytes": rng.integers(64, 4096, number),
+        "buffer_write_bytes": rng.integers(64, 4096, number),
         "buffer_read_pj": rng.uniform(1, 10, number),
         "buffer_write_pj": rng.uniform(1, 10, number),
         "dram_pj": rng.uniform(30, 300, number),

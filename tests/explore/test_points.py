@@ -63,6 +63,7 @@ ASIC: dict[str, Any] = {
         "lanes": [8, 64],
         "clock_mhz": [200, 500],
         "bandwidth_mb_s": [500, 12800],
+        "buffer_read_bytes": [16, 512],
         "sram": ["horowitz45", "cacti-45hp"],
         "dram": ["lpddr4", "hbm2"],
     },
@@ -72,6 +73,7 @@ ASIC: dict[str, Any] = {
 def spelled(knobs: dict[str, Any]) -> str:
     """The target as a user would write it."""
     names = ("kinds", "array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s", "table", "sram")
+    names += ("buffer_read_bytes",)
     rest = ",".join(f"{name}={knobs[name]}" for name in (*names, "dram") if name in knobs)
     return f"{knobs['target']}:{rest}" if rest else str(knobs["target"])
 

@@ -61,6 +61,7 @@ NOT_NAMES = ("[]", "1", '"mac"', "[1]", '["mul"]', '["mac", 2]', '[["mac"]]', '[
 
 TARGET: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("node_nm", "clock_mhz", "lanes", "slow_cycles", "buffer_kib", "bandwidth_mb_s"), NOT_COUNT),
+    **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes"), NOT_COUNT),
     **dict.fromkeys(("luts", "dsps", "bram36", "lane_luts"), NOT_COUNT),
     **dict.fromkeys(("table", "sram", "dram", "dataflow"), NOT_NAME),
     **dict.fromkeys(("buffer_read_pj", "buffer_write_pj", "dram_pj"), NOT_PRICE),
@@ -238,6 +239,7 @@ def wrong_override(rng: Random) -> str:
     counts = ("0", "-1", "1.5", "nan", "inf", "", "²", "٣", "8 ", "1e3", "0x10", "8_0", *HUGE)
     wrong = {
         **dict.fromkeys(("lanes", "buffer_kib", "bandwidth_mb_s", "clock_mhz"), counts),
+        **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes"), counts),
         **dict.fromkeys(("table", "sram", "dram"), ("no-such", "no.toml", "../x", ".", "horowitz45@9nm", "²")),
         "array": ("0x4", "4", "x", "4x", "-1x2", "²x2", "4x4x4", "nanx1", "٣x٣", f"{HUGE[1]}x2"),
         "kinds": ("", "mul", "mac+", "mac+mac", "MAC", "+", "mac;l1"),

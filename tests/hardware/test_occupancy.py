@@ -110,6 +110,8 @@ def test_every_figure_of_a_target_has_a_source(name: str) -> None:
         "lanes",
         "slow_cycles",
         "buffer_kib",
+        "buffer_read_bytes",
+        "buffer_write_bytes",
         "bandwidth_mb_s",
     ):
         assert said[field].strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import pytest
@@ -30,11 +31,13 @@ from costmodel.mapping.core_blocks import (
     core_is_legal,
     evaluate_core,
     figures,
+    whole_folds,
 )
 from costmodel.mapping.core_front import best_blocks, core_front
-from costmodel.mapping.nest_records import Machine
+from costmodel.mapping.nest_records import WIDE, Machine
 from costmodel.mapping.nest_sizes import block_sizes
 from costmodel.mapping.objectives import OBJECTIVES
+from sim.machine.walk import walk as walk_array
 from tests.mapping.test_nest import beats, part_of
 
 pytestmark = pytest.mark.quick
@@ -89,6 +92,9 @@ def random_machine(rng: random.Random, room: int, convention: str = "array") -> 
         rng.choice([0.0, 0.25]),
         rng.choice([0.0, 0.7]),
         rng.choice([0.0, 7.03]),
+        buffer_read_bytes=rng.choice([1, 3, 50, WIDE]),
+        buffer_write_bytes=rng.choice([1, 3, 50, WIDE]),
+        register_pj=rng.choice([0.0, 0.01, 3.0]),
     )
 
 
@@ -105,7 +111,7 @@ class Walk:
         self.first, self.second = part_of(scores, machine), part_of(sums, machine)
         self.o = problem.operands
         self.loads = {"q": 0, "k": 0, "v": 0}
-        self.reads = self.writes = self.cycles = self.stored = 0
+        self.reads = self.writes = self.cycles = self.stored = self.registers = 0
         self.last: dict[str, object] = {}
         self.here: dict[str, set[object]] = {"q": set(), "k": set(), "v": set()}
         M, N = problem.scores.M, problem.scores.N
@@ -140,6 +146,8 @@ class Walk:
         self.writes += words.ofmap_writes * acc
         if on:
             self.cycles += steady_cycles(shape, array, flow, self.machine.convention)
+            way = walk_array(shape, array, flow)
+            self.registers += way.a_writes * a_bits + way.b_writes * b_bits + way.sum_register_writes * acc
 
     def block(self, head: int, r: range, c: range, n: int) -> None:
         p, o = self.problem, self.o
@@ -235,6 +243,9 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         assert cost.vector_cycles == o.vector_cycles + (walk.passes > 1) * problem.again_cycles
         assert cost.dma_cycles == machine.dma_cycles(cost.dram_bits)
         energy = machine.energy_pj(cost.dram_bits, cost.buffer_read_bits, cost.buffer_write_bits)
+        if mapping.keys >= N or whole_folds(mapping.keys, machine):
+            assert cost.register_bits == walk.registers
+        energy += cost.register_bits * machine.register_pj
         arithmetic = problem.arithmetic_pj + (walk.passes > 1) * problem.again_pj
         assert cost.energy_pj == pytest.approx(energy + arithmetic, rel=1e-12)
         # Time: the slowest unit, behind the vector unit on a first fold of rows; or array and lanes in turns.
@@ -245,7 +256,10 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
             one = part_of(problem.scores, machine)
             rows = min(M, one.C if machine.dataflow == "is" else one.R)
             wait = -(-o.vector_cycles * rows // (problem.B * M))
-        assert cost.cycles == max(busy, cost.dma_cycles, 1) + ends_by_hand(problem, machine) + wait
+        ports = [ceil(cost.buffer_read_bits / (8 * machine.buffer_read_bytes))]
+        ports.append(ceil(cost.buffer_write_bits / (8 * machine.buffer_write_bytes)))
+        assert [cost.read_port_cycles, cost.write_port_cycles] == ports
+        assert cost.cycles == max(busy, cost.dma_cycles, *ports, 1) + ends_by_hand(problem, machine) + wait
 
 
 def figures_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> tuple[int, ...]:

@@ -54,12 +54,17 @@ def machine(rng: random.Random, kinds: tuple[str, ...] = BASE.kinds) -> Accelera
         buffer_bytes=rng.choice([3, 8, 20, 64, 100, 256, 512, 1000, 4096, 32768]) * KIB + rng.randrange(9),
         bandwidth_mb_s=rng.choice([100, 1000, 12800, 600_000]),
         clock_mhz=rng.choice([150, 500, 1050]),
+        buffer_read_bytes=rng.choice([1, 16, 100, 4096]),
+        buffer_write_bytes=rng.choice([1, 16, 100, 4096]),
     )
 
 
 def parameters(machines: list[Accelerator]) -> dict[str, np.ndarray]:
     rows = [
-        (m.array.R, m.array.C, m.dataflow, m.lanes, m.buffer_bytes, m.bandwidth_mb_s, m.clock_mhz)
+        (
+            *(m.array.R, m.array.C, m.dataflow, m.lanes, m.buffer_bytes, m.bandwidth_mb_s, m.clock_mhz),
+            *(m.buffer_read_bytes, m.buffer_write_bytes),
+        )
         for m in machines
     ]
     prices = [memory_prices(m) for m in machines]
@@ -130,6 +135,10 @@ def test_parameters_broadcast_and_are_checked() -> None:
     found = evaluate(program, given | {"bandwidth_mb_s": np.array([100, 1000, 10_000])})
     assert found["cycles"].shape == (3,)
     assert (np.diff(found["cycles"]) <= 0).all()  # more bandwidth never costs more
+    for port in ("buffer_read_bytes", "buffer_write_bytes"):
+        found = evaluate(program, given | {port: np.array([1, 8, 9, 1000])})
+        assert (np.diff(found["cycles"]) <= 0).all()
+        assert found["cycles"][0] > found["cycles"][-1]
     for wrong, message in (
         ({"lanes": 0}, "'lanes' is not at least 1"),
         ({"wings": 2}, "'wings' is unknown"),

@@ -1,4 +1,4 @@
-"""More bandwidth, buffer, lanes or PEs never cost; S + 1 never costs less, and at most a fold more.
+"""More bandwidth, ports, buffer, lanes or PEs never cost; S + 1 never costs less, and at most a fold more.
 
 All of it follows from how a mapping's cost is defined and from the search being exact: what a mapping costs
 falls, or stays, with each of these; a larger buffer only adds mappings; a larger array runs as the smallest part
@@ -61,6 +61,8 @@ def machine_of(rng: random.Random) -> Machine:
         rng.uniform(0.1, 2),
         rng.uniform(0.1, 2),
         rng.uniform(1, 20),
+        buffer_read_bytes=rng.choice([1, 20, 1000]),
+        buffer_write_bytes=rng.choice([1, 20, 1000]),
     )
 
 
@@ -83,6 +85,8 @@ def larger(rng: random.Random, machine: Machine) -> dict[str, Machine]:
     R, C = machine.array.R, machine.array.C
     return {
         "bandwidth": replace(machine, bandwidth_mb_s=machine.bandwidth_mb_s + rng.choice([1, 100, 10_000])),
+        "read port": replace(machine, buffer_read_bytes=machine.buffer_read_bytes + rng.choice([1, 30])),
+        "write port": replace(machine, buffer_write_bytes=machine.buffer_write_bytes + rng.choice([1, 30])),
         "buffer": replace(machine, buffer_bytes=machine.buffer_bytes + rng.choice([1, 100, 10_000])),
         "rows": replace(machine, array=ArrayShape(R + rng.choice([1, 2, R]), C)),
         "columns": replace(machine, array=ArrayShape(R, C + rng.choice([1, 2, C]))),
@@ -217,6 +221,8 @@ def more_of(target: Accelerator) -> dict[str, Accelerator]:
     R, C = target.array.R, target.array.C
     found = {
         "bandwidth": replace(target, bandwidth_mb_s=target.bandwidth_mb_s * 3 // 2),
+        "read port": replace(target, buffer_read_bytes=target.buffer_read_bytes + 1),
+        "write port": replace(target, buffer_write_bytes=target.buffer_write_bytes + 1),
         "buffer": replace(target, buffer_bytes=target.buffer_bytes * 5 // 4),
         "lanes": replace(target, lanes=target.lanes + 1),
         "columns": replace(target, array=ArrayShape(R, C + 1)),

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from math import ceil
 
 import pytest
 
@@ -22,9 +23,10 @@ from costmodel.hardware.timing import (
 from costmodel.mapping.bounds import hong_kung_bits, lower_bound_bits
 from costmodel.mapping.front import best_mapping, front, geometry_of
 from costmodel.mapping.nest import ORDERS, ends_of, evaluate, finishes_rows, fold_array, is_legal, occupied_bytes
-from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
+from costmodel.mapping.nest_records import WIDE, Machine, Mapped, Mapping, Operands, Problem
 from costmodel.mapping.nest_sizes import sizes_along
 from costmodel.mapping.objectives import OBJECTIVES
+from sim.machine.walk import walk as walk_array
 from tests.witness.relaxation import lower_bound
 
 pytestmark = pytest.mark.quick
@@ -188,9 +190,12 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
     assert cost.buffer_read_bits == reads + spills + operands.extra_bits + operands.inside_bits
     loads = a + spills + (0 if operands.b_bypasses else b)
     assert cost.buffer_write_bits == writes + loads + kept + operands.extra_bits + operands.also_bits
+    if machine.dataflow == "os" or mapping.K >= product.K or mapping.K % machine.array.R == 0:
+        assert cost.register_bits == sum(registers_by_hand(problem, mapping, machine))
     moved = a + b + stored + 2 * spills + operands.extra_bits
     prices = machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj
-    energy = cost.buffer_read_bits * prices[0] + cost.buffer_write_bits * prices[1] + moved * prices[2]
+    energy = cost.register_bits * machine.register_pj
+    energy += cost.buffer_read_bits * prices[0] + cost.buffer_write_bits * prices[1] + moved * prices[2]
     assert cost.energy_pj == pytest.approx(energy + problem.arithmetic_pj, rel=1e-12)
     assert cost.buffer_bytes == room_of(problem, mapping, machine, walk, stays)
     # Time: the array waits for loads that have one place; else all units go at their own pace.
@@ -199,7 +204,24 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
         if own and op in mapping.single and walk.alone[op]:
             exposed += total
     busy = machine.dma_cycles(exposed) + max(array * operands.on_array, operands.vector_cycles)
-    assert cost.cycles == max(busy, machine.dma_cycles(moved), 1) + ends_by_hand(problem, machine)
+    ports = [ceil(cost.buffer_read_bits / (8 * machine.buffer_read_bytes))]
+    ports.append(ceil(cost.buffer_write_bits / (8 * machine.buffer_write_bytes)))
+    assert [cost.read_port_cycles, cost.write_port_cycles] == ports
+    assert cost.cycles == max(busy, machine.dma_cycles(moved), *ports, 1) + ends_by_hand(problem, machine)
+
+
+def registers_by_hand(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[int, int, int]:
+    """Bits of a, b and sums. Every pass is a way through the array of its own, but for sums that stay in it."""
+    o, product = problem.operands, problem.product
+    array = part_of(product, machine)
+    sizes = [(dim, min(size, dim)) for dim, size in ((product.M, mapping.M), (product.N, mapping.N))]
+    sizes.append((product.K, product.K if machine.dataflow == "os" else mapping.K))
+    a = b = sums = 0
+    for tile in itertools.product(*(spans(*each) for each in sizes)):
+        way = walk_array(Product(*map(len, tile)), array, machine.dataflow)
+        a, b, sums = a + way.a_writes, b + way.b_writes, sums + way.sum_register_writes
+    times = problem.B * o.on_array
+    return times * a * o.a_bits, times * b * o.b_bits, times * sums * o.accumulator_bits
 
 
 def room_of(problem: Problem, mapping: Mapping, machine: Machine, walk: Walk, stays: bool) -> int:
@@ -266,6 +288,9 @@ def random_machine(rng: random.Random, convention: str = "array") -> Machine:
         buffer_read_pj=rng.choice([0.0, 0.25, 0.3]),
         buffer_write_pj=rng.choice([0.0, 0.25, 0.7]),
         dram_pj=rng.choice([0.0, 4.0, 7.03]),
+        buffer_read_bytes=rng.choice([1, 3, 50, WIDE]),
+        buffer_write_bytes=rng.choice([1, 3, 50, WIDE]),
+        register_pj=rng.choice([0.0, 0.01, 3.0]),
     )
 
 
@@ -305,11 +330,14 @@ def all_mappings(product: Product) -> Iterator[Mapping]:
 
 
 def figures_of(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[int, ...]:
-    """The five figures of a front, from what `evaluate` says where a bit takes a cycle."""
+    """The six figures of a front, from what `evaluate` says where a bit takes a cycle, and by hand."""
     operands = replace(problem.operands, out_moves=True, extra_bits=0, inside_bits=0, also_bits=0)
     cost = evaluate(replace(problem, operands=operands), mapping, replace(machine, bandwidth_mb_s=1, clock_mhz=8))
     moved = cost.a_bits + cost.b_bits + 2 * cost.out_read_bits
-    return moved, cost.array_cycles, cost.load_cycles, cost.buffer_read_bits, cost.buffer_write_bits
+    a, b, _ = registers_by_hand(problem, mapping, machine)
+    stationary = {"os": 0, "ws": b, "is": a}[machine.dataflow] * (machine.register_pj > 0)
+    taken = (cost.array_cycles, cost.load_cycles, cost.buffer_read_bits, cost.buffer_write_bits)
+    return moved, *taken, stationary
 
 
 def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

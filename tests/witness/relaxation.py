@@ -63,6 +63,7 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
             *(8 * machine.buffer_bytes, speed, steady, ends),
             *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
             *(OBJECTIVES.index(objective), target, machine.array.R, operands.inside_bits, operands.also_bits),
+            *(8 * machine.buffer_read_bytes, 8 * machine.buffer_write_bytes),
         ],
         float,
     )
@@ -336,5 +337,6 @@ def relaxed(
             array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
         else:
             array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
-    cycles = max(max(array, together, vector) + alone / speed, moved / speed) + ends
+    ports = max(reads / n[29], writes / n[30])
+    cycles = max(max(max(array, together, vector) + alone / speed, moved / speed), ports) + ends
     return cycles if n[24] == 0 else energy * cycles

@@ -184,8 +184,8 @@ def test_energy_of_events_is_that_of_the_schedule(spelling: str, target: str) ->
 def test_registers_are_priced_where_a_table_has_a_row_for_them() -> None:
     events = Events(register_bits=1000)
     machine = load_target("edge-asic")
-    assert energy_of(events, machine, load_table("aladdin40")).register.nominal_pj == pytest.approx(9.0)
-    assert energy_of(events, machine, load_table("horowitz45")).register is None
+    assert energy_of(events, machine, load_table("aladdin40")).registers.nominal_pj == pytest.approx(9.0)
+    assert energy_of(events, machine, load_table("horowitz45")).registers is None
     # Memory of the target's node says nothing under a table of another.
     assert energy_of(events, machine, load_table("jouppi7")).buffer is None
     events.array["add", "int32"] = 1
