@@ -9,7 +9,7 @@ equal to `schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,12 @@ from costmodel.hardware.registers import register_price_pj
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.fusion import all_plans
-from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, kinds_of, seats_of
-from costmodel.mapping.objectives import KEPT_BITS, objective_of
+from costmodel.mapping.keeping import kinds_of, seats_of
+from costmodel.mapping.many_choices import CODES, Grouping, Shared, best_choices
+from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import Prices
-from costmodel.mapping.pieces import Piece, Stay, pieces_of
-from costmodel.mapping.schedule import DEFAULT, SLACK
-from costmodel.mapping.ways import Ways, ways_of
+from costmodel.mapping.pieces import Piece, pieces_of
+from costmodel.mapping.schedule import DEFAULT
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
 
@@ -36,16 +36,8 @@ PARAMETERS = (
 )
 OWN = ("lanes", "bandwidth_mb_s", "clock_mhz", "buffer_read_bytes", "buffer_write_bytes")  # see `many_loops`
 MORE = ("rows", "columns", "dataflow")  # of arrays beside the first, by number: rows2
+MOST_KNOWN = 128  # arrays with a buffer of which a program remembers the ways
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
-CODES = ("cycles", "energy", "edp", "bytes")
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """One way to group the nodes of a graph: its distinct pieces, and the kinds of values that may stay."""
-
-    seats: tuple[Seat, ...]
-    kinds: Kinds
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,15 @@ class Program:
     groupings: tuple[Grouping, ...]
     prices: Prices  # of arithmetic; those of memories are parameters
     objective: str  # unless another one is asked for
+    known: dict[Accelerator, Shared] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def shared(self, target: Accelerator) -> Shared:
+        """What all machines with these arrays and buffer share; of the last `MOST_KNOWN` it is remembered."""
+        if target not in self.known:
+            if len(self.known) >= MOST_KNOWN:
+                del self.known[next(iter(self.known))]
+            self.known[target] = Shared(self.groupings, target, self.prices)
+        return self.known[target]
 
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:
@@ -73,158 +74,6 @@ def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> P
     prices = Prices(register_pj=register_price_pj(table), table=table)
     prices.check(typed)  # what the table lacks, it lacks now
     return Program(target, tuple(found), prices, "cycles" if table is None else DEFAULT)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What something takes on each machine."""
-
-    numbers: Array  # [machines, 6], see `many_loops`
-    energy_pj: Array
-
-    def keys(self, objective: str) -> tuple[Array, ...]:
-        """As `objectives.py` compares."""
-        n = self.numbers
-        moved = n[:, loops.R_READ] + n[:, loops.R_WRITE]
-        rest = (n[:, loops.R_READS] + n[:, loops.R_WRITES], n[:, loops.R_ROOM])
-        cycles, energy = n[:, loops.R_CYCLES], self.energy_pj
-        return {
-            "cycles": (cycles, energy, moved, *rest),
-            "energy": (energy, cycles, moved, *rest),
-            "edp": (energy * cycles, cycles, moved, *rest),
-            "bytes": (moved, energy, cycles, *rest),
-        }[objective]
-
-
-def summed(parts: list[tuple[int, Costs]]) -> Costs:
-    """Sums of so many times each, energies in their order."""
-    numbers = np.zeros_like(parts[0][1].numbers)
-    for times, part in parts:
-        numbers = numbers + times * part.numbers
-    numbers[:, loops.R_ROOM] = np.max([part.numbers[:, loops.R_ROOM] for _, part in parts], axis=0)
-    energy = np.zeros(len(numbers))
-    for times, part in parts:
-        energy = energy + times * part.energy_pj
-    return Costs(numbers, energy)
-
-
-def settled_of(energy_pj: Array) -> Array:
-    """`objectives.settled` of many."""
-    mantissa, exponent = np.frexp(energy_pj)
-    return np.ldexp(np.rint(np.ldexp(mantissa, KEPT_BITS)), exponent - KEPT_BITS)
-
-
-def less(one: tuple[Array, ...], two: tuple[Array, ...]) -> Array:
-    """Where the first keys come before the second."""
-    result, equal = np.zeros(len(one[0]), bool), np.ones(len(one[0]), bool)
-    for a, b in zip(one, two, strict=True):
-        result |= equal & (a < b)
-        equal &= a == b
-    return result
-
-
-def taken(where: Array, one: Costs, two: Costs) -> Costs:
-    """The first costs at some machines, the second at others."""
-    return Costs(np.where(where[:, None], one.numbers, two.numbers), np.where(where, one.energy_pj, two.energy_pj))
-
-
-class Machines:
-    """Machines with one array and buffer, and what pieces take on them, each computed once."""
-
-    def __init__(self, program: Program, target: Accelerator, numbers: Array, prices: Array) -> None:
-        self.program, self.target = program, target
-        self.numbers, self.prices = numbers, prices
-        self.known: dict[tuple[str, int, Stay, int], Costs | None] = {}
-        self.seats: dict[tuple[str, int, int, int], Costs | None] = {}
-
-    def ways(self, ways: Ways, objective: str) -> Costs:
-        """The best of some ways, on each machine."""
-        found, energy = np.zeros((len(self.numbers), 6), np.int64), np.zeros(len(self.numbers))
-        loops.best_ways(
-            *(ways.ways, ways.same, ways.arithmetic_pj, self.numbers, self.prices),
-            *(self.program.prices.register_pj, CODES.index(objective), found, energy),
-        )
-        return Costs(found, energy)
-
-    def piece(self, seat: Seat, kinds: int, free_bytes: int, objective: str) -> Costs | None:
-        """The best option of a piece; None where nothing fits."""
-        name = (objective, id(seat), kinds & seat.kinds, free_bytes)
-        if name not in self.seats:
-            own = (objective, seat.placed.place, seat.stay(kinds), free_bytes)
-            if own not in self.known:
-                self.known[own] = self.best_option(seat.placed.piece, own[2], free_bytes, objective)
-            self.seats[name] = self.known[own]
-        return self.seats[name]
-
-    def bounds(self, grouping: Grouping, choices: tuple[Kept, ...], objective: str) -> Array:
-        """[choices, machines] of what is compared first: with more room no piece takes more. Infinite: no way."""
-        kinds = np.array([kept.kinds for kept in choices])
-        result = np.ones((len(choices), len(self.numbers)))
-        for name in ("energy", "cycles") if objective == "edp" else (objective,):
-            total = np.zeros_like(result)
-            for seat in grouping.seats:
-                masks, place = np.unique(kinds & seat.kinds, return_inverse=True)
-                found = [self.piece(seat, int(mask), self.target.buffer_bytes, name) for mask in masks]
-                nothing = np.full(len(self.numbers), np.inf)
-                table = np.stack([nothing if costs is None else costs.keys(name)[0] for costs in found])
-                total += len(seat.places) * table[place.ravel()]
-            result *= total * (1 - SLACK)
-        return result
-
-    def best_option(self, piece: Piece, stay: Stay, free_bytes: int, objective: str) -> Costs | None:
-        best: Costs | None = None
-        for option in ways_of(piece, stay, free_bytes, self.target, self.program.prices):
-            now = summed([(1, self.ways(part, objective)) for part in option])
-            best = now if best is None else taken(less(now.keys(objective), best.keys(objective)), now, best)
-        return best
-
-    def choice(self, grouping: Grouping, kept: Kept, objective: str) -> Choice | None:
-        """All pieces where some values are kept; None where one does not fit."""
-        parts: list[tuple[int, Costs]] = []
-        core = np.zeros(len(self.numbers), np.int64)
-        for seat in grouping.seats:
-            free = self.target.buffer_bytes - seat.waiting_bytes(kept)
-            costs = self.piece(seat, kept.kinds, free, objective)
-            if costs is None:
-                return None
-            parts.append((len(seat.places), costs))
-            if seat.placed.piece.in_core:
-                core = core + len(seat.places) * costs.numbers[:, loops.R_CYCLES]
-        costs = summed(parts)
-        return Choice(Costs(costs.numbers, settled_of(costs.energy_pj)), core)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a model takes on each machine, and its attention cores of it."""
-
-    costs: Costs
-    core_cycles: Array
-
-
-def best_choice(machines: Machines, objective: str) -> Choice | None:
-    """The best choice of kept values and grouping on each machine; None where nothing fits."""
-    best: Choice | None = None
-    for grouping in machines.program.groupings:
-        choices = choices_of(grouping.kinds, machines.target.buffer_bytes)
-        bounds = machines.bounds(grouping, choices, objective)
-        place = np.full(len(machines.numbers), -1)
-        for i in np.argsort(bounds.sum(1), kind="stable"):
-            if np.isinf(bounds[i]).any() or (
-                best is not None and (bounds[i] > best.costs.keys(objective)[0]).all()
-            ):
-                continue
-            now = machines.choice(grouping, choices[i], objective)
-            if now is None:
-                continue
-            if best is None:
-                best, place = now, np.full(len(place), i)
-                continue
-            new, old = now.costs.keys(objective), best.costs.keys(objective)
-            where = less((*new, np.full(len(place), i)), (*old, place))
-            best = Choice(taken(where, now.costs, best.costs), np.where(where, now.core_cycles, best.core_cycles))
-            place = np.where(where, i, place)
-    return best
 
 
 def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | None = None) -> dict[str, Array]:
@@ -280,16 +129,12 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
             dataflow=DATAFLOWS[flow],
             buffer_bytes=buffer_bytes,
         )
-        machines = Machines(
-            program, target, np.ascontiguousarray(machine[where][:, own]), np.ascontiguousarray(prices[where] / 8)
+        found = best_choices(
+            program.shared(target),
+            *(np.ascontiguousarray(machine[where][:, own]), np.ascontiguousarray(prices[where] / 8), objective),
         )
-        found = best_choice(machines, objective)
         if found is not None:
-            numbers[where], energy[where], core[where] = (
-                found.costs.numbers,
-                found.costs.energy_pj,
-                found.core_cycles,
-            )
+            numbers[where], energy[where], core[where] = found
     return numbers, energy, core
 
 

@@ -1,11 +1,14 @@
-"""The loops of `many.py`: of each mapping of a front what it takes on many machines, by numba."""
+"""The loops of `many.py` by numba: of each mapping of a front, and each choice of kept values, what it takes."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
 import numpy as np
+
+from costmodel.mapping.objectives import KEPT_BITS
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
@@ -31,60 +34,192 @@ def ceil_div(a: int, b: int) -> Any:
 
 
 @njit
+def ceil_times(a: int, clock: int, speed: int, ratio: float) -> Any:
+    """ceil(a * clock / speed) of whole numbers; `ratio` is clock / speed, so that a step or two mends it."""
+    product = a * clock
+    found = np.int64(a * ratio)
+    rest = product - found * speed
+    while rest > 0:
+        found, rest = found + 1, rest - speed
+    while rest <= -speed:
+        found, rest = found - 1, rest + speed
+    return found
+
+
+@njit
+def before(
+    objective: int, energy: float, cycles: int, moved: int, buffer: int, room: int,
+    energy2: float, cycles2: int, moved2: int, buffer2: int, room2: int,
+) -> int:  # fmt: skip
+    """-1 where the first six figures come before the second by an objective, 0 where they are equal, else 1."""
+    if objective == 2:
+        one, two = energy * cycles, energy2 * cycles2
+        if one != two:
+            return -1 if one < two else 1
+    elif objective == 1:
+        if energy != energy2:
+            return -1 if energy < energy2 else 1
+    elif objective == 3:
+        if moved != moved2:
+            return -1 if moved < moved2 else 1
+        if energy != energy2:
+            return -1 if energy < energy2 else 1
+    if cycles != cycles2:
+        return -1 if cycles < cycles2 else 1
+    if objective == 0 and energy != energy2:
+        return -1 if energy < energy2 else 1
+    if moved != moved2:
+        return -1 if moved < moved2 else 1
+    if buffer != buffer2:
+        return -1 if buffer < buffer2 else 1
+    if room != room2:
+        return -1 if room < room2 else 1
+    return 0
+
+
+@njit
 def best_ways(
     ways: Array, same: Array, arithmetic_pj: Array, machines: Array, prices: Array, register_pj: float,
-    objective: int, found: Array, energy_pj: Array,
+    objective: int, found: Array, energy_pj: Array, least: Array,
 ) -> None:  # fmt: skip
     """For each machine the best way, and what it takes; ties go to the first one.
 
     `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 3], pJ a bit read from
     the buffer, written into it, moved by DRAM; `register_pj`: a bit written into a register of a PE, on all.
-    `objective`: cycles, energy, edp, bytes.
+    `objective`: cycles, energy, edp, bytes. `least`: [2, machines], the least energy and the fewest cycles of any way.
     """  # fmt: skip
-    key, best = np.empty(5), np.empty(5)
     for m in range(machines.shape[0]):
         clock, speed = machines[m, CLOCK], 8 * machines[m, BANDWIDTH]
+        ratio = clock / speed
+        read_port, write_port = 8 * machines[m, READ_PORT], 8 * machines[m, WRITE_PORT]
+        a_read, a_write = 1 / read_port, 1 / write_port
         lanes = ceil_div(same[LANES], machines[m, LANE])
-        lanes_again = ceil_div(same[LANES] + same[LANES_AGAIN], machines[m, LANE])
-        ends = ceil_div(same[FIRST] * clock, speed) + same[TAIL] + ceil_div(same[LAST] * clock, speed)
-        first_wait = ceil_div(lanes * same[WAIT], same[ROWS])
-        best[:] = np.inf
+        lanes_again = lanes
+        if same[LANES_AGAIN]:
+            lanes_again = ceil_div(same[LANES] + same[LANES_AGAIN], machines[m, LANE])
+        ends = same[TAIL]
+        if same[FIRST] or same[LAST]:
+            ends += ceil_times(same[FIRST], clock, speed, ratio) + ceil_times(same[LAST], clock, speed, ratio)
+        first_wait = ceil_div(lanes * same[WAIT], same[ROWS]) if same[WAIT] else 0
+        b_energy, b_cycles, b_moved, b_buffer, b_room = np.inf, 0, 0, 0, 0
+        least[0, m] = least[1, m] = np.inf
         for w in range(ways.shape[0]):
             read, write = ways[w, READ] + same[EXTRA], ways[w, MORE] + same[OUT]
             moved = read + write
             reads = ways[w, READS] + same[EXTRA] + same[INSIDE]
             writes = ways[w, WRITES] + same[EXTRA] + same[STAYS]
-            dma = ceil_div(moved * clock, speed)
+            dma = ceil_times(moved, clock, speed, ratio)
+            dma = max(dma, ceil_times(reads, 1, read_port, a_read), ceil_times(writes, 1, write_port, a_write))
             again = ways[w, AGAIN]
             vector = lanes_again if again else lanes
             units = ways[w, CYCLES] + vector + ways[w, BESIDE]
             if ways[w, TURNS]:
                 busy, wait = units, 0
             else:
-                slowest = max(ways[w, CYCLES], vector, ways[w, BESIDE])
-                busy = ceil_div(ways[w, EXPOSED] * clock, speed) + slowest
-                wait = first_wait + ceil_div((units - slowest) * ways[w, GRAIN], same[ROWS])
-            dma = max(dma, ceil_div(reads, 8 * machines[m, READ_PORT]))
-            dma = max(dma, ceil_div(writes, 8 * machines[m, WRITE_PORT]))
+                busy, wait = max(ways[w, CYCLES], vector, ways[w, BESIDE]), first_wait
+                if ways[w, GRAIN]:
+                    wait += ceil_div((units - busy) * ways[w, GRAIN], same[ROWS])
+                if ways[w, EXPOSED]:
+                    busy += ceil_times(ways[w, EXPOSED], clock, speed, ratio)
             cycles = max(busy, dma, 1) + (ends + wait)
             energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1]
             energy = energy + ways[w, REGISTERS] * register_pj + arithmetic_pj[again]
-            if objective == 0:
-                key[0], key[1], key[2] = cycles, energy, moved
-            elif objective == 1:
-                key[0], key[1], key[2] = energy, cycles, moved
-            elif objective == 2:
-                key[0], key[1], key[2] = energy * cycles, cycles, moved
-            else:
-                key[0], key[1], key[2] = moved, energy, cycles
-            key[3], key[4] = reads + writes, ways[w, ROOM]
-            better = False
-            for i in range(5):
-                if key[i] != best[i]:
-                    better = key[i] < best[i]
-                    break
-            if better:
-                best[:] = key
+            buffer, room = reads + writes, ways[w, ROOM]
+            least[0, m] = min(least[0, m], energy)
+            least[1, m] = min(least[1, m], cycles)
+            if w == 0 or before(
+                objective, energy, cycles, moved, buffer, room, b_energy, b_cycles, b_moved, b_buffer, b_room
+            ) < 0:  # fmt: skip
+                b_energy, b_cycles, b_moved, b_buffer, b_room = energy, cycles, moved, buffer, room
                 found[m, R_CYCLES], found[m, R_READ], found[m, R_WRITE] = cycles, read, write
-                found[m, R_READS], found[m, R_WRITES], found[m, R_ROOM] = reads, writes, ways[w, ROOM]
+                found[m, R_READS], found[m, R_WRITES], found[m, R_ROOM] = reads, writes, room
                 energy_pj[m] = energy
+
+
+@njit
+def keep_better(
+    objective: int, numbers: Array, energies: Array, least: Array, into: Array, into_pj: Array, into_least: Array
+) -> None:
+    """Where an option comes before the one that is known it takes its place; the least of both is the least."""
+    for m in range(into.shape[0]):
+        a, b = numbers[m], into[m]
+        order = before(
+            objective, energies[m], a[R_CYCLES], a[R_READ] + a[R_WRITE], a[R_READS] + a[R_WRITES], a[R_ROOM],
+            into_pj[m], b[R_CYCLES], b[R_READ] + b[R_WRITE], b[R_READS] + b[R_WRITES], b[R_ROOM],
+        )  # fmt: skip
+        if order < 0:
+            into[m], into_pj[m] = a, energies[m]
+        for k in range(2):
+            into_least[k, m] = min(into_least[k, m], least[k, m])
+
+
+@njit
+def add_bounds(entries: Array, times: Array, figure: Array, result: Array, slack: float) -> None:
+    """Multiply bounds [choices, machines] by sums over seats of a figure [entries, machines]."""
+    total = np.empty(figure.shape[1])
+    for c in range(entries.shape[0]):
+        total[:] = 0.0
+        for s in range(entries.shape[1]):
+            row, n = figure[entries[c, s]], float(times[s])
+            for m in range(total.shape[0]):
+                total[m] += n * row[m]
+        for m in range(total.shape[0]):
+            result[c, m] *= total[m] * slack
+
+
+@njit
+def first_of(objective: int, energy: float, cycles: int, moved: int) -> float:
+    """What is compared first."""
+    if objective == 0:
+        return float(cycles)
+    if objective == 1:
+        return energy
+    return energy * cycles if objective == 2 else float(moved)
+
+
+@njit
+def settled(energy_pj: float) -> float:
+    """`objectives.settled`."""
+    mantissa, exponent = math.frexp(energy_pj)
+    return math.ldexp(np.rint(math.ldexp(mantissa, KEPT_BITS)), exponent - KEPT_BITS)
+
+
+@njit
+def add_choice(
+    place: int, entries: Array, times: Array, in_core: Array, bound: Array, objective: int, numbers: Array,
+    energies: Array, best: Array, best_pj: Array, core: Array, first: Array, places: Array,
+) -> None:  # fmt: skip
+    """Of each machine keep the better of what is known and another choice; of equal ones the earlier place.
+
+    A machine is left out where `bound` is more than the first figure of what it has. `numbers`: [entries,
+    machines, 6], `energies`: [entries, machines]; `entries` and `times` are those of the seats of the choice.
+    """
+    for m in range(bound.shape[0]):
+        if bound[m] > first[m]:
+            continue
+        cycles, read, write, reads, writes, room, of_core = 0, 0, 0, 0, 0, 0, 0
+        energy = 0.0
+        for s in range(entries.shape[0]):
+            row, n = numbers[entries[s], m], times[s]
+            cycles += n * row[R_CYCLES]
+            read += n * row[R_READ]
+            write += n * row[R_WRITE]
+            reads += n * row[R_READS]
+            writes += n * row[R_WRITES]
+            room = max(room, row[R_ROOM])
+            energy += n * energies[entries[s], m]
+            if in_core[s]:
+                of_core += n * row[R_CYCLES]
+        energy = settled(energy)
+        old = best[m]
+        order = -1
+        if places[m] >= 0:
+            order = before(
+                objective, energy, cycles, read + write, reads + writes, room,
+                best_pj[m], old[R_CYCLES], old[R_READ] + old[R_WRITE], old[R_READS] + old[R_WRITES], old[R_ROOM],
+            )  # fmt: skip
+        if order < 0 or (order == 0 and place < places[m]):
+            old[R_CYCLES], old[R_READ], old[R_WRITE] = cycles, read, write
+            old[R_READS], old[R_WRITES], old[R_ROOM] = reads, writes, room
+            best_pj[m], core[m], places[m] = energy, of_core, place
+            first[m] = first_of(objective, energy, cycles, read + write)

@@ -1,0 +1,235 @@
+"""The search of `many.py` on machines with one array and buffer: which values are kept, which ways are taken.
+
+An entry is a piece with some of its values in the buffer and room for its tiles; those whose ways are the same
+are one. What an entry takes on each machine is computed once, and a choice of kept values is a sum of entries.
+Choices are looked at by a bound, and on each machine only where the bound is not beyond what is known there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from costmodel.hardware.accelerator import Accelerator
+from costmodel.mapping import many_loops as loops
+from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of
+from costmodel.mapping.options import Prices
+from costmodel.mapping.pieces import Stay
+from costmodel.mapping.schedule import SLACK
+from costmodel.mapping.ways import Ways, ways_of
+
+Array = np.ndarray[Any, Any]
+Option = tuple[Ways, ...]  # one or two steps
+CODES = ("cycles", "energy", "edp", "bytes")
+NOWHERE = -1  # the entry of a piece that does not fit
+BLOCK = 2048  # machines at a time: what each entry takes on them stays in memory
+FIRST_ENTRIES = 128
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One way to group the nodes of a graph: its distinct pieces, and the kinds of values that may stay."""
+
+    seats: tuple[Seat, ...]
+    kinds: Kinds
+
+    @cached_property
+    def times(self) -> Array:
+        return np.array([len(seat.places) for seat in self.seats], np.int64)
+
+    @cached_property
+    def in_core(self) -> Array:
+        return np.array([seat.placed.piece.in_core for seat in self.seats], np.bool_)
+
+
+class Shared:
+    """What all machines with one array and buffer share: entries, and the choices of every grouping."""
+
+    def __init__(self, groupings: Sequence[Grouping], target: Accelerator, prices: Prices) -> None:
+        self.groupings, self.target, self.prices = groupings, target, prices
+        self.options: list[list[Option]] = []  # of each entry
+        self.same: dict[object, int] = {}
+        self.known: dict[tuple[int, Stay, int], int] = {}
+        self.seats: dict[tuple[int, int, int, int], int] = {}
+        self.choices = [choices_of(each.kinds, target.buffer_bytes) for each in groupings]
+        self.found: dict[tuple[int, int], Array | None] = {}
+
+    def entry(self, group: int, place: int, kinds: int, free_bytes: int) -> int:
+        """The entry of a seat of a grouping where some kinds are kept."""
+        seat = self.groupings[group].seats[place]
+        name = (group, place, kinds & seat.kinds, free_bytes)
+        if name not in self.seats:
+            own = (seat.placed.place, seat.stay(kinds), free_bytes)
+            if own not in self.known:
+                options = ways_of(seat.placed.piece, own[1], free_bytes, self.target, self.prices)
+                self.known[own] = self.entry_of(options)
+            self.seats[name] = self.known[own]
+        return self.seats[name]
+
+    def entry_of(self, options: list[Option]) -> int:
+        """The number of an entry; new ways are a new one."""
+        if not options:
+            return NOWHERE
+        name = tuple(
+            tuple((w.ways.tobytes(), w.same.tobytes(), w.arithmetic_pj.tobytes()) for w in o) for o in options
+        )
+        if name not in self.same:
+            self.same[name] = len(self.options)
+            self.options.append(options)
+        return self.same[name]
+
+    @cached_property
+    def bounds(self) -> list[tuple[Array, Array]]:
+        """Of each grouping the choices that may fit, and the entries of all seats had they the whole buffer."""
+        found = []
+        for group, (grouping, choices) in enumerate(zip(self.groupings, self.choices, strict=True)):
+            room = self.target.buffer_bytes
+            kinds = np.array([kept.kinds for kept in choices], np.int64)
+            columns = []
+            for j, seat in enumerate(grouping.seats):
+                masks, place = np.unique(kinds & seat.kinds, return_inverse=True)
+                each = np.array([self.entry(group, j, int(mask), room) for mask in masks], np.int64)
+                columns.append(each[place.ravel()])
+            entries = np.stack(columns, 1)
+            fits = np.flatnonzero((entries != NOWHERE).all(1))
+            found.append((fits, np.ascontiguousarray(entries[fits])))
+        return found
+
+    def choice(self, group: int, place: int) -> Array | None:
+        """The entries of all seats where some values are kept; None where one does not fit."""
+        if (group, place) not in self.found:
+            self.found[group, place] = self.entries(group, self.choices[group][place])
+        return self.found[group, place]
+
+    def entries(self, group: int, kept: Kept) -> Array | None:
+        found = []
+        for j, seat in enumerate(self.groupings[group].seats):
+            free = self.target.buffer_bytes - seat.waiting_bytes(kept)
+            found.append(self.entry(group, j, kept.kinds, free))
+            if found[-1] == NOWHERE:
+                return None
+        return np.array(found, np.int64)
+
+
+class Block:
+    """Some machines, and what entries take on them, each computed once."""
+
+    def __init__(self, shared: Shared, machines: Array, prices: Array, objective: str) -> None:
+        self.shared, self.machines, self.prices = shared, machines, prices
+        self.code, self.size = CODES.index(objective), len(machines)
+        self.done = np.zeros(FIRST_ENTRIES, np.bool_)
+        self.numbers = np.empty((FIRST_ENTRIES, self.size, 6), np.int64)
+        self.energies = np.empty((FIRST_ENTRIES, self.size))
+        self.least = np.empty((FIRST_ENTRIES, 2, self.size))
+
+    def compute(self, entries: Array) -> None:
+        """What these entries take, where it is not known yet."""
+        if entries.max() >= len(self.done):
+            self.grow(int(entries.max()) + 1)
+        for entry in np.unique(entries[~self.done[entries]]).tolist():
+            self.compute_one(entry)
+            self.done[entry] = True
+
+    def grow(self, least: int) -> None:
+        more = max(least, 2 * len(self.done)) - len(self.done)
+        for name in ("done", "numbers", "energies", "least"):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.zeros((more, *old.shape[1:]), old.dtype)]))
+
+    def compute_one(self, entry: int) -> None:
+        first, *others = self.shared.options[entry]
+        self.option(first, self.numbers[entry], self.energies[entry], self.least[entry])
+        for option in others:
+            numbers, energies = np.empty((self.size, 6), np.int64), np.empty(self.size)
+            least = np.empty((2, self.size))
+            self.option(option, numbers, energies, least)
+            loops.keep_better(
+                self.code, numbers, energies, least, self.numbers[entry], self.energies[entry], self.least[entry]
+            )
+
+    def option(self, option: Option, numbers: Array, energies: Array, least: Array) -> None:
+        """The sums of the steps of an option, each run its best way."""
+        for i, step in enumerate(option):
+            into = (numbers, energies, least) if i == 0 else tuple(map(np.empty_like, (numbers, energies, least)))
+            loops.best_ways(
+                *(step.ways, step.same, step.arithmetic_pj, self.machines, self.prices),
+                *(self.shared.prices.register_pj, self.code, *into),
+            )
+            if i:
+                room = np.maximum(numbers[:, loops.R_ROOM], into[0][:, loops.R_ROOM])
+                numbers += into[0]
+                numbers[:, loops.R_ROOM] = room
+                energies += into[1]
+                least += into[2]
+
+    def figures(self) -> tuple[Array, ...]:
+        """[entries, machines] each: what the first figure that is compared is a product of, at least."""
+        numbers = self.numbers[: len(self.shared.options)]
+        least = self.least[: len(numbers)]
+        found = {
+            "cycles": (numbers[:, :, loops.R_CYCLES],),
+            "energy": (self.energies[: len(numbers)],),
+            "edp": (least[:, 0], least[:, 1]),
+            "bytes": (numbers[:, :, loops.R_READ] + numbers[:, :, loops.R_WRITE],),
+        }[CODES[self.code]]
+        return tuple(np.ascontiguousarray(each, dtype=float) for each in found)
+
+
+def best_choices(
+    shared: Shared, machines: Array, prices: Array, objective: str
+) -> tuple[Array, Array, Array] | None:
+    """Numbers [machines, 6], energy and cycles of the cores of the best choice; None where nothing fits."""
+    numbers, energy = np.zeros((len(machines), 6), np.int64), np.zeros(len(machines))
+    core = np.zeros(len(machines), np.int64)
+    for start in range(0, len(machines), BLOCK):
+        part = slice(start, start + BLOCK)
+        block = Block(shared, machines[part], prices[part], objective)
+        if not best_of(block, numbers[part], energy[part], core[part]):
+            return None
+    return numbers, energy, core
+
+
+def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
+    """Fill in the best choice on each machine; False where nothing fits."""
+    shared = block.shared
+    bounds = bounds_of(block)
+    first, places = np.full(block.size, np.inf), np.full(block.size, -1)
+    starts = np.cumsum([0, *(len(choices) for choices in shared.choices)])
+    order = sorted(
+        (float(bound.sum()), g, i)
+        for g, ((fits, _), found) in enumerate(zip(shared.bounds, bounds, strict=True))
+        for i, bound in enumerate(found)
+    )
+    for _, g, i in order:
+        bound = bounds[g][i]
+        if (bound > first).all():
+            continue
+        place = int(shared.bounds[g][0][i])
+        entries = shared.choice(g, place)
+        if entries is None:
+            continue
+        block.compute(entries)
+        grouping = shared.groupings[g]
+        loops.add_choice(
+            *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound, block.code),
+            *(block.numbers, block.energies, best, energy, core, first, places),
+        )
+    return bool((places >= 0).all())
+
+
+def bounds_of(block: Block) -> list[Array]:
+    """Of each grouping [choices, machines]: no less is compared first, for with more room no piece takes more."""
+    for _, entries in block.shared.bounds:
+        if len(entries):
+            block.compute(entries)
+    figures, found = block.figures(), []
+    for grouping, (fits, entries) in zip(block.shared.groupings, block.shared.bounds, strict=True):
+        result = np.ones((len(fits), block.size))
+        for figure in figures:
+            loops.add_bounds(entries, grouping.times, figure, result, 1 - SLACK)
+        found.append(result)
+    return found
