@@ -156,8 +156,14 @@ class Block:
         for i, step in enumerate(option):
             into = (numbers, energies, least) if i == 0 else tuple(map(np.empty_like, (numbers, energies, least)))
             loops.best_ways(
-                *(step.ways, step.same, step.arithmetic_pj, self.machines, self.prices),
-                *(self.shared.prices.register_pj, self.code, *into),
+                step.ways,
+                step.same,
+                step.arithmetic_pj,
+                self.machines,
+                self.prices,
+                self.shared.prices.register_pj,
+                self.code,
+                *into,
             )
             if i:
                 room = np.maximum(numbers[:, loops.R_ROOM], into[0][:, loops.R_ROOM])

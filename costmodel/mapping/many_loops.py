@@ -86,7 +86,7 @@ def best_ways(
 
     `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 3], pJ a bit read from
     the buffer, written into it, moved by DRAM; `register_pj`: a bit written into a register of a PE, on all.
-    `objective`: cycles, energy, edp, bytes. `least`: [2, machines], the least energy and the fewest cycles of any way.
+    `objective`: cycles, energy, edp, bytes. `least`: [2, machines], the least energy and fewest cycles of any way.
     """  # fmt: skip
     for m in range(machines.shape[0]):
         clock, speed = machines[m, CLOCK], 8 * machines[m, BANDWIDTH]

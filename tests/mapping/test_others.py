@@ -129,8 +129,8 @@ def test_brute_force_is_never_above_any_tool() -> None:
             assert brute_force(pair, not tiny) <= count(pair, f.nest).energy_pj(pair) * (1 + 1e-9), f
 
 
-# Our mapper against the least that any tool found: as we count room it is never above. Where sums in registers need
-# room, as for the tools, our search counts on room that they would not have, and one of fifty is above.
+# Our mapper against the least that any tool found: as we count room it is never above. Where sums in registers
+# need room, as for the tools, our search counts on room that they would not have, and one of fifty is above.
 ABOVE = {"128x3072x768 os 32x32 65536 B 8/8/32/32 100:5": 1.0098}
 
 
