@@ -265,19 +265,7 @@ def figures(
     stays = (pieces > 1) | ((blocks > 1) & (order == "keys"))
     chunk = np.where(stays, keys, min(N, one.C))
     piece = chunk if problem.beside is None else np.where(stays, keys, min(N, max(one.C, two.R)))
-    # What moves
-    q: Any
-    q, k, v = (
-        B * x for x in (M * d * o.q_bits * o.q_moves, N * d * o.k_bits * o.k_moves, N * D * o.v_bits * o.v_moves)
-    )
-    if order == "rows":
-        k = k // o.shared if "k" in held else k * blocks * (1 + again)
-        v = v // o.shared if "v" in held else v * blocks
-        q = q + 0 * again  # as many as there are blocks
-    else:
-        k = k // o.shared if "k" in held else k * (1 + again)
-        q = q + 0 * again if "q" in held else q * np.where(blocks > 1, pieces * (1 + again), 1)
-    reads = q + k + v
+    reads = reads_of(problem, order, held, blocks, pieces, again)
     # Room
     more = o.shared < B
     whole = {"k": N + chunk * more, "v": N + piece * more, "q": M + rows * (B > 1)}
@@ -315,6 +303,25 @@ def figures(
     values = again, reads, cycles, int(turns), buffer_reads, buffer_writes, beside, grain
     named = zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values, registers, ceil_of(bits, 8)), strict=True)
     return dict(named)
+
+
+def reads_of(
+    problem: CoreProblem, order: str, held: tuple[str, ...], blocks: Array, pieces: Array, again: Array
+) -> Any:
+    """Bits of q, k and v that come from DRAM for so many blocks of rows and pieces of keys."""
+    o, B, D, (M, N, d) = problem.operands, problem.B, problem.D, dims_of(problem)
+    q: Any
+    q, k, v = (
+        B * x for x in (M * d * o.q_bits * o.q_moves, N * d * o.k_bits * o.k_moves, N * D * o.v_bits * o.v_moves)
+    )
+    if order == "rows":
+        k = k // o.shared if "k" in held else k * blocks * (1 + again)
+        v = v // o.shared if "v" in held else v * blocks
+        q = q + 0 * again  # as many as there are blocks
+    else:
+        k = k // o.shared if "k" in held else k * (1 + again)
+        q = q + 0 * again if "q" in held else q * np.where(blocks > 1, pieces * (1 + again), 1)
+    return q + k + v
 
 
 def core_registers(problem: CoreProblem, rows: Array, keys: Array, machine: Machine) -> Any:
