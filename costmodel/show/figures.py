@@ -114,12 +114,13 @@ def energy_figure(columns: Sequence[ReportColumn], table: str) -> Picture | None
         says = f"One forward pass takes {', '.join(texts)}."
     sources = [f"Operations under {table}: {load_table(table).source}"] if table else []
     sources += [f"{how[:1].upper()}{how[1:]}" for how in machines[0].memory_prices]
+    sources.append(f"Registers of PEs: {machines[0].registers_how}")
     return Picture(
         "energy",
         "Energy by part",
         says,
         (bars("", "µJ", names, rows),),
-        ". ".join([*sources, "Registers, clocks, wires, leakage and idle PEs are not modelled."]),
+        ". ".join([*sources, "Clocks, wires, leakage and idle PEs are not modelled."]),
         pair_grid("energy in µJ: nominal (low to high)", columns, energy_rows(machines)),
         (*SHADES, RANGE),
     )

@@ -341,7 +341,7 @@ def test_report_on_a_target(cli) -> None:
         "Against dot at every whole length, cycles: inhibitor takes",
         "at which lengths S it takes less than dot",
         "Interpolated widths (horowitz45): ",
-        "Registers, clocks, wires, leakage and idle PEs are not modelled.",
+        "Clocks, wires, leakage and idle PEs are not modelled.",
         "verdict over tables",
     ):
         assert text in ran.out

@@ -87,9 +87,9 @@ def test_timeline_covers_the_cycles(drawn: dict[str, Any], pictures: dict[str, P
     for i, c in enumerate(drawn["columns"]):
         m = c["machine"]
         ms = 1e3 * m["seconds"]
-        ends = [b + x for t in lanes[3 * i : 3 * i + 3] for b, x in zip(t["base"], t["x"], strict=True)]
+        ends = [b + x for t in lanes[5 * i : 5 * i + 5] for b, x in zip(t["base"], t["x"], strict=True)]
         assert 0.9 * ms < max(ends) <= ms * (1 + 1e-9)
-        busy = sum(lanes[3 * i]["x"])
+        busy = sum(lanes[5 * i]["x"])
         assert math.isclose(busy * 500e3, sum(s["array_cycles"] for s in m["steps"]))
 
 
@@ -136,7 +136,8 @@ def test_lead_is_honest(drawn: dict[str, Any]) -> None:
     change = 100 * (b["cycles"] / a["cycles"] - 1)
     assert f"{abs(change):.1f} % {'more' if change > 0 else 'fewer'} cycles" in text
     change = 100 * (b["energy_pj"]["total"][0] / a["energy_pj"]["total"][0] - 1)
-    assert f"{abs(change):.1f} % {'more' if change > 0 else 'less'} energy with inhibitor" in text
+    digits = 1 if abs(change) >= 0.05 else 2  # a small share has two
+    assert f"{abs(change):.{digits}f} % {'more' if change > 0 else 'less'} energy with inhibitor" in text
     assert f"{100 * a['core_cycles'] / a['cycles']:.1f} % of the cycles" in text
     assert "No other attention can save more than that." in text
 
