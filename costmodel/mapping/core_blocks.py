@@ -310,10 +310,9 @@ def reads_of(
 ) -> Any:
     """Bits of q, k and v that come from DRAM for so many blocks of rows and pieces of keys."""
     o, B, D, (M, N, d) = problem.operands, problem.B, problem.D, dims_of(problem)
-    q: Any
-    q, k, v = (
-        B * x for x in (M * d * o.q_bits * o.q_moves, N * d * o.k_bits * o.k_moves, N * D * o.v_bits * o.v_moves)
-    )
+    q: Any = B * M * d * o.q_bits * o.q_moves
+    k: Any = B * N * d * o.k_bits * o.k_moves
+    v: Any = B * N * D * o.v_bits * o.v_moves
     if order == "rows":
         k = k // o.shared if "k" in held else k * blocks * (1 + again)
         v = v // o.shared if "v" in held else v * blocks
