@@ -18,7 +18,7 @@ from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import area_of, resources
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping.core_beside import Beside, sums_machine
-from costmodel.mapping.core_blocks import STRUCTURES, CoreMapping, core_ends, evaluate_core
+from costmodel.mapping.core_blocks import STRUCTURES, CoreMapped, CoreMapping, core_ends, evaluate_core
 from costmodel.mapping.cost import price, roofline_cycles
 from costmodel.mapping.many import PRICES, compile_program, evaluate, parameters_of
 from costmodel.mapping.schedule import schedule
@@ -63,7 +63,7 @@ def test_time_is_that_of_a_line_of_three_units(seed: int) -> None:
         assert ends.tail_cycles >= core_ends(plain, other).tail_cycles
         units = [Fraction(n) for n in (first.array_cycles, cost.vector_cycles, second.array_cycles)]
         if mapping.turns:
-            assert cost.cycles == max(int(sum(units)), cost.dma_cycles, 1) + ends.cycles(one)
+            assert cost.cycles == max(int(sum(units)), cost.dma_cycles, *cost_ports(cost), 1) + ends.cycles(one)
             continue
         scores, sums = products_of(problem)
         grains = [
@@ -71,7 +71,7 @@ def test_time_is_that_of_a_line_of_three_units(seed: int) -> None:
             for part, flow in ((part_of(scores, one), one.dataflow), (part_of(sums, other), two.dataflow))
         ]
         grain = min(mapping.rows, max(grains))
-        wait = cost.cycles - ends.cycles(one) - max(int(max(units)), cost.dma_cycles, 1)
+        wait = cost.cycles - ends.cycles(one) - max(int(max(units)), cost.dma_cycles, *cost_ports(cost), 1)
         if B * M % grain == 0:
             chunks = B * M // grain
             whole = line_of_three([unit / chunks for unit in units], chunks)
@@ -127,7 +127,7 @@ def test_a_second_array_never_costs_cycles(name: str) -> None:
     """Nor does one of more columns: what is left is longer ends, once a step."""
     rng = random.Random(name)
     model, used = typed(name, "w8a8", 32, 1, 4, 1), 0
-    for _ in range(8):
+    for _ in range(16):
         target = replace(machine(rng), buffer_bytes=rng.choice([20, 64, 512]) * 1024, lanes=rng.choice([64, 1000]))
         more = two_of(target, rng)
         alone, both = (schedule(model, each, objective="cycles") for each in (target, more))
@@ -212,3 +212,8 @@ def test_a_wrong_table_of_an_array_is_refused(tmp_path, old: str, new: str, mess
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(BadTarget, match=message):
         load_target(str(path))
+
+
+def cost_ports(cost: CoreMapped) -> tuple[int, int]:
+    """Cycles in which the buffer's ports do what a core reads and writes."""
+    return cost.read_port_cycles, cost.write_port_cycles

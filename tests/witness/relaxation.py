@@ -69,7 +69,9 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
     )
     least = np.inf
     for along, blocks in block_counts(product):
-        if blocks > 1 and floor_of(numbers, dims, along, blocks) >= min(target, least):
+        floor = floor_of(numbers, dims, along, blocks) if blocks > 1 else 0.0
+        if floor >= min(target, least):
+            least = min(least, floor)
             continue
         for order in ORDERS:
             x, y, z = ("MNK".index(dim) for dim in order)
@@ -91,7 +93,7 @@ def floor_of(n: Array, dims: Array, along: int, blocks: int) -> float:
     B, wa, wb, wo, bypass = n[0], n[1], n[2], n[4], n[8]
     M, N, K = dims
     a = B * M * K * wa * n[5] * (blocks if along == 1 else 1)
-    b = B * K * N * wb * n[6] * (blocks if along == 0 else 1)
+    b = B * K * N * wb * n[6] * (blocks if along == 0 and not bypass else 1)  # past the buffer: as the array reads
     moved = a + b + B * M * N * wo * n[7]
     if n[24] == 3:
         return float(moved)
