@@ -86,7 +86,7 @@ def priced_targets(knobs: Sequence[Knob], where: str) -> list[Accelerator]:
     for values in itertools.product(*(knob.values for knob in turned)):
         point = dict(zip((knob.name for knob in turned), values, strict=True))
         try:
-            target = unchecked(small(point, knobs))
+            target = replace(unchecked(small(point, knobs)), name=str(point["target"]))
             check(target)
             if not target.more and any(knob.name in SECOND for knob in knobs):
                 raise CostModelError(f"{target.name} has no second array; give {', '.join(SECOND[:3])}, or none")
