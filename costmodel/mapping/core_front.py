@@ -92,9 +92,8 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
         sizes = (*range(other.array.R, N, other.array.R), N)
     keys = np.array(sizes, np.int64)[None]
     every = np.array([[N]], np.int64)
-    if (
-        keys.size > 1 and problem.beside is None
-    ):  # no block takes less than one of all rows and keys: if that fits, no other is looked at
+    # No block takes less than one of all rows and keys: if that fits, no other is looked at.
+    if keys.size > 1 and problem.beside is None:
         free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in STRUCTURES]
         floor = {name: min(int(found[name][0, 0]) for found in free) for name in FIGURES}
         for structure in STRUCTURES:
@@ -102,21 +101,22 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
             if ((found["buffer_bytes"] <= machine.buffer_bytes) & all_at(found, floor)).any():
                 keys = every
                 break
-    smallest, points, names, rooms = 1 << 62, [], [], []
-    for structure in STRUCTURES:
+    smallest, points, places, rooms = 1 << 62, [], [], []
+    for number, structure in enumerate(STRUCTURES):
         found = figures(problem, rows, keys, structure, machine)
         room = found["buffer_bytes"]
         smallest = min(smallest, int(room.min()))
-        where = np.argwhere(room <= machine.buffer_bytes)
-        points.append(np.stack([found[name][where[:, 0], where[:, 1]] for name in FIGURES], 1).astype(np.int64))
-        rooms.append(room[where[:, 0], where[:, 1]].astype(np.int64))
-        names += [CoreMapping(int(rows[i, 0]), int(keys[0, j]), *structure) for i, j in where]
-    table = np.concatenate(points)
+        i, j = np.nonzero(room <= machine.buffer_bytes)
+        points.append(np.stack([found[name][i, j] for name in FIGURES], 1).astype(np.int64))
+        rooms.append(room[i, j].astype(np.int64))
+        places.append(np.stack([np.full(len(i), number), rows[i, 0], keys[0, j]], 1))
+    table, where = np.concatenate(points), np.concatenate(places)
     # Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for.
     apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
     order = np.lexsort(table[:, ::-1].T)
     kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
-    return CoreFront(table[kept], tuple(names[i] for i in kept), np.concatenate(rooms)[kept], smallest)
+    mappings = tuple(CoreMapping(m, n, *STRUCTURES[form]) for form, m, n in where[kept].tolist())
+    return CoreFront(table[kept], mappings, np.concatenate(rooms)[kept], smallest)
 
 
 def all_at(found: dict[str, Array], floor: dict[str, int]) -> Array:
