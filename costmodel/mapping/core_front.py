@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -17,16 +18,19 @@ from costmodel.mapping.core_blocks import (
     CoreMapped,
     CoreMapping,
     CoreProblem,
+    core_ends,
     dims_of,
     evaluate_core,
     figures,
+    first_wait,
 )
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine
 from costmodel.mapping.nest_sizes import block_sizes
-from costmodel.mapping.objectives import objective_of
+from costmodel.mapping.objectives import Objective, objective_of
 
 Array = np.ndarray[Any, Any]
+ROUNDING = 1e-12  # of an energy that is added up for many at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +135,38 @@ def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreM
         DoesNotFit: no block fits the buffer.
         CostModelError: an unknown objective, or numbers beyond 64 bits.
     """
-    key = objective_of(objective).key
+    goal = objective_of(objective)
     found = core_front(problem, machine)
     if not found.mappings:
         raise DoesNotFit(
             f"no block of an attention core with {problem.scores.N} keys fits {machine.buffer_bytes} bytes: "
             f"the smallest takes {found.smallest_bytes}"
         )
-    return min((evaluate_core(problem, mapping, machine) for mapping in found.mappings), key=key)
+    places = core_candidates(found, problem, machine, goal)
+    return min((evaluate_core(problem, found.mappings[i], machine) for i in places), key=goal.key)
+
+
+def core_candidates(found: CoreFront, problem: CoreProblem, machine: Machine, goal: Objective) -> Iterable[int]:
+    """Places of the blocks among which the best one is: those of the least first figure, if that is known.
+
+    As `front.candidates`; the figures are those of `evaluate_core`, of all blocks at once.
+    """
+    if goal.first is None or len(found.mappings) == 1:
+        return range(len(found.mappings))
+    o, rows = problem.operands, int(problem.B) * int(problem.scores.M)
+    again, read, array, turns, reads, writes, sums, grain, registers = found.figures.T
+    out, extra = rows * int(problem.D) * o.out_bits, int(o.extra_bits)
+    moved = read + (extra + out * o.out_moves)
+    reads = reads + (extra + int(o.inside_bits))
+    writes = writes + (extra + int(o.also_bits) + out * (not o.out_moves))
+    vector = int(o.vector_cycles) + (again > 0) * int(problem.again_cycles)
+    units, slowest = array + vector + sums, np.maximum(np.maximum(array, vector), sums)
+    wait = int(first_wait(problem, machine)) if problem.beside is None else -(-(units - slowest) * grain // rows)
+    busy = np.where(turns, units, slowest)
+    slow = [machine.dma_cycles(moved), machine.read_cycles(reads), machine.write_cycles(writes)]
+    cycles = np.maximum.reduce([busy, *slow, np.ones_like(busy)]) + np.where(turns, 0, wait)
+    cycles = cycles + int(core_ends(problem, machine).cycles(machine))
+    energy = machine.energy_pj(moved, reads, writes, registers)
+    energy = energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj)
+    figure = {"cycles": cycles, "energy": energy, "edp": energy * cycles, "bytes": moved}[goal.first]
+    return np.flatnonzero(figure <= figure.min() * (1 + ROUNDING)).tolist()
