@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from tests.paths import ROOT
 
 FOLDER = ROOT / "notebooks"
-CPU_SECONDS = 400  # of one notebook at most; 02 and 04 search whole models many times, and cores are shared
+CPU_SECONDS = 120  # of one notebook at most
 CELL_SECONDS = 600  # of one cell, on a machine with other things to do
 WIDGETS = ("application/vnd.jupyter.widget-view+json",)  # ids of live objects: nothing to keep
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

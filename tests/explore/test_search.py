@@ -60,20 +60,14 @@ def grid() -> dict[int, Judged]:
 def test_finds_the_front_of_a_grid(
     grid: dict[int, Judged], sampler: str, one_in: int, share: float, seeds: int
 ) -> None:
-    """From few of the grid's points, so much of the volume that the front of the whole grid dominates.
-
-    That is so of the median of the seeds; none is more than a hundredth below.
-    """
+    """From few of the grid's points, so much of the volume that the front of the whole grid dominates."""
     values = np.array([judged.values for judged in grid.values() if judged.feasible])
     worst = values.max(axis=0) * 1.1
     trials = len(SPACE) // one_in
-    reached = []
     for seed in range(seeds):
         found = search(SPACE, trials, seed, lambda new: {i: grid[i] for i in new}, sampler)
         assert len(found) <= trials
-        reached.append(volume(SPACE, found, worst) / volume(SPACE, grid, worst))
-    assert np.median(reached) >= share
-    assert min(reached) >= share - 0.01
+        assert volume(SPACE, found, worst) >= share * volume(SPACE, grid, worst)
 
 
 def test_is_told_by_its_seed(grid: dict[int, Judged]) -> None:
