@@ -8,9 +8,9 @@ few, out of millions. Which of them it is takes a look at each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,13 +67,33 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Figures of each mapping, [points, 6] as `front_figures` has them, and the mappings."""
+    """Figures of each mapping, [points, 6] as `front_figures` has them; mappings are named when asked for.
 
+    `choices`: of each mapping its structure, sizes along M, N, K, operands of a single place, tiles of a block.
+    """
+
+    geometry: Geometry
     figures: Array
-    mappings: tuple[Mapping, ...]
-    spilled_bits: Array  # partial sums that leave for DRAM and come back
-    room_bytes: Array  # of the buffer
-    register_bits: Array
+    choices: Array
+
+    def __len__(self) -> int:
+        return len(self.figures)
+
+    def mapping(self, i: int) -> Mapping:
+        g, (form, *sizes, single, tiles) = self.geometry, self.choices[i].tolist()
+        problem, machine = reference(g)
+        found = named(structures(g.a_moves, g.b_moves and not g.b_bypasses)[form], sizes, single, tiles)
+        return simplified(problem, found, machine)
+
+    @cached_property
+    def mappings(self) -> tuple[Mapping, ...]:
+        return tuple(self.mapping(i) for i in range(len(self)))
+
+    @cached_property
+    def costs(self) -> tuple[Mapped, ...]:
+        """Of each mapping what does not depend on anything but the geometry, such as its room in the buffer."""
+        problem, machine = reference(self.geometry)
+        return tuple(evaluate(problem, mapping, machine) for mapping in self.mappings)
 
 
 def geometry_of(problem: Problem, machine: Machine) -> Geometry:
@@ -192,21 +212,9 @@ def front(geometry: Geometry) -> Front:
     forms = structures(g.a_moves, g.b_moves and not g.b_bypasses)
     rows = loops.front_of(constants(g), forms, tables, counts, least, apart)
     rows = rows[np.lexsort(rows[:, ::-1].T)]
-    problem, machine = reference(g)
-    mappings = tuple(
-        simplified(
-            problem, named(forms[row[0]], [tables[0, d, row[1 + d]] for d in range(3)], row[4], row[5]), machine
-        )
-        for row in rows[:, loops.FIGURES :]
-    )
-    costs = [evaluate(problem, mapping, machine) for mapping in mappings]
-    return Front(
-        np.ascontiguousarray(rows[:, : loops.FIGURES]),
-        mappings,
-        np.array([cost.out_read_bits for cost in costs], np.int64),
-        np.array([cost.buffer_bytes for cost in costs], np.int64),
-        np.array([cost.register_bits for cost in costs], np.int64),
-    )
+    figures, choices = rows[:, : loops.FIGURES], rows[:, loops.FIGURES :].copy()
+    choices[:, 1:4] = np.stack([tables[0, d, choices[:, 1 + d]] for d in range(3)], 1)
+    return Front(g, np.ascontiguousarray(figures), choices)
 
 
 def reference(g: Geometry) -> tuple[Problem, Machine]:
@@ -262,24 +270,24 @@ def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
     """
     goal = objective_of(objective)
     found = front(geometry_of(problem, machine))
-    if not found.mappings:
+    if not len(found):
         product = problem.product
         raise DoesNotFit(
             f"no tile of a product {product.M}x{product.N}x{product.K} fits {machine.buffer_bytes} bytes of "
             f"buffer: the smallest takes {smallest_bytes(problem, machine)}; give the target a larger buffer"
         )
-    if len(found.mappings) > 1:
-        costs = (evaluate(problem, found.mappings[i], machine) for i in candidates(found, problem, machine, goal))
-        best = min(costs, key=goal.key).mapping
+    places = candidates(found, problem, machine, goal)
+    if len(places) > 1:
+        best = min((evaluate(problem, found.mapping(i), machine) for i in places), key=goal.key).mapping
     else:
-        best = found.mappings[0]
+        best = found.mapping(places[0])
     return evaluate(problem, whole_dims(problem.product, best), machine)
 
 
-def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective) -> Iterable[int]:
+def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective) -> Sequence[int]:
     """Places of the mappings among which the best one is: those of the least first figure, if that is known."""
     if goal.first is None:
-        return range(len(found.mappings))
+        return range(len(found))
     o, product = problem.operands, problem.product
     moved, cycles, exposed, reads, writes, _ = found.figures.T
     out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits
@@ -292,9 +300,12 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
     ports = np.maximum(machine.read_cycles(reads), machine.write_cycles(writes))
     total = np.maximum(np.maximum(busy, dma), np.maximum(ports, 1))
     total = total + int(ends_of(problem, machine).cycles(machine))
-    energy: Any = machine.energy_pj(moved, reads, writes, found.register_bits) + problem.arithmetic_pj
+    # The last figure is only what mappings differ in; where nothing prices registers no bits of them are needed.
+    registers: Any = np.array([cost.register_bits for cost in found.costs]) if machine.register_pj else 0
+    energy: Any = machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj
     figure = {"cycles": total, "energy": energy, "edp": energy * total, "bytes": moved}[goal.first]
-    return np.flatnonzero(figure == figure.min()).tolist()
+    places: list[int] = np.flatnonzero(figure == figure.min()).tolist()
+    return places
 
 
 def whole_dims(product: Product, mapping: Mapping) -> Mapping:

@@ -88,15 +88,13 @@ def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices)
 def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -> Ways | None:
     """The front of a product."""
     found, product = front(geometry_of(problem, machine)), problem.product
-    if not found.mappings:
+    if not len(found):
         return None
     dram, cycles, exposed, reads, writes, _ = found.figures.T
-    spills = found.spilled_bits
-    none, registers = 0 * cycles, found.register_bits
-    each = (
-        *(dram - spills, spills, cycles, exposed, none, reads, writes, found.room_bytes, none, none, none),
-        registers,
-    )
+    kept = [(cost.out_read_bits, cost.buffer_bytes, cost.register_bits) for cost in found.costs]
+    spills, room, registers = np.array(kept, np.int64).T
+    none = 0 * cycles
+    each = (dram - spills, spills, cycles, exposed, none, reads, writes, room, none, none, none, registers)
     ways = np.stack(each, 1)
     results = problem.B * product.M * product.N * problem.operands.out_bits
     same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1, 0))
