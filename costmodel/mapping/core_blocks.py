@@ -131,6 +131,14 @@ STRUCTURES = tuple(
     for held in choices
     for turns in (False, True)
 )
+
+
+def structures_of(o: CoreOperands) -> list[tuple[str, tuple[str, ...], bool]]:
+    """The structures that can differ: to hold what does not move changes nothing."""
+    moving = {name for name, moves in zip("qkv", (o.q_moves, o.k_moves, o.v_moves), strict=True) if moves}
+    return [structure for structure in STRUCTURES if moving.issuperset(structure[1])]
+
+
 # Figures of a block, without what is the same for all: passes of statistics, DRAM bits that are read, cycles of
 # the array, turns, bits that are read and written in the buffer; cycles of a second array and rows of a grain, 0
 # on one array; and bits written into registers of PEs where those are priced. Room is not compared, but must be

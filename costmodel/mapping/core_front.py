@@ -14,7 +14,6 @@ from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import sums_machine
 from costmodel.mapping.core_blocks import (
     FIGURES,
-    STRUCTURES,
     CoreMapped,
     CoreMapping,
     CoreProblem,
@@ -23,6 +22,7 @@ from costmodel.mapping.core_blocks import (
     evaluate_core,
     figures,
     first_wait,
+    structures_of,
 )
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine
@@ -95,18 +95,18 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     if flow2 != "os" and problem.statistics is not None:
         sizes = (*range(other.array.R, N, other.array.R), N)
     keys = np.array(sizes, np.int64)[None]
-    every = np.array([[N]], np.int64)
+    every, structures = np.array([[N]], np.int64), structures_of(problem.operands)
     # No block takes less than one of all rows and keys: if that fits, no other is looked at.
     if keys.size > 1 and problem.beside is None:
-        free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in STRUCTURES]
+        free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in structures]
         floor = {name: min(int(found[name][0, 0]) for found in free) for name in FIGURES}
-        for structure in STRUCTURES:
+        for structure in structures:
             found = figures(problem, rows, every, structure, machine)
             if ((found["buffer_bytes"] <= machine.buffer_bytes) & all_at(found, floor)).any():
                 keys = every
                 break
     smallest, points, places, rooms = 1 << 62, [], [], []
-    for number, structure in enumerate(STRUCTURES):
+    for number, structure in enumerate(structures):
         found = figures(problem, rows, keys, structure, machine)
         room = found["buffer_bytes"]
         smallest = min(smallest, int(room.min()))
@@ -119,7 +119,7 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
     order = np.lexsort(table[:, ::-1].T)
     kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
-    mappings = tuple(CoreMapping(m, n, *STRUCTURES[form]) for form, m, n in where[kept].tolist())
+    mappings = tuple(CoreMapping(m, n, *structures[form]) for form, m, n in where[kept].tolist())
     return CoreFront(table[kept], mappings, np.concatenate(rooms)[kept], smallest)
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
+import numpy as np
+
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.fusion import Plan, all_plans
@@ -233,10 +235,21 @@ def summed(
 def bounded(searcher: Searcher, seats: tuple[Seat, ...], choices: tuple[Kept, ...]) -> list[tuple[float, int]]:
     """Choices by a bound of the first figure that is compared, the least first; none where a piece fits nowhere.
 
-    Where no bound is known the choices come as they are.
+    As `bound_of(least_of(...))` of each; seats of one mask of kinds are looked up once. Where no bound is known
+    the choices come as they are.
     """
-    bounds = [(bound_of(least_of(searcher, seats, kept)), i) for i, kept in enumerate(choices)]
-    return sorted(each for each in bounds if each[0] < inf)
+    room = searcher.site.target.buffer_bytes
+    kinds = np.array([kept.kinds for kept in choices])
+    bounds = np.full(len(choices), 1.0 if searcher.least else -inf)
+    masks = [np.unique(kinds & seat.kinds, return_inverse=True) for seat in seats]
+    for figure, known in searcher.least:
+        total = np.zeros(len(choices))
+        for seat, (own, place) in zip(seats, masks, strict=True):
+            least = [getattr(known.best(seat, int(mask), room), figure, inf) for mask in own]
+            total += len(seat.places) * np.array(least, float)[place]
+        bounds *= total * (1 - SLACK)
+    order = np.argsort(bounds, kind="stable")
+    return [(float(bounds[i]), int(i)) for i in order if bounds[i] < inf]
 
 
 def what_lacks(placed: tuple[Placed, ...], site: Site) -> str:
