@@ -27,7 +27,7 @@ from costmodel.mapping.core_blocks import (
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine
 from costmodel.mapping.nest_sizes import block_sizes
-from costmodel.mapping.objectives import Objective, objective_of
+from costmodel.mapping.objectives import Objective, Weighed, objective_of
 
 Array = np.ndarray[Any, Any]
 ROUNDING = 1e-12  # of an energy that is added up for many at once
@@ -96,18 +96,13 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
         sizes = (*range(other.array.R, N, other.array.R), N)
     keys = np.array(sizes, np.int64)[None]
     every, structures = np.array([[N]], np.int64), structures_of(problem.operands)
+    whole = [figures(problem, rows, every, structure, machine) for structure in structures]
     # No block takes less than one of all rows and keys: if that fits, no other is looked at.
-    if keys.size > 1 and problem.beside is None:
-        free = [figures(problem, np.array([[M]], np.int64), every, s, machine) for s in structures]
-        floor = {name: min(int(found[name][0, 0]) for found in free) for name in FIGURES}
-        for structure in structures:
-            found = figures(problem, rows, every, structure, machine)
-            if ((found["buffer_bytes"] <= machine.buffer_bytes) & all_at(found, floor)).any():
-                keys = every
-                break
+    if problem.beside is None and all_fits(whole, machine):
+        keys = every
     smallest, points, places, rooms = 1 << 62, [], [], []
     for number, structure in enumerate(structures):
-        found = figures(problem, rows, keys, structure, machine)
+        found = whole[number] if keys.size == 1 else figures(problem, rows, keys, structure, machine)
         room = found["buffer_bytes"]
         smallest = min(smallest, int(room.min()))
         i, j = np.nonzero(room <= machine.buffer_bytes)
@@ -123,9 +118,18 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     return CoreFront(table[kept], mappings, np.concatenate(rooms)[kept], smallest)
 
 
-def all_at(found: dict[str, Array], floor: dict[str, int]) -> Array:
-    """Where every figure is the least that there is."""
-    return np.logical_and.reduce([found[name] <= least for name, least in floor.items()])
+def all_fits(whole: list[dict[str, Array]], machine: Machine) -> bool:
+    """Whether a block of all keys fits of which every figure is the least that there is: that of all rows, too.
+
+    `whole`: of each structure the figures of all keys and each number of rows, the last of which is all of them.
+    """
+    floor = {name: min(int(found[name][-1, 0]) for found in whole) for name in FIGURES}
+    fits = ([found["buffer_bytes"] <= machine.buffer_bytes, *least_at(found, floor)] for found in whole)
+    return any(np.logical_and.reduce(each).any() for each in fits)
+
+
+def least_at(found: dict[str, Array], floor: dict[str, int]) -> list[Array]:
+    return [found[name] <= least for name, least in floor.items()]
 
 
 def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreMapped:
@@ -147,12 +151,15 @@ def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreM
 
 
 def core_candidates(found: CoreFront, problem: CoreProblem, machine: Machine, goal: Objective) -> Iterable[int]:
-    """Places of the blocks among which the best one is: those of the least first figure, if that is known.
-
-    As `front.candidates`; the figures are those of `evaluate_core`, of all blocks at once.
-    """
+    """Places of the blocks among which the best one is: those of the least first figure, if that is known."""
     if goal.first is None or len(found.mappings) == 1:
         return range(len(found.mappings))
+    figure = weigh_blocks(found, problem, machine).first(goal.first)
+    return np.flatnonzero(figure <= figure.min() * (1 + ROUNDING)).tolist()
+
+
+def weigh_blocks(found: CoreFront, problem: CoreProblem, machine: Machine) -> Weighed:
+    """What `evaluate_core` finds of each block of a front, of all at once."""
     o, rows = problem.operands, int(problem.B) * int(problem.scores.M)
     again, read, array, turns, reads, writes, sums, grain, registers = found.figures.T
     out, extra = rows * int(problem.D) * o.out_bits, int(o.extra_bits)
@@ -167,6 +174,4 @@ def core_candidates(found: CoreFront, problem: CoreProblem, machine: Machine, go
     cycles = np.maximum.reduce([busy, *slow, np.ones_like(busy)]) + np.where(turns, 0, wait)
     cycles = cycles + int(core_ends(problem, machine).cycles(machine))
     energy = machine.energy_pj(moved, reads, writes, registers)
-    energy = energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj)
-    figure = {"cycles": cycles, "energy": energy, "edp": energy * cycles, "bytes": moved}[goal.first]
-    return np.flatnonzero(figure <= figure.min() * (1 + ROUNDING)).tolist()
+    return Weighed(cycles, energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj), moved)

@@ -36,7 +36,7 @@ from costmodel.mapping.nest import (
 )
 from costmodel.mapping.nest_records import Machine, Mapped, Mapping, Operands, Problem
 from costmodel.mapping.nest_sizes import sizes_along
-from costmodel.mapping.objectives import Objective, objective_of
+from costmodel.mapping.objectives import Objective, Weighed, objective_of
 
 Array = np.ndarray[Any, Any]
 OPERANDS = ("a", "b", "out")
@@ -286,8 +286,15 @@ def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
 
 def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective) -> Sequence[int]:
     """Places of the mappings among which the best one is: those of the least first figure, if that is known."""
-    if goal.first is None:
+    if goal.first is None or len(found) == 1:
         return range(len(found))
+    figure = weigh(found, problem, machine).first(goal.first)
+    places: list[int] = np.flatnonzero(figure == figure.min()).tolist()
+    return places
+
+
+def weigh(found: Front, problem: Problem, machine: Machine) -> Weighed:
+    """What `evaluate` finds of each mapping of a front, of all at once."""
     o, product = problem.operands, problem.product
     moved, cycles, exposed, reads, writes, _ = found.figures.T
     out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits
@@ -303,9 +310,7 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
     # The last figure is only what mappings differ in; where nothing prices registers no bits of them are needed.
     registers: Any = np.array([cost.register_bits for cost in found.costs]) if machine.register_pj else 0
     energy: Any = machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj
-    figure = {"cycles": total, "energy": energy, "edp": energy * total, "bytes": moved}[goal.first]
-    places: list[int] = np.flatnonzero(figure == figure.min()).tolist()
-    return places
+    return Weighed(total, energy, moved)
 
 
 def whole_dims(product: Product, mapping: Mapping) -> Mapping:

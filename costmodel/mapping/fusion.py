@@ -190,9 +190,10 @@ def may_join(graph: Graph, one: Group, two: Group, source: tuple[int, ...]) -> b
 def chained(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> list[Group]:
     """Two neighbouring products become one group where the second takes nothing of the first but its result."""
     found: list[Group] = []
+    readers = readers_of(graph, groups, source)
     for group in groups:
         before = found[-1] if found else None
-        if before is not None and may_chain(graph, before, group, groups, source):
+        if before is not None and may_chain(graph, before, group, readers, source):
             nodes = sorted([*before.nodes, *group.nodes])
             found[-1] = Group("chain", nodes, [*before.products, *group.products])
         else:
@@ -200,7 +201,17 @@ def chained(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> list[
     return found
 
 
-def may_chain(graph: Graph, one: Group, two: Group, groups: list[Group], source: tuple[int, ...]) -> bool:
+def readers_of(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> dict[int, set[int]]:
+    """Of each value the nodes of groups that read it."""
+    found: dict[int, set[int]] = {}
+    for group in groups:
+        for n in group.nodes:
+            for i in graph.nodes[n].inputs:
+                found.setdefault(source[i], set()).add(n)
+    return found
+
+
+def may_chain(graph: Graph, one: Group, two: Group, readers: dict[int, set[int]], source: tuple[int, ...]) -> bool:
     """Whether the first group's only result is the first operand of the second's product, both by weights."""
     singles = all(g.kind == "product" and len(g.products) == 1 and not g.core for g in (one, two))
     if not singles or one.cut is not None:
@@ -210,10 +221,11 @@ def may_chain(graph: Graph, one: Group, two: Group, groups: list[Group], source:
         return False
     weights = [graph.values[source[n.inputs[1]]].kind == "param" for n in (first, second)]
     made = {source[i] for n in one.nodes for i in graph.nodes[n].outputs}
+    if not all(weights) or source[second.inputs[0]] not in made:
+        return False
     inside = {*one.nodes, two.products[0]}
-    readers = {n for g in groups for n in g.nodes if any(source[i] in made for i in graph.nodes[n].inputs)}
-    returned = {source[i] for i in graph.outputs}
-    return all(weights) and source[second.inputs[0]] in made and readers <= inside and not made & returned
+    reading = set().union(*(readers.get(v, ()) for v in made))
+    return reading <= inside and not made & {source[i] for i in graph.outputs}
 
 
 def core_continues(graph: Graph, inside: tuple[bool, ...], n: int) -> bool:

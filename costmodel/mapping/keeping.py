@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
 
 from costmodel.mapping.fusion import Plan
 from costmodel.mapping.pieces import Placed, Stay
@@ -69,18 +71,16 @@ class Seat:
 def seats_of(placed: tuple[Placed, ...], kinds: Kinds) -> tuple[Seat, ...]:
     """Distinct seats, in the order in which they appear."""
     kind_of = {v: 1 << i for i, values in enumerate(kinds.values) for v in values}
-    found: dict[tuple[object, ...], Seat] = {}
+    waiting = list(zip(*kinds.waiting, strict=True)) or [()] * len(placed)
+    found: dict[tuple[object, ...], tuple[Placed, list[int], list[tuple[int, ...]]]] = {}
     for i, p in enumerate(placed):
-        parts = tuple(tuple(kind_of.get(v, 0) for v in part) for part in (p.operands, p.reads, p.writes))
-        waiting = tuple(kind[p.group] for kind in kinds.waiting)
-        name = (p.place, *parts, waiting)
-        if name in found:
-            found[name] = replace(found[name], places=(*found[name].places, i))
-        else:
-            operands, reads, writes = parts
-            every = functools.reduce(operator.or_, (*operands, *reads, *writes), 0)
-            found[name] = Seat(p, (i,), operands, reads, writes, waiting, every)
-    return tuple(found.values())
+        parts = [tuple([kind_of.get(v, 0) for v in part]) for part in (p.operands, p.reads, p.writes)]
+        name = (p.place, *parts, waiting[p.group])
+        found.setdefault(name, (p, [], parts))[1].append(i)
+    return tuple(
+        Seat(p, tuple(places), *parts, waiting[p.group], functools.reduce(operator.or_, sum(parts, ()), 0))
+        for p, places, parts in found.values()
+    )
 
 
 def kinds_of(plan: Plan, placed: tuple[Placed, ...]) -> Kinds:
@@ -116,15 +116,14 @@ def waiting_bytes(plan: Plan, values: frozenset[int]) -> tuple[int, ...]:
 def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
     """All choices of kinds of which the buffer holds the values and at least a byte more."""
     groups = len(kinds.waiting[0]) if kinds.waiting else 0
-    found: list[tuple[tuple[int, ...], list[int]]] = [((), [0] * groups)] if groups else []
-    for i, waiting in enumerate(kinds.waiting):
-        for chosen, live in list(found):
-            more = [a + b for a, b in zip(live, waiting, strict=True)]
-            if max(more) < buffer_bytes:
-                found.append(((*chosen, i), more))
-    if not found:
+    if not groups:
         return (NOTHING,)
-    return tuple(
-        Kept(sum(1 << i for i in chosen), frozenset().union(*(kinds.values[i] for i in chosen)), tuple(live))
-        for chosen, live in found
-    )
+    found = [(0, frozenset[int]())]
+    live = np.zeros((1, groups), np.int64)
+    for i, (values, waiting) in enumerate(zip(kinds.values, kinds.waiting, strict=True)):
+        more = live + np.array(waiting, np.int64)
+        fits = more.max(1) < buffer_bytes
+        found += [(kind | 1 << i, kept | values) for (kind, kept), fit in zip(found, fits, strict=True) if fit]
+        live = np.concatenate([live, more[fits]])
+    rows = map(tuple, live.tolist())
+    return tuple(Kept(kind, kept, row) for (kind, kept), row in zip(found, rows, strict=True))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from costmodel.errors import CostModelError
 from costmodel.ops.registry import enter
@@ -41,6 +43,21 @@ class Objective:
     key: Key  # what is compared, most important first
     needs_prices: bool
     first: str | None  # which figure is compared first, if it is one of those that the search itself knows
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Figures of some mappings at once, of which objectives compare one first."""
+
+    cycles: np.ndarray[Any, Any]
+    energy_pj: np.ndarray[Any, Any]
+    dram_bits: np.ndarray[Any, Any]
+
+    def first(self, name: str) -> np.ndarray[Any, Any]:
+        """The figure that is compared first: cycles, energy, edp or bytes."""
+        if name == "edp":
+            return self.energy_pj * self.cycles
+        return {"cycles": self.cycles, "energy": self.energy_pj, "bytes": self.dram_bits}[name]
 
 
 OBJECTIVES: dict[str, Objective] = {}

@@ -70,6 +70,10 @@ class Placed:
     writes: tuple[int, ...]
 
 
+# A piece, its place, the values of its operands and what else it reads, by all that these depend on in a graph.
+Described = dict[object, tuple[Piece, int, tuple[int, ...], tuple[int, ...]]]
+
+
 @dataclass(frozen=True)
 class Stay:
     """Which values of a piece lie in the buffer, in the order of `Placed`."""
@@ -113,12 +117,25 @@ def shape_of(graph: Graph, node: Node) -> Shape:
     return Shape(B, product, first, second)
 
 
-def pieces_of(typed: Typed, plan: Plan, target: Accelerator, known: dict[Piece, int]) -> tuple[Placed, ...]:
-    """The pieces of a plan, in order; `target` says which products its PEs do. New ones are entered in `known`."""
-    placed = []
+def pieces_of(
+    typed: Typed,
+    plan: Plan,
+    target: Accelerator,
+    known: dict[Piece, int],
+    described: Described | None = None,
+) -> tuple[Placed, ...]:
+    """The pieces of a plan, in order; `target` says which products its PEs do. New ones are entered in `known`.
+
+    Args:
+        described: groups of other plans of the same graph, by all that a piece depends on; new ones are entered.
+    """
+    described, placed = {} if described is None else described, []
     for g, group in enumerate(plan.groups):
-        piece, operands, reads = describe(typed, plan, target, g, group)
-        place = known.setdefault(piece, len(known))
+        name = (group.kind, group.core, group.cut, tuple(group.nodes), tuple(group.products), plan.writes[g])
+        if name not in described:
+            piece, operands, reads = describe(typed, plan, target, g, group)
+            described[name] = piece, known.setdefault(piece, len(known)), operands, reads
+        piece, place, operands, reads = described[name]
         placed.append(Placed(piece, place, g, operands, reads, plan.writes[g]))
     return tuple(placed)
 

@@ -1,0 +1,70 @@
+"""What a piece takes at least: each figure for itself, over all ways and mappings, of which none is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from costmodel.mapping.core_front import core_front, weigh_blocks
+from costmodel.mapping.front import front, geometry_of, weigh
+from costmodel.mapping.objectives import Weighed
+from costmodel.mapping.options import (
+    REST,
+    Moved,
+    Site,
+    arrays_of,
+    core_problem,
+    may_run,
+    moved_by,
+    product_problem,
+    step_names,
+    vector_part,
+    work_of,
+)
+from costmodel.mapping.pieces import BLOCKED, VECTOR, Piece, Stay
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least of each figure; infinite where nothing fits."""
+
+    cycles: float = inf
+    energy_pj: float = inf
+    dram_bits: float = inf
+
+
+def least_taken(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> Least:
+    """The least that any option of `options.options_of` takes."""
+    if not may_run(piece, site.target):
+        return Least()
+    moved, best = moved_by(piece, stay), Least()
+    for names in step_names(piece):
+        for on in arrays_of(piece):
+            steps = [least_step(piece, name, stay, moved[name], free_bytes, site, on) for name in names]
+            best = Least(
+                min(best.cycles, sum(step.cycles for step in steps)),
+                min(best.energy_pj, sum(step.energy_pj for step in steps)),
+                min(best.dram_bits, sum(step.dram_bits for step in steps)),
+            )
+    return best
+
+
+def least_step(
+    piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, site: Site, on: tuple[int, ...]
+) -> Least:
+    """The least of one step, its products on some arrays. As `options.part_of`."""
+    machine, target, prices = site.machine(free_bytes, on[0] if on else 0), site.target, site.prices
+    if piece.kind == VECTOR or name == REST:
+        part = vector_part(name, work_of(piece, name), moved, machine, site)
+        return Least(part.cycles, part.energy_pj, part.read_bits + part.write_bits)
+    if piece.kind in BLOCKED:
+        core = core_problem(piece, stay, moved, target, prices, on)
+        blocks = core_front(core, machine)
+        return least_of(weigh_blocks(blocks, core, machine)) if blocks.mappings else Least()
+    problem = product_problem(piece, name, stay, moved, target, prices)
+    found = front(geometry_of(problem, machine))
+    return least_of(weigh(found, problem, machine)) if len(found) else Least()
+
+
+def least_of(weighed: Weighed) -> Least:
+    return Least(int(weighed.cycles.min()), float(weighed.energy_pj.min()), int(weighed.dram_bits.min()))
