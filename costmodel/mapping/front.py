@@ -15,9 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from costmodel.errors import CostModelError, DoesNotFit
-from costmodel.hardware.registers import register_bits
-from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
+from costmodel.errors import DoesNotFit
+from costmodel.hardware.timing import ArrayShape, Product
+from costmodel.mapping.geometry import (
+    EVERYTHING,
+    Asked,
+    Geometry,
+    asked_of,
+    constants,
+    geometry_of,
+    registers_of_all,
+    same_for_all,
+)
 from costmodel.mapping.nest import (
     LACKS,
     ORDERS,
@@ -41,28 +50,6 @@ from costmodel.mapping.objectives import Objective, Weighed, objective_of
 Array = np.ndarray[Any, Any]
 OPERANDS = ("a", "b", "out")
 BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_figures` has them
-MOST = 1 << 62
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What a front depends on: a product, its operands, the array, the room in the buffer."""
-
-    product: Product
-    B: int
-    a_bits: int
-    b_bits: int
-    accumulator_bits: int
-    a_moves: bool
-    b_moves: bool
-    b_bypasses: bool
-    on_array: bool
-    whole_rows: bool
-    array: ArrayShape
-    dataflow: str
-    convention: str
-    buffer_bytes: int
-    registers: bool = False  # whether registers of PEs are priced
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,28 +83,6 @@ class Front:
         return tuple(evaluate(problem, mapping, machine) for mapping in self.mappings)
 
 
-def geometry_of(problem: Problem, machine: Machine) -> Geometry:
-    """The geometry of a problem; numbers that remember how they were made are plain here."""
-    p, o = problem.product, problem.operands
-    return Geometry(
-        product=Product(int(p.M), int(p.N), int(p.K)),
-        B=int(problem.B),
-        a_bits=o.a_bits,
-        b_bits=o.b_bits,
-        accumulator_bits=o.accumulator_bits,
-        a_moves=o.a_moves,
-        b_moves=o.b_moves,
-        b_bypasses=o.b_bypasses,
-        on_array=o.on_array,
-        whole_rows=problem.whole_rows,
-        array=machine.array,
-        dataflow=machine.dataflow,
-        convention=machine.convention,
-        buffer_bytes=int(machine.buffer_bytes),
-        registers=machine.register_pj > 0,
-    )
-
-
 @lru_cache(maxsize=64)
 def structures(a: bool, b: bool) -> Array:
     """All structures that can differ, (x, y, held, may be single, along); `a`, `b`: whether each takes room.
@@ -147,38 +112,6 @@ def structures(a: bool, b: bool) -> Array:
     return np.array(found, np.int64)
 
 
-def constants(g: Geometry) -> Array:
-    """What does not change during a search, in the order of `front_figures.NAMES`.
-
-    Raises:
-        CostModelError: numbers beyond 64 bits.
-    """
-    array, product = fold_array(g.product, g.array, g.dataflow), g.product
-    numbers = [
-        *(g.B, product.M, product.N, product.K, g.a_bits, g.b_bits, g.accumulator_bits),
-        *(g.a_moves, g.b_moves, g.b_bypasses, g.on_array, g.whole_rows),
-        *(array.R, array.C, g.array.R, DATAFLOWS.index(g.dataflow), CONVENTIONS.index(g.convention)),
-        *(8 * g.buffer_bytes, stationary_bits(g, array)),
-    ]
-    widths = g.a_bits + g.b_bits + 4 * g.accumulator_bits
-    side = 2 * g.array.R + g.array.C
-    most = numbers[-1] * max(product.M, product.N)
-    if max(most, g.B * product.steps * widths, g.B * product.steps * (side + 1), 8 * g.buffer_bytes) >= MOST >> 12:
-        raise CostModelError(
-            f"a product {product.M}x{product.N}x{product.K}, {g.B} times, has numbers beyond 64 bits"
-        )
-    return np.array([int(x) for x in numbers], np.int64)
-
-
-def stationary_bits(g: Geometry, array: ArrayShape) -> int:
-    """Register bits that one more pass along M (ws) or N (is) writes; 0 where none, or none are priced."""
-    if not (g.registers and g.on_array):
-        return 0
-    bits = (g.a_bits, g.b_bits, g.accumulator_bits)
-    one, two = (register_bits(g.product, array, g.dataflow, bits, (n, n)) for n in (1, 2))
-    return g.B * int(two - one)
-
-
 def tables_of(product: Product, array: ArrayShape, dataflow: str) -> tuple[Array, Array, Array, Array]:
     """Candidates along M, N, K as `front_search.front_of` takes them."""
     dims, units = (product.M, product.N, product.K), units_of(array, dataflow)
@@ -199,8 +132,11 @@ def tables_of(product: Product, array: ArrayShape, dataflow: str) -> tuple[Array
 
 
 @lru_cache(maxsize=16384)
-def front(geometry: Geometry) -> Front:
+def front(geometry: Geometry, asked: Asked = EVERYTHING) -> Front:
     """All mappings that can be the best, in a fixed order; none where nothing fits.
+
+    Args:
+        asked: then those that can be the best for it, and maybe some more.
 
     Raises:
         CostModelError: numbers beyond 64 bits.
@@ -210,7 +146,8 @@ def front(geometry: Geometry) -> Front:
     g = geometry
     tables, counts, least, apart = tables_of(g.product, fold_array(g.product, g.array, g.dataflow), g.dataflow)
     forms = structures(g.a_moves, g.b_moves and not g.b_bypasses)
-    rows = loops.front_of(constants(g), forms, tables, counts, least, apart)
+    numbers, prices = np.array(asked.numbers, np.int64), np.array(asked.prices, np.float64)
+    rows = loops.front_of(constants(g), forms, tables, counts, least, apart, numbers, prices)
     rows = rows[np.lexsort(rows[:, ::-1].T)]
     figures, choices = rows[:, : loops.FIGURES], rows[:, loops.FIGURES :].copy()
     choices[:, 1:4] = np.stack([tables[0, d, choices[:, 1 + d]] for d in range(3)], 1)
@@ -269,7 +206,8 @@ def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
         CostModelError: an unknown objective, or numbers beyond 64 bits.
     """
     goal = objective_of(objective)
-    found = front(geometry_of(problem, machine))
+    asked = asked_of(problem, machine, goal.first) if goal.first else EVERYTHING
+    found = front(geometry_of(problem, machine), asked)
     if not len(found):
         product = problem.product
         raise DoesNotFit(
@@ -295,20 +233,15 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
 
 def weigh(found: Front, problem: Problem, machine: Machine) -> Weighed:
     """What `evaluate` finds of each mapping of a front, of all at once."""
-    o, product = problem.operands, problem.product
-    moved, cycles, exposed, reads, writes, _ = found.figures.T
-    out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits
-    extra = int(o.extra_bits)
-    moved = moved + (out * o.out_moves + extra)
-    reads = reads + (extra + int(o.inside_bits))
-    writes = writes + (extra + int(o.also_bits) + out * (not o.out_moves))
+    o, same = problem.operands, same_for_all(problem)
+    moved, cycles, exposed, reads, writes, registers = found.figures.T
+    moved, reads, writes = moved + same[0], reads + same[1], writes + same[2]
+    registers = registers + registers_of_all(problem, machine)
     dma = machine.dma_cycles(moved)
     busy = machine.dma_cycles(exposed) + np.maximum(cycles, int(o.vector_cycles))
     ports = np.maximum(machine.read_cycles(reads), machine.write_cycles(writes))
     total = np.maximum(np.maximum(busy, dma), np.maximum(ports, 1))
     total = total + int(ends_of(problem, machine).cycles(machine))
-    # The last figure is only what mappings differ in; where nothing prices registers no bits of them are needed.
-    registers: Any = np.array([cost.register_bits for cost in found.costs]) if machine.register_pj else 0
     energy: Any = machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj
     return Weighed(total, energy, moved)
 

@@ -14,13 +14,27 @@ from typing import Any
 import numba
 import numpy as np
 
-from costmodel.mapping.front_figures import FIGURES, P_M, P_N, ceil_div, figures
+from costmodel.mapping.front_figures import (
+    CYCLES,
+    EXPOSED,
+    FIGURES,
+    MOVED,
+    P_M,
+    P_N,
+    READS,
+    REGISTERS,
+    WRITES,
+    ceil_div,
+    figures,
+)
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
 
 COLUMNS = FIGURES + 6  # also the structure, candidates along M, N, K, single places, tiles of a block
 LEAST = 1 << 12  # places for points of a front, at first
+EVERY, DELAY, ENERGY, PRODUCT, BYTES = range(5)  # what is asked for: the whole front, or what is best for a figure
+ROUNDING = 1 + 1e-12  # of floats that are summed in another order
 
 
 @njit
@@ -121,6 +135,16 @@ def merit(key: Array, floor: Array) -> float:
 
 
 @njit
+def earlier(one: Array, two: Array, floor: Array, asked: Array, prices: Array) -> bool:
+    """Whether one box is looked at before another."""
+    if asked[0] != EVERY:
+        first, second = worth(one, asked, prices), worth(two, asked, prices)
+        if first != second:
+            return first < second
+    return merit(one, floor) < merit(two, floor)
+
+
+@njit
 def entered(
     c: Array, front: Array, points: int, structures: Array, s: int, i: tuple, j: tuple,
     tables: Array, least: Array, apart: Array, key: Array,
@@ -202,8 +226,42 @@ def whole_box(form: Array, tables: Array, counts: Array) -> tuple[tuple, tuple]:
 
 
 @njit
-def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array) -> Array:
-    """Rows of the front: figures, the structure, candidates along M, N, K, single places, tiles of a block."""
+def worth(key: Array, asked: Array, prices: Array) -> float:
+    """What an objective compares first, of figures or a bound of them; see `front.Asked` for the numbers.
+
+    As `front.weigh`, which tests hold equal.
+    """
+    moved, reads, writes = key[MOVED] + asked[1], key[READS] + asked[2], key[WRITES] + asked[3]
+    if asked[0] == BYTES:
+        return float(moved)
+    energy = moved * prices[0] + reads * prices[1] + writes * prices[2]
+    energy += (key[REGISTERS] + asked[6]) * prices[3] + prices[4]
+    if asked[0] == ENERGY:
+        return energy
+    busy = ceil_div(key[EXPOSED] * asked[7], asked[8]) + max(key[CYCLES], asked[4])
+    ports = max(ceil_div(reads, asked[9]), ceil_div(writes, asked[10]))
+    cycles = max(max(busy, ceil_div(moved * asked[7], asked[8])), max(ports, 1)) + asked[5]
+    return float(cycles) if asked[0] == DELAY else energy * cycles
+
+
+@njit
+def least_worth(front: Array, points: int, most: float, asked: Array, prices: Array) -> float:
+    """The least of what is known, and the points of the front."""
+    for i in range(points):
+        most = min(most, worth(front[i], asked, prices))
+    return most
+
+
+@njit
+def front_of(
+    c: Array, structures: Array, tables: Array, counts: Array, least: Array, apart: Array,
+    asked: Array, prices: Array,
+) -> Array:  # fmt: skip
+    """Rows of the front: figures, the structure, candidates along M, N, K, single places, tiles of a block.
+
+    Of the whole front, or where an objective is asked for of the mappings that are the best for it, and some more.
+    """
+    most, alone = np.inf, asked[0] != EVERY
     number = structures.shape[0]
     stack = np.empty((number + 1024, 9), np.int64)
     key, other, floor = np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64)
@@ -217,7 +275,7 @@ def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: A
     for s in range(number):
         i, j = whole_box(structures[s], tables, counts)
         if i[3] < j[3] and bound(c, structures[s], -1, i, j, tables, least, apart, key):
-            first[s] = merit(key, floor)
+            first[s] = worth(key, asked, prices) if alone else merit(key, floor)
     top, points = 0, 0
     front, keys = np.empty((LEAST, COLUMNS), np.int64), np.empty((number + 1024, FIGURES), np.int64)
     for s in np.argsort(-first):
@@ -230,18 +288,19 @@ def front_of(c: Array, structures: Array, tables: Array, counts: Array, least: A
         top -= 1
         for f in range(FIGURES):
             key[f] = keys[top, f]
-        if is_beaten(front, points, key):
+        if is_beaten(front, points, key) or (alone and worth(key, asked, prices) > most * ROUNDING):
             continue
         s = stack[top, 0]
         i = (stack[top, 1], stack[top, 2], stack[top, 3], stack[top, 4])
         j = (stack[top, 5], stack[top, 6], stack[top, 7], stack[top, 8])
         if j[0] - i[0] == 1 and j[1] - i[1] == 1 and j[2] - i[2] == 1 and j[3] - i[3] == 1:
             front, points = entered(c, front, points, structures, s, i, j, tables, least, apart, key)
+            most = least_worth(front, points, most, asked, prices) if alone else most
             continue
         cut, from_ = halves(i, j, tables)
         one = bound(c, structures[s], -1, i, cut, tables, least, apart, key)
         two = bound(c, structures[s], -1, from_, j, tables, least, apart, other)
-        if one and two and merit(other, floor) < merit(key, floor):  # the better one is looked at first
+        if one and two and earlier(other, key, floor, asked, prices):  # the better one is looked at first
             push(stack, keys, top, s, i, cut, key)
             push(stack, keys, top + 1, s, from_, j, other)
             top += 2

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import inf
 
 from costmodel.mapping.core_front import core_front, weigh_blocks
-from costmodel.mapping.front import front, geometry_of, weigh
+from costmodel.mapping.front import front, weigh
+from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.objectives import Weighed
 from costmodel.mapping.options import (
     REST,

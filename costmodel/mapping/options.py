@@ -18,7 +18,7 @@ from costmodel.mapping.core_front import best_blocks
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Machine, Mapped, Operands, Problem
 from costmodel.mapping.pieces import BLOCKED, CHAIN, VECTOR, Piece, Stay, Works
-from costmodel.mapping.works import price_one, price_work, slots
+from costmodel.mapping.works import price_one, slots
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
@@ -35,15 +35,19 @@ class Prices:
     dram_pj: float = 0.0
     register_pj: float = 0.0  # a bit written into a register of a PE
     table: Table | None = None
-    known: dict[Works, float] = field(default_factory=dict, compare=False, repr=False)
+    units: dict[object, float] = field(default_factory=dict, compare=False, repr=False)  # what was asked before
 
     def arithmetic_pj(self, works: Works) -> float:
-        """Energy of scalar work; what was asked before is remembered."""
+        """Energy of scalar work, as `price_work` adds it up."""
         if self.table is None:
             return 0.0
-        if works not in self.known:
-            self.known[works] = price_work(self.table, works).nominal_pj
-        return self.known[works]
+        total = 0.0
+        for work in works:
+            name = (work.op, work.type)
+            if name not in self.units:
+                self.units[name] = price_one(self.table, *name).nominal_pj
+            total += self.units[name] * work.n
+        return total
 
     def check(self, typed: Typed) -> None:
         """Look up every kind of work of a model.

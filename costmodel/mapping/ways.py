@@ -10,7 +10,8 @@ import numpy as np
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_blocks import CoreProblem, core_ends, first_rows
 from costmodel.mapping.core_front import core_front
-from costmodel.mapping.front import front, geometry_of
+from costmodel.mapping.front import front
+from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.options import (

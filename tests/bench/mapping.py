@@ -23,7 +23,8 @@ from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
 from costmodel.mapping.core_front import core_front_of
-from costmodel.mapping.front import best_mapping, front, geometry_of
+from costmodel.mapping.front import best_mapping, front
+from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine, Operands, Problem
 from costmodel.mapping.nest_sizes import block_sizes, sizes_along

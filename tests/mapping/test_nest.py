@@ -21,7 +21,8 @@ from costmodel.hardware.timing import (
     tail_cycles,
 )
 from costmodel.mapping.bounds import hong_kung_bits, lower_bound_bits
-from costmodel.mapping.front import best_mapping, front, geometry_of
+from costmodel.mapping.front import best_mapping, front
+from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.nest import ORDERS, ends_of, evaluate, finishes_rows, fold_array, is_legal, occupied_bytes
 from costmodel.mapping.nest_records import WIDE, Machine, Mapped, Mapping, Operands, Problem
 from costmodel.mapping.nest_sizes import sizes_along

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from costmodel.errors import CostModelError, DoesNotFit
-from costmodel.mapping.front import front, geometry_of
+from costmodel.mapping.front import front
+from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.nest import evaluate, is_legal
 from costmodel.mapping.nest_records import Machine, Problem
 from tests.mapping.test_nest import all_mappings, random_machine, random_problem
