@@ -13,11 +13,9 @@ from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping.core_blocks import STRUCTURES, CoreMapping, core_is_legal, evaluate_core
 from costmodel.mapping.fusion import Plan, all_plans
-from costmodel.mapping.keeping import NOTHING
-from costmodel.mapping.options import WHOLE, Option, Site, core_problem, moved_by, options_of, part_with
-from costmodel.mapping.pieces import CHAIN, Placed, pieces_of
+from costmodel.mapping.options import WHOLE, core_problem, moved_by
+from costmodel.mapping.pieces import CHAIN, pieces_of
 from costmodel.mapping.schedule import nothing_stays, schedule, site_for
-from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from sim.integer.calibrate import calibrate
@@ -26,6 +24,7 @@ from sim.integer.run import compile_program, run_program
 from sim.integer.weights import Weights
 from sim.machine.comparison import differences
 from sim.machine.execution import execute
+from tests.sim.machine.by_chance import by_chance
 from tests.sim_models import model_of, padded_ids
 
 B, S = 3, 12
@@ -57,29 +56,6 @@ def test_feed_forward_networks_and_the_head_are_chains() -> None:
     assert not any(g.kind == CHAIN for plan in alone for g in plan.groups)
 
 
-def by_chance(typed: Typed, target: str, rng: random.Random) -> Schedule:
-    """A schedule whose chains run by blocks that nobody chose; nothing is kept."""
-    machine = load_target(target)
-    site = site_for(typed, machine, "array", "cycles")
-    plan = chained_plan(typed)
-    placed = pieces_of(typed, plan, machine, {})
-    options = tuple(option_by_chance(p, site, rng) for p in placed)
-    return Schedule(machine, "array", "cycles", steps_of(typed, plan, placed, options, NOTHING), frozenset())
-
-
-def option_by_chance(placed: Placed, site: Site, rng: random.Random) -> Option:
-    piece, stay = placed.piece, nothing_stays(placed)
-    if piece.kind != CHAIN:
-        return options_of(piece, stay, site.target.buffer_bytes, site)[0]
-    problem = core_problem(piece, stay, moved_by(piece, stay)[WHOLE], site.target, site.prices)
-    machine = site.machine(site.target.buffer_bytes)
-    while True:
-        rows, keys = rng.randint(1, problem.scores.M), rng.randint(1, problem.scores.N)
-        mapping = CoreMapping(rows, keys, *rng.choice(STRUCTURES))
-        if core_is_legal(problem, mapping, machine):
-            return Option((part_with(piece, WHOLE, evaluate_core(problem, mapping, machine)),))
-
-
 @pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
 @pytest.mark.parametrize("kib", [4, 16])
 def test_chains_by_any_blocks_run_as_they_cost(dataflow: str, kib: int) -> None:
@@ -88,7 +64,7 @@ def test_chains_by_any_blocks_run_as_they_cost(dataflow: str, kib: int) -> None:
     target = f"edge-asic:array=4x8,buffer_kib={kib},dataflow={dataflow}"
     expected = run_program(program, ids, exist, fold=None if dataflow == "os" else 4)
     for _ in range(12):
-        plan = by_chance(program.typed, target, rng)
+        plan = by_chance(program.typed, chained_plan(program.typed), CHAIN, target, rng)
         execution = execute(program, plan, ids, exist)
         assert np.array_equal(execution.output, expected)
         assert not list(differences(execution, plan))
@@ -102,7 +78,8 @@ def test_sums_that_overflow_are_added_in_the_order_of_the_keys() -> None:
     for dataflow in ("os", "ws"):
         expected = run_program(program, ids, exist, fold=None if dataflow == "os" else 4)
         for _ in range(6):
-            plan = by_chance(program.typed, f"edge-asic:array=4x8,buffer_kib=16,dataflow={dataflow}", rng)
+            target = f"edge-asic:array=4x8,buffer_kib=16,dataflow={dataflow}"
+            plan = by_chance(program.typed, chained_plan(program.typed), CHAIN, target, rng)
             assert np.array_equal(execute(program, plan, ids, exist).output, expected)
 
 

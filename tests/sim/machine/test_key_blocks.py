@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from costmodel.hardware.loading import load_target
-from costmodel.mapping.core_blocks import STRUCTURES, CoreMapped, CoreMapping, core_is_legal, evaluate_core
+from costmodel.mapping.core_blocks import CoreMapped
 from costmodel.mapping.cost import price
 from costmodel.mapping.fusion import all_plans
-from costmodel.mapping.keeping import NOTHING
-from costmodel.mapping.options import WHOLE, Option, Site, arrays_of, core_problem, moved_by, options_of, part_with
-from costmodel.mapping.pieces import CORE, Piece, Placed, pieces_of
-from costmodel.mapping.schedule import nothing_stays, schedule, site_for
-from costmodel.mapping.steps import Schedule, steps_of
+from costmodel.mapping.pieces import CORE, Piece, pieces_of
+from costmodel.mapping.schedule import schedule
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from sim.integer.calibrate import calibrate
@@ -25,6 +22,7 @@ from sim.integer.run import compile_program, run_program
 from sim.integer.weights import Weights
 from sim.machine.comparison import differences
 from sim.machine.execution import execute
+from tests.sim.machine.by_chance import by_chance
 from tests.sim_models import model_of, padded_ids
 
 B, S = 3, 12
@@ -54,30 +52,6 @@ def test_passes_follow_from_what_lies_between(name: str) -> None:
         assert (scores > 0) == (STATISTICS[name] > 0)
 
 
-def by_chance(typed: Typed, target: str, rng: random.Random) -> Schedule:
-    """A schedule whose cores run by blocks that nobody chose; nothing is kept."""
-    machine = load_target(target)
-    site = site_for(typed, machine, "array", "cycles")
-    plan = all_plans(typed)[0]
-    placed = pieces_of(typed, plan, machine, {})
-    options = tuple(option_by_chance(p, site, rng) for p in placed)
-    return Schedule(machine, "array", "cycles", steps_of(typed, plan, placed, options, NOTHING), frozenset())
-
-
-def option_by_chance(placed: Placed, site: Site, rng: random.Random) -> Option:
-    piece, stay = placed.piece, nothing_stays(placed)
-    if piece.kind != CORE:
-        return options_of(piece, stay, site.target.buffer_bytes, site)[0]
-    on = rng.choice(arrays_of(piece))
-    problem = core_problem(piece, stay, moved_by(piece, stay)[WHOLE], site.target, site.prices, on)
-    machine = site.machine(site.target.buffer_bytes, on[0])
-    while True:
-        rows, keys = rng.randint(1, problem.scores.M), rng.choice([problem.scores.N, rng.randint(1, 11)])
-        mapping = CoreMapping(rows, keys, *rng.choice(STRUCTURES))
-        if core_is_legal(problem, mapping, machine):
-            return Option((part_with(piece, WHOLE, evaluate_core(problem, mapping, machine)),))
-
-
 @pytest.mark.parametrize("name", STATISTICS)
 @pytest.mark.parametrize("machine", ["dataflow=os", "dataflow=ws", "dataflow=is", "kinds=mac"])
 def test_cores_by_any_blocks_run_as_they_cost(name: str, machine: str) -> None:
@@ -87,7 +61,7 @@ def test_cores_by_any_blocks_run_as_they_cost(name: str, machine: str) -> None:
     fold = 4 if machine in ("dataflow=ws", "dataflow=is") else None
     expected, passes = run_program(program, ids, exist, fold=fold), set()
     for _ in range(8):
-        plan = by_chance(program.typed, target, rng)
+        plan = by_chance(program.typed, all_plans(program.typed)[0], CORE, target, rng)
         execution = execute(program, plan, ids, exist)
         assert np.array_equal(execution.output, expected)
         assert not list(differences(execution, plan))

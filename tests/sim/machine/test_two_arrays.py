@@ -47,10 +47,10 @@ def folds_of(program: Program, plan: Schedule) -> dict[int, int | None]:
     return found
 
 
-def run_both(program: Program, target: str, **how: object) -> tuple[Execution, Schedule]:
+def run_both(program: Program, target: str, objective: str | None = None) -> tuple[Execution, Schedule]:
     """The execution, held against the run and the schedule."""
     ids, exist = padded_ids(B, S)
-    plan = schedule(program.typed, load_target(target), **how)  # type: ignore[arg-type]
+    plan = schedule(program.typed, load_target(target), objective=objective)
     seen: dict[int, np.ndarray] = {}
     execution = execute(program, plan, ids, exist, watch=seen.__setitem__)
     expected: dict[int, np.ndarray] = {}
