@@ -118,11 +118,8 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
     shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes")]
     shared += range(len(PARAMETERS), machine.shape[1])
     own = [place_of[name] for name in OWN]
-    kinds, inverse = np.unique(machine[:, shared], axis=0, return_inverse=True)
-    order = np.argsort(inverse.ravel(), kind="stable")
-    ends = np.searchsorted(inverse.ravel()[order], np.arange(len(kinds) + 1))
-    for j, (rows, columns, flow, buffer_bytes, *more) in enumerate(kinds.tolist()):
-        where = order[ends[j] : ends[j + 1]]
+    for where in alike(machine[:, shared]):
+        rows, columns, flow, buffer_bytes, *more = machine[where[0], shared].tolist()
         target = replace(
             with_arrays(program.target, more),
             array=ArrayShape(rows, columns),
@@ -136,6 +133,20 @@ def run(program: Program, machine: Array, prices: Array, objective: str) -> tupl
         if found is not None:
             numbers[where], energy[where], core[where] = found
     return numbers, energy, core
+
+
+def alike(rows: Array) -> list[Array]:
+    """Places of the rows that are the same, ascending in each list; the lists in the order of the rows."""
+    if not len(rows):
+        return []
+    number = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        if column.min() < column.max():
+            both = np.stack([number, column], 1)
+            values = [np.unique(each, return_inverse=True)[1].ravel() for each in both.T]
+            number = values[0] * (values[1].max() + 1) + values[1]
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
 
 
 def machine_arrays(parameters: Mapping[str, Any], wanted: tuple[str, ...] = PARAMETERS) -> tuple[Array, Array]:

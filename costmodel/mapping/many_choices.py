@@ -24,6 +24,7 @@ from costmodel.mapping.ways import Ways, ways_of
 
 Array = np.ndarray[Any, Any]
 Option = tuple[Ways, ...]  # one or two steps
+Outcome = tuple[Array, Array, Array]
 CODES = ("cycles", "energy", "edp", "bytes")
 NOWHERE = -1  # the entry of a piece that does not fit
 BLOCK = 2048  # machines at a time: what each entry takes on them stays in memory
@@ -125,6 +126,12 @@ class Block:
         self.numbers = np.empty((FIRST_ENTRIES, self.size, 6), np.int64)
         self.energies = np.empty((FIRST_ENTRIES, self.size))
         self.least = np.empty((FIRST_ENTRIES, 2, self.size))
+        self.rates = loops.rates_of(machines)
+        self.room = [self.outcome(), self.outcome()]  # for a second option, and for the second step of any
+
+    def outcome(self) -> Outcome:
+        """Places for what some ways take: numbers, energies, the least of both."""
+        return np.empty((self.size, 6), np.int64), np.empty(self.size), np.empty((2, self.size))
 
     def compute(self, entries: Array) -> None:
         """What these entries take, where it is not known yet."""
@@ -142,35 +149,21 @@ class Block:
 
     def compute_one(self, entry: int) -> None:
         first, *others = self.shared.options[entry]
-        self.option(first, self.numbers[entry], self.energies[entry], self.least[entry])
+        into = self.numbers[entry], self.energies[entry], self.least[entry]
+        self.option(first, into)
         for option in others:
-            numbers, energies = np.empty((self.size, 6), np.int64), np.empty(self.size)
-            least = np.empty((2, self.size))
-            self.option(option, numbers, energies, least)
-            loops.keep_better(
-                self.code, numbers, energies, least, self.numbers[entry], self.energies[entry], self.least[entry]
-            )
+            self.option(option, self.room[0])
+            loops.keep_better(self.code, *self.room[0], *into)
 
-    def option(self, option: Option, numbers: Array, energies: Array, least: Array) -> None:
+    def option(self, option: Option, into: Outcome) -> None:
         """The sums of the steps of an option, each run its best way."""
         for i, step in enumerate(option):
-            into = (numbers, energies, least) if i == 0 else tuple(map(np.empty_like, (numbers, energies, least)))
-            loops.best_ways(
-                step.ways,
-                step.same,
-                step.arithmetic_pj,
-                self.machines,
-                self.prices,
-                self.shared.prices.register_pj,
-                self.code,
-                *into,
-            )
+            found = self.room[1] if i else into
+            own = (step.ways, step.same, step.arithmetic_pj)
+            register_pj = self.shared.prices.register_pj
+            loops.best_ways(*own, self.machines, self.rates, self.prices, register_pj, self.code, *found)
             if i:
-                room = np.maximum(numbers[:, loops.R_ROOM], into[0][:, loops.R_ROOM])
-                numbers += into[0]
-                numbers[:, loops.R_ROOM] = room
-                energies += into[1]
-                least += into[2]
+                loops.add_step(*found, *into)
 
     def figures(self) -> tuple[Array, ...]:
         """[entries, machines] each: what the first figure that is compared is a product of, at least."""
@@ -202,40 +195,39 @@ def best_choices(
 def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
     """Fill in the best choice on each machine; False where nothing fits."""
     shared = block.shared
-    bounds = bounds_of(block)
+    bounds, numbered = bounds_of(block)
     first, places = np.full(block.size, np.inf), np.full(block.size, -1)
     starts = np.cumsum([0, *(len(choices) for choices in shared.choices)])
-    order = sorted(
-        (float(bound.sum()), g, i)
-        for g, ((fits, _), found) in enumerate(zip(shared.bounds, bounds, strict=True))
-        for i, bound in enumerate(found)
-    )
-    for _, g, i in order:
-        bound = bounds[g][i]
-        if (bound > first).all():
-            continue
-        place = int(shared.bounds[g][0][i])
-        entries = shared.choice(g, place)
-        if entries is None:
-            continue
-        block.compute(entries)
-        grouping = shared.groupings[g]
-        loops.add_choice(
-            *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound, block.code),
-            *(block.numbers, block.energies, best, energy, core, first, places),
-        )
+    order = np.argsort(bounds.sum(1), kind="stable")
+    at = loops.next_choice(bounds, order, 0, first)
+    while at < len(order):
+        bound, (g, place) = bounds[order[at]], numbered[order[at]]
+        entries, grouping = shared.choice(g, place), shared.groupings[g]
+        if entries is not None:
+            block.compute(entries)
+            loops.add_choice(
+                *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound, block.code),
+                *(block.numbers, block.energies, best, energy, core, first, places),
+            )
+        at = loops.next_choice(bounds, order, at + 1, first)
     return bool((places >= 0).all())
 
 
-def bounds_of(block: Block) -> list[Array]:
-    """Of each grouping [choices, machines]: no less is compared first, for with more room no piece takes more."""
-    for _, entries in block.shared.bounds:
+def bounds_of(block: Block) -> tuple[Array, list[tuple[int, int]]]:
+    """[choices, machines]: no less is compared first, for with more room no piece takes more.
+
+    And of each choice its grouping and its place there.
+    """
+    shared = block.shared
+    for _, entries in shared.bounds:
         if len(entries):
             block.compute(entries)
-    figures, found = block.figures(), []
-    for grouping, (fits, entries) in zip(block.shared.groupings, block.shared.bounds, strict=True):
-        result = np.ones((len(fits), block.size))
-        for figure in figures:
-            loops.add_bounds(entries, grouping.times, figure, result, 1 - SLACK)
-        found.append(result)
-    return found
+    numbered = [(g, int(place)) for g, (fits, _) in enumerate(shared.bounds) for place in fits]
+    result = np.ones((len(numbered), block.size))
+    for figure in block.figures():
+        start = 0
+        for grouping, (fits, entries) in zip(shared.groupings, shared.bounds, strict=True):
+            own = result[start : start + len(fits)]
+            loops.add_bounds(entries, grouping.times, figure, own, 1 - SLACK)
+            start += len(fits)
+    return result, numbered

@@ -47,6 +47,17 @@ def ceil_times(a: int, clock: int, speed: int, ratio: float) -> Any:
 
 
 @njit
+def rates_of(machines: Array) -> Array:
+    """Of each machine what numbers are multiplied by that would be divided: see `ceil_times`."""
+    rates = np.empty((machines.shape[0], 4))
+    for m in range(machines.shape[0]):
+        rates[m, 0] = machines[m, CLOCK] / (8 * machines[m, BANDWIDTH])
+        rates[m, 1], rates[m, 2] = 1 / (8 * machines[m, READ_PORT]), 1 / (8 * machines[m, WRITE_PORT])
+        rates[m, 3] = 1 / machines[m, LANE]
+    return rates
+
+
+@njit
 def before(
     objective: int, energy: float, cycles: int, moved: int, buffer: int, room: int,
     energy2: float, cycles2: int, moved2: int, buffer2: int, room2: int,
@@ -79,8 +90,8 @@ def before(
 
 @njit
 def best_ways(
-    ways: Array, same: Array, arithmetic_pj: Array, machines: Array, prices: Array, register_pj: float,
-    objective: int, found: Array, energy_pj: Array, least: Array,
+    ways: Array, same: Array, arithmetic_pj: Array, machines: Array, rates: Array, prices: Array,
+    register_pj: float, objective: int, found: Array, energy_pj: Array, least: Array,
 ) -> None:  # fmt: skip
     """For each machine the best way, and what it takes; ties go to the first one.
 
@@ -90,13 +101,12 @@ def best_ways(
     """  # fmt: skip
     for m in range(machines.shape[0]):
         clock, speed = machines[m, CLOCK], 8 * machines[m, BANDWIDTH]
-        ratio = clock / speed
-        read_port, write_port = 8 * machines[m, READ_PORT], 8 * machines[m, WRITE_PORT]
-        a_read, a_write = 1 / read_port, 1 / write_port
-        lanes = ceil_div(same[LANES], machines[m, LANE])
+        read_port, write_port, lane = 8 * machines[m, READ_PORT], 8 * machines[m, WRITE_PORT], machines[m, LANE]
+        ratio, a_read, a_write, a_lane = rates[m, 0], rates[m, 1], rates[m, 2], rates[m, 3]
+        lanes = ceil_times(same[LANES], 1, lane, a_lane)
         lanes_again = lanes
         if same[LANES_AGAIN]:
-            lanes_again = ceil_div(same[LANES] + same[LANES_AGAIN], machines[m, LANE])
+            lanes_again = ceil_times(same[LANES] + same[LANES_AGAIN], 1, lane, a_lane)
         ends = same[TAIL]
         if same[FIRST] or same[LAST]:
             ends += ceil_times(same[FIRST], clock, speed, ratio) + ceil_times(same[LAST], clock, speed, ratio)
@@ -134,6 +144,32 @@ def best_ways(
                 found[m, R_CYCLES], found[m, R_READ], found[m, R_WRITE] = cycles, read, write
                 found[m, R_READS], found[m, R_WRITES], found[m, R_ROOM] = reads, writes, room
                 energy_pj[m] = energy
+
+
+@njit
+def add_step(
+    numbers: Array, energies: Array, least: Array, into: Array, into_pj: Array, into_least: Array
+) -> None:
+    """What another step takes, behind the first: sums, and the larger room."""
+    for m in range(into.shape[0]):
+        room = max(numbers[m, R_ROOM], into[m, R_ROOM])
+        for k in range(numbers.shape[1]):
+            into[m, k] += numbers[m, k]
+        into[m, R_ROOM] = room
+        into_pj[m] += energies[m]
+        for k in range(2):
+            into_least[k, m] += least[k, m]
+
+
+@njit
+def next_choice(bounds: Array, order: Array, start: int, first: Array) -> int:
+    """The next place in the order at which a choice may be better on some machine; behind the last: none."""
+    for at in range(start, len(order)):
+        bound = bounds[order[at]]
+        for m in range(len(first)):
+            if bound[m] <= first[m]:
+                return at
+    return len(order)
 
 
 @njit
