@@ -8,6 +8,7 @@ for every price that matters, for the least product lies on the lower hull of al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from costmodel.graph.canonical import canonicalise
 from costmodel.graph.lowering import lower
 from costmodel.graph.tracing import trace
 from costmodel.hardware.loading import load_target
+from costmodel.mapping import choosing
 from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import waiting_bytes
 from costmodel.mapping.objectives import OBJECTIVES, Objective, Taken, objective_of
@@ -164,6 +166,27 @@ def scheduled(typed: Typed, site: Site) -> float:
     return {"cycles": found.cycles, "energy": energy, "edp": energy * found.cycles}[site.objective]
 
 
+def least_for_nothing(typed: Typed, site: Site) -> float:
+    """No choice takes less, of whole values or of any rows of them: whatever stays takes no room in the buffer."""
+    pieces, found = choosing.Pieces(site), []
+    figures = choosing.BOUNDED[site.objective]
+    for planned in choosing.all_planned(typed, all_plans(typed), site):
+        masks = [[mask for mask in range(seat.kinds + 1) if mask & ~seat.kinds == 0] for seat in planned.seats]
+        leasts = [
+            [pieces.least(seat, mask, pieces.room) for mask in own]
+            for seat, own in zip(planned.seats, masks, strict=True)
+        ]
+        sums = [
+            sum(
+                len(seat.places) * min(getattr(least, figure) for least in own)
+                for seat, own in zip(planned.seats, leasts, strict=True)
+            )
+            for figure in figures
+        ]
+        found.append(math.prod(sums))
+    return min(found)
+
+
 def above(figure: float, bound: float) -> str:
     """In percent; a bound that is not one is an error."""
     assert figure >= bound * (1 - 1e-9), (figure, bound)
@@ -173,8 +196,8 @@ def above(figure: float, bound: float) -> str:
 def rows() -> list[str]:
     """The table of MAPPING.md: percent above the least, by objective."""
     names = ("cycles", "energy", "bytes", "edp")
-    lines = ["| DistilBERT | target | " + " | ".join(names) + " | edp, the same values kept |"]
-    lines.append("|---|---|" + "---:|" * (len(names) + 1))
+    lines = [f"| DistilBERT | target | {' | '.join(names)} | edp, the same values kept | edp, any rows |"]
+    lines.append("|---|---|" + "---:|" * (len(names) + 2))
     for S in (128, 384, 512):
         typed = model(S)
         for target in ("edge-asic", "server-asic"):
@@ -183,6 +206,7 @@ def rows() -> list[str]:
                 site = Site(machine, "array", prices_of(machine) or Prices(), objective)
                 cells.append(above(scheduled(typed, site), least(typed, site)))
             cells.append(above(scheduled(typed, site), least_as_kept(typed, site)))
+            cells.append(above(scheduled(typed, site), least_for_nothing(typed, site)))
             lines.append(f"| S={S} | {target} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
     return lines

@@ -57,8 +57,9 @@ AGAINST = (
 )
 KEPT = (
     "`tests.bench.kept`: a schedule keeps values by kind, the same in every layer. The least is over every value",
-    "by itself, exactly; for edp over all mappings of all steps together. The last column holds the kept values",
-    "and compares the best mapping of each step for edp with the least product of the sums.",
+    "by itself, exactly; for edp over all mappings of all steps together. The column before the last holds the",
+    "kept values and compares the best mapping of each step for edp with the least product of the sums. The last",
+    "is a bound for values of which only some rows stay: any may stay and take no room.",
 )
 KIB = 1024
 
