@@ -237,13 +237,17 @@ def target_case(rng: Random, stock: Stock) -> Case:
 def wrong_override(rng: Random) -> str:
     """`edge-asic:FIELD=VALUE` with a value that the field does not take."""
     counts = ("0", "-1", "1.5", "nan", "inf", "", "²", "٣", "8 ", "1e3", "0x10", "8_0", *HUGE)
+    arrays = ("0x4", "4", "x", "4x", "-1x2", "²x2", "4x4x4", "nanx1", "٣x٣", f"{HUGE[1]}x2")
+    kinds = ("", "mul", "mac+", "mac+mac", "MAC", "+", "mac;l1")
     wrong = {
         **dict.fromkeys(("lanes", "buffer_kib", "bandwidth_mb_s", "clock_mhz"), counts),
         **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes"), counts),
         **dict.fromkeys(("table", "sram", "dram"), ("no-such", "no.toml", "../x", ".", "horowitz45@9nm", "²")),
-        "array": ("0x4", "4", "x", "4x", "-1x2", "²x2", "4x4x4", "nanx1", "٣x٣", f"{HUGE[1]}x2"),
-        "kinds": ("", "mul", "mac+", "mac+mac", "MAC", "+", "mac;l1"),
-        "dataflow": ("", "OS", "zz", "os ws", "²"),
+        **dict.fromkeys(("array", "array2", "array3"), arrays),
+        **dict.fromkeys(("kinds", "kinds2"), kinds),
+        **dict.fromkeys(("dataflow", "dataflow2"), ("", "OS", "zz", "os ws", "²")),
+        "use_dsp2": ("", "0", "True", "yes", "²"),
+        "array1": ("4x4",),
         "node_nm": ("45",),
         "": ("1",),
         "surprise": ("1",),
@@ -253,7 +257,7 @@ def wrong_override(rng: Random) -> str:
     item = rng.choice(
         (item,) * 6 + ("lanes", "=", "lanes=8,,", "lanes=8,lanes=16", "array=8x8,array=4x4", ",lanes=8")
     )
-    name = rng.choice(("edge-asic", "xc7z020", "server-asic"))
+    name = rng.choice(("edge-asic", "xc7z020", "server-asic", "xc7z020-two"))
     return f"{name}:{rng.choice(('', 'lanes=8,') if 'lanes' not in item else ('', 'clock_mhz=300,'))}{item}"
 
 
