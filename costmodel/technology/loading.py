@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from costmodel.dtypes import TYPES
@@ -67,6 +68,16 @@ def load_table(name: str) -> Table:
     Raises:
         UnknownTable: no such table; or a bad one, with the row and the reason.
     """
+    return read_table(name) if ".toml" in name else shipped_table(name)  # a file of the user's may change
+
+
+@lru_cache(maxsize=128)
+def shipped_table(name: str) -> Table:
+    """As `load_table`, of the tables of this package: a report asks for each of them many times."""
+    return read_table(name)
+
+
+def read_table(name: str) -> Table:
     scaled = SCALED.fullmatch(name)
     if scaled:
         vdd = scaled["vdd"]
