@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,20 +31,25 @@ class Kinds:
     waiting: tuple[tuple[int, ...], ...]  # [kinds][groups]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kept:
-    """A choice of kinds as bits, the values that stay, and the bytes that they take while each group runs."""
+    """A choice among kinds as bits, and the bytes that their values take while each group runs."""
 
     kinds: int
-    values: frozenset[int]
-    waiting: tuple[int, ...]
+    among: tuple[frozenset[int], ...] = ()
+    waiting: np.ndarray[Any, Any] | None = None  # [groups]; None: nothing waits
+
+    @property
+    def values(self) -> frozenset[int]:
+        """The values that stay."""
+        return frozenset().union(*(own for i, own in enumerate(self.among) if self.kinds >> i & 1))
 
     def waiting_bytes(self, group: int) -> int:
         """Bytes that wait in the buffer while a group runs."""
-        return self.waiting[group] if self.waiting else 0
+        return 0 if self.waiting is None else int(self.waiting[group])
 
 
-NOTHING = Kept(0, frozenset(), ())
+NOTHING = Kept(0)
 
 
 @dataclass(frozen=True)
@@ -119,12 +125,10 @@ def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
     groups = len(kinds.waiting[0]) if kinds.waiting else 0
     if not groups:
         return (NOTHING,)
-    found = [(0, frozenset[int]())]
-    live = np.zeros((1, groups), np.int64)
-    for i, (values, waiting) in enumerate(zip(kinds.values, kinds.waiting, strict=True)):
+    found, live = np.zeros(1, np.int64), np.zeros((1, groups), np.int64)
+    for i, waiting in enumerate(kinds.waiting):
         more = live + np.array(waiting, np.int64)
         fits = more.max(1) < buffer_bytes
-        found += [(kind | 1 << i, kept | values) for (kind, kept), fit in zip(found, fits, strict=True) if fit]
+        found = np.concatenate([found, found[fits] | 1 << i])
         live = np.concatenate([live, more[fits]])
-    rows = map(tuple, live.tolist())
-    return tuple(Kept(kind, kept, row) for (kind, kept), row in zip(found, rows, strict=True))
+    return tuple(Kept(kind, kinds.values, row) for kind, row in zip(found.tolist(), live, strict=True))

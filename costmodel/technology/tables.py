@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from costmodel.errors import UnknownTable
 from costmodel.ops.counts import ARITHMETIC
@@ -124,6 +125,11 @@ class Table(Header):
     estimates: tuple[Estimate, ...]
     memories: tuple[MemoryCost, ...]
 
+    @cached_property
+    def asked(self) -> dict[tuple[str, int, int | None], Energy]:
+        """What `interpolate` found before."""
+        return {}
+
     def price(self, op: str, dtype: str) -> Energy:
         """Energy of one operation.
 
@@ -156,6 +162,13 @@ class Table(Header):
         Raises:
             UnknownTable: the table has no integer row for the operation, and no estimate.
         """
+        key = (op, bits, narrow)
+        if key not in self.asked:
+            self.asked[key] = self.from_rows(op, bits, narrow)
+        return self.asked[key]
+
+    def from_rows(self, op: str, bits: int, narrow: int | None) -> Energy:
+        """As `interpolate`, from the rows."""
         name = f"int{bits}" if narrow is None else f"int{bits}xint{narrow}"
         whole = {r.dtype: r.energy_pj for r in self.ops if r.op == op and r.dtype.startswith("int")}
         rows = {int(dtype[3:]): pj for dtype, pj in whole.items() if "x" not in dtype}
