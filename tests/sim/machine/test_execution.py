@@ -14,6 +14,7 @@ from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.loading import load_target
 from costmodel.mapping.cost import PARTS, price
 from costmodel.mapping.schedule import schedule
+from costmodel.mapping.steps import Schedule
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed, assign_widths, width_counts
 from costmodel.widths.policy import parse_policy
@@ -56,8 +57,8 @@ def program_of(spelling: str, widths: str, overflow: str = "saturate") -> Progra
 
 def run_both(
     program: Program, target: str, fuse: bool = True, keep: bool = True, objective: str | None = None
-) -> tuple[Execution, list[object]]:
-    """The execution, after its values were held against the run's, and where it differs from the schedule."""
+) -> tuple[Execution, Schedule, list[object]]:
+    """The execution, after its values were held against the run's, the schedule, and where they differ."""
     ids, exist = padded_ids(B, S)
     machine = load_target(target)
     fold = None if machine.dataflow == "os" else machine.array.R
@@ -71,7 +72,7 @@ def run_both(
     assert expected.keys() - seen.keys() <= views  # that nobody asks for
     for i, x in seen.items():
         assert np.array_equal(x, expected[i]), program.typed.graph.values[i]
-    return execution, list(differences(execution, plan))
+    return execution, plan, list(differences(execution, plan))
 
 
 def arithmetic(execution: Execution) -> dict[tuple[str, str], int]:
@@ -97,10 +98,9 @@ def test_bits_arithmetic_cycles_and_bytes(spelling: str, dataflow: str) -> None:
         for place, target in enumerate(MACHINES):
             for fuse, keep, objective in ((True, True, FIRST[(place + len(widths)) % len(FIRST)]), *OTHERS):
                 name = f"{target},dataflow={dataflow}"
-                execution, different = run_both(program, name, fuse, keep, objective)
+                execution, plan, different = run_both(program, name, fuse, keep, objective)
                 assert not different, different[:3]
                 assert arithmetic(execution) == counts(program.typed)
-                plan = schedule(program.typed, execution.target, fuse=fuse, keep=keep, objective=objective)
                 assert execution.cycles == plan.cycles
                 for done, step in zip(execution.steps, plan.steps, strict=True):
                     assert done.buffer_bytes == step.buffer_bytes
@@ -113,7 +113,7 @@ def test_accumulators_that_overflow(dataflow: str, overflow: str) -> None:
     program = program_of("inhibitor", "w8a8:acc=14", overflow)
     outputs = []
     for array in ("4x4", "8x8"):
-        execution, different = run_both(program, f"edge-asic:array={array},buffer_kib=4,dataflow={dataflow}")
+        execution, _, different = run_both(program, f"edge-asic:array={array},buffer_kib=4,dataflow={dataflow}")
         assert not different
         outputs.append(execution.output)
     same = np.array_equal(*outputs)
