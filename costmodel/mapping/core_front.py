@@ -124,12 +124,11 @@ def all_fits(whole: list[dict[str, Array]], machine: Machine) -> bool:
     `whole`: of each structure the figures of all keys and each number of rows, the last of which is all of them.
     """
     floor = {name: min(int(found[name][-1, 0]) for found in whole) for name in FIGURES}
-    fits = ([found["buffer_bytes"] <= machine.buffer_bytes, *least_at(found, floor)] for found in whole)
+    fits = (
+        [found["buffer_bytes"] <= machine.buffer_bytes, *(found[name] <= least for name, least in floor.items())]
+        for found in whole
+    )
     return any(np.logical_and.reduce(each).any() for each in fits)
-
-
-def least_at(found: dict[str, Array], floor: dict[str, int]) -> list[Array]:
-    return [found[name] <= least for name, least in floor.items()]
 
 
 def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreMapped:

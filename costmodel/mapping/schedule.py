@@ -2,9 +2,9 @@
 
 Each group of `fusion.py` becomes a step, or two where a norm behind a product is better off on its own. Within a
 step array, vector unit and DMA work beside each other (`nest.py` says how); between steps nothing overlaps.
-Four things are searched, all for one objective: which values stay in the buffer (`keeping.py`), whether an
-attention core runs in one pass or op by op, whether products of one operand are joined, and the mapping of each
-product and core.
+What is searched, all for one objective (`choosing.py`): which values stay in the buffer (`keeping.py`), whether an
+attention core runs in one pass or op by op, whether products of one operand are joined, whether two products by
+weights run as a chain, and the mapping of each of them.
 """
 
 from __future__ import annotations
