@@ -56,10 +56,11 @@ def test_commands_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comm
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_python_runs(path: Path) -> None:
-    """Those whose output stands below them are held to it by another test."""
+def test_python_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With nothing on stderr; those whose output stands below them are held to it by another test."""
     for code in PYTHON.findall(typed(TEXTS[path])):
         printed(code)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)
