@@ -198,15 +198,18 @@ def is_held(operand: str, mapping: Mapping, product: Product, p: dict[str, int])
     return not same or visits(operand, mapping, p) != visits(operand, without, p)
 
 
-def best_mapping(problem: Problem, machine: Machine, objective: str) -> Mapped:
+def best_mapping(problem: Problem, machine: Machine, objective: str, whole: bool = False) -> Mapped:
     """The best mapping of a product for an objective, see `objectives.py`.
+
+    Args:
+        whole: look for it in the whole front, which others ask for as well.
 
     Raises:
         DoesNotFit: no tile fits the buffer.
         CostModelError: an unknown objective, or numbers beyond 64 bits.
     """
     goal = objective_of(objective)
-    asked = asked_of(problem, machine, goal.first) if goal.first else EVERYTHING
+    asked = asked_of(problem, machine, goal.first) if goal.first and not whole else EVERYTHING
     found = front(geometry_of(problem, machine), asked)
     if not len(found):
         product = problem.product

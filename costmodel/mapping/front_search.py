@@ -1,10 +1,9 @@
 """All mappings of one product that can be the best for somebody, by numba: branch and bound over boxes of tiles.
 
-A box is a structure (order, held, single, blocks) and a range of candidates along each dim. Its bound is what the
-smallest size, fewest passes and least work of each range take: no mapping in it takes less of anything. Boxes
-whose bound is no better in any figure than a mapping that is known are dropped, others cut in two along the
-dim whose sizes differ most. What is left is the front: nothing else can be best for any bandwidth, price, number
-of lanes or objective, for all of those grow with the figures.
+Boxes (`front_boxes.py`) in which nothing fits, or whose bound is no better in any figure than a mapping that is
+known, are dropped; so is the half of a box, along any dim, of which that is true. What remains is cut in two along
+the dim whose sizes differ most. What is left is the front: nothing else can be best for any bandwidth, price,
+number of lanes or objective, for all of those grow with the figures.
 """
 
 from __future__ import annotations
@@ -14,19 +13,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from costmodel.mapping.front_figures import (
-    CYCLES,
-    EXPOSED,
-    FIGURES,
-    MOVED,
-    P_M,
-    P_N,
-    READS,
-    REGISTERS,
-    WRITES,
-    ceil_div,
-    figures,
-)
+from costmodel.mapping.front_boxes import bound, halves, is_free, most_blocks, whole_box, widest
+from costmodel.mapping.front_figures import CYCLES, EXPOSED, FIGURES, MOVED, READS, REGISTERS, WRITES, ceil_div
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
@@ -35,40 +23,6 @@ COLUMNS = FIGURES + 6  # also the structure, candidates along M, N, K, single pl
 LEAST = 1 << 12  # places for points of a front, at first
 EVERY, DELAY, ENERGY, PRODUCT, BYTES = range(5)  # what is asked for: the whole front, or what is best for a figure
 ROUNDING = 1 + 1e-12  # of floats that are summed in another order
-
-
-@njit
-def bound(
-    c: Array, form: Array, single: int, i: tuple, j: tuple, tables: Array, least: Array, apart: Array, key: Array
-) -> bool:
-    """Bound over a box of candidates, from `i` to before `j` along each dim, or figures of its only mapping.
-
-    The fourth range is that of the number of blocks: as many have the fewest tiles each. `tables[0..2]`: sizes,
-    passes, work. `least`: the least work along a dim; `apart`: of one pass.
-    """
-    x, y, held, along = form[0], form[1], form[2], form[4]
-    i0, i1, i2, blocks = i
-    j0, j1, j2, beyond = j
-    s = (tables[0, 0, i0], tables[0, 1, i1], tables[0, 2, i2])
-    p = (tables[1, 0, j0 - 1], tables[1, 1, j1 - 1], tables[1, 2, j2 - 1])
-    most = (tables[1, 0, i0], tables[1, 1, i1], tables[1, 2, i2])
-    work = (
-        tables[2, 0, i0] if j0 - i0 == 1 else max(least[0], p[0] * apart[0]),
-        tables[2, 1, i1] if j1 - i1 == 1 else max(least[1], p[1] * apart[1]),
-        tables[2, 2, i2] if j2 - i2 == 1 else max(least[2], p[2] * apart[2]),
-    )
-    tiles, size = 1, 0
-    if along >= 0:
-        tiles = max(ceil_div(p[along], beyond - 1), 2)
-        if most[along] <= tiles:  # a single block
-            return False
-        dim = c[P_M] if along == 0 else c[P_N]
-        size = max(tiles * s[along], ceil_div(dim, beyond - 1))
-        if most[along] == p[along] and beyond - blocks == 1:
-            if ceil_div(p[along], tiles) != blocks or p[along] % tiles == 1:
-                return False
-            size = min(tiles * s[along], dim)
-    return figures(c, x, y, held, single, along, s, p, most, work, tiles, blocks, size, key)
 
 
 @njit
@@ -102,27 +56,6 @@ def without(front: Array, number: int, key: Array) -> int:
             front[left] = front[i]
             left += 1
     return left
-
-
-@njit
-def unbeaten(points: Array) -> Array:
-    """Places of the points, in ascending order of their figures, that no other one beats in all figures."""
-    found = np.empty(points.shape[0], np.int64)
-    number = 0
-    for i in range(points.shape[0]):
-        beaten = False
-        for j in range(number):
-            beaten = True
-            for f in range(points.shape[1]):
-                if points[found[j], f] > points[i, f]:
-                    beaten = False
-                    break
-            if beaten:
-                break
-        if not beaten:
-            found[number] = i
-            number += 1
-    return found[:number]
 
 
 @njit
@@ -183,65 +116,38 @@ def push(stack: Array, keys: Array, top: int, s: int, i: tuple, j: tuple, key: A
 
 
 @njit
-def halves(i: tuple, j: tuple, tables: Array) -> tuple[tuple, tuple]:
-    """Where a box is cut in two, along the dim whose sizes differ most: end of one half, start of the other."""
-    w0 = spread(i[0], j[0], tables[0, 0])
-    w1 = spread(i[1], j[1], tables[0, 1])
-    w2 = spread(i[2], j[2], tables[0, 2])
-    w3 = (j[3] - 1) / i[3] if i[3] > 0 else 1.0
-    if w0 >= w1 and w0 >= w2 and w0 >= w3:
-        h = middle(i[0], j[0], tables[0, 0])
-        return (h, j[1], j[2], j[3]), (h, i[1], i[2], i[3])
-    if w1 >= w2 and w1 >= w3:
-        h = middle(i[1], j[1], tables[0, 1])
-        return (j[0], h, j[2], j[3]), (i[0], h, i[2], i[3])
-    if w2 >= w3:
-        h = middle(i[2], j[2], tables[0, 2])
-        return (j[0], j[1], h, j[3]), (i[0], i[1], h, i[3])
-    h = max(i[3] + 1, int(np.sqrt(i[3] * (j[3] - 1)) + 1))
-    return (j[0], j[1], j[2], h), (i[0], i[1], i[2], h)
-
-
-@njit
-def middle(first: int, beyond: int, sizes: Array) -> int:
-    """The first size of the upper half of a range, by ratio."""
-    wanted = np.sqrt(float(sizes[first]) * sizes[beyond - 1])
-    return first + max(1, np.searchsorted(sizes[first : beyond - 1], wanted))
-
-
-@njit
-def spread(first: int, beyond: int, sizes: Array) -> float:
-    """Ratio of the largest size of a range to the smallest."""
-    return sizes[beyond - 1] / sizes[first]
-
-
-@njit
-def whole_box(form: Array, tables: Array, counts: Array) -> tuple[tuple, tuple]:
-    """The box of all candidates of a structure."""
-    along = form[4]
-    first, beyond = 0, 1
-    if along >= 0:
-        first, beyond = 2, max(tables[1, along, 0] // 2 + 1, 2)
-    return (0, 0, 0, first), (counts[0], counts[1], counts[2], beyond)
-
-
-@njit
-def worth(key: Array, asked: Array, prices: Array) -> float:
-    """What an objective compares first, of figures or a bound of them; see `front.Asked` for the numbers.
+def figure_of(what: int, key: Array, asked: Array, prices: Array) -> float:
+    """Cycles, energy, their product or DRAM bits, of figures or a bound of them; `geometry.Asked` has the numbers.
 
     As `front.weigh`, which tests hold equal.
     """
     moved, reads, writes = key[MOVED] + asked[1], key[READS] + asked[2], key[WRITES] + asked[3]
-    if asked[0] == BYTES:
+    if what == BYTES:
         return float(moved)
     energy = moved * prices[0] + reads * prices[1] + writes * prices[2]
     energy += (key[REGISTERS] + asked[6]) * prices[3] + prices[4]
-    if asked[0] == ENERGY:
+    if what == ENERGY:
         return energy
     busy = ceil_div(key[EXPOSED] * asked[7], asked[8]) + max(key[CYCLES], asked[4])
     ports = max(ceil_div(reads, asked[9]), ceil_div(writes, asked[10]))
     cycles = max(max(busy, ceil_div(moved * asked[7], asked[8])), max(ports, 1)) + asked[5]
-    return float(cycles) if asked[0] == DELAY else energy * cycles
+    return float(cycles) if what == DELAY else energy * cycles
+
+
+@njit
+def worth(key: Array, asked: Array, prices: Array) -> float:
+    """What an objective compares first."""
+    return figure_of(asked[0], key, asked, prices)
+
+
+@njit
+def leasts(front: Array, asked: Array, prices: Array) -> Array:
+    """Of a front the fewest cycles, least energy and fewest DRAM bits, each for itself."""
+    found = np.full(3, np.inf)
+    for i in range(front.shape[0]):
+        for k, what in enumerate((DELAY, ENERGY, BYTES)):
+            found[k] = min(found[k], figure_of(what, front[i], asked, prices))
+    return found
 
 
 @njit
@@ -250,6 +156,47 @@ def least_worth(front: Array, points: int, most: float, asked: Array, prices: Ar
     for i in range(points):
         most = min(most, worth(front[i], asked, prices))
     return most
+
+
+@njit
+def shrunk(
+    c: Array, form: Array, free: bool, i: tuple, j: tuple, tables: Array, least: Array, apart: Array,
+    front: Array, points: int, most: float, asked: Array, prices: Array, key: Array,
+) -> tuple[bool, tuple, tuple]:  # fmt: skip
+    """Whether anything is left of a box without the halves in which nothing fits and is better; what is left.
+
+    What is tested stands here three times: a call with so many arrays takes as long as the test.
+    """
+    alone, changed, left = asked[0] != EVERY, True, True
+    while changed and left:
+        changed = False
+        for d in range(4):
+            if j[d] - i[d] == 1 or (d == 3 and free):
+                continue
+            cut, start = halves(i, j, d, tables)
+            if (
+                not bound(c, form, -1, start, j, tables, least, apart, key)
+                or is_beaten(front, points, key)
+                or (alone and worth(key, asked, prices) > most * ROUNDING)
+            ):
+                j, changed = cut, True
+            elif (
+                not bound(c, form, -1, i, cut, tables, least, apart, key)
+                or is_beaten(front, points, key)
+                or (alone and worth(key, asked, prices) > most * ROUNDING)
+            ):
+                i, changed = start, True
+        if changed:
+            left = bound(c, form, -1, i, j, tables, least, apart, key)
+            if left and (is_beaten(front, points, key) or (alone and worth(key, asked, prices) > most * ROUNDING)):
+                left = False
+    return left, i, j
+
+
+@njit
+def is_single(free: bool, i: tuple, j: tuple) -> bool:
+    """Whether a box is one mapping, or such that differ in nothing but how many blocks there are."""
+    return j[0] - i[0] == 1 and j[1] - i[1] == 1 and j[2] - i[2] == 1 and (free or j[3] - i[3] == 1)
 
 
 @njit
@@ -291,22 +238,31 @@ def front_of(
         if is_beaten(front, points, key) or (alone and worth(key, asked, prices) > most * ROUNDING):
             continue
         s = stack[top, 0]
+        form = structures[s]
         i = (stack[top, 1], stack[top, 2], stack[top, 3], stack[top, 4])
         j = (stack[top, 5], stack[top, 6], stack[top, 7], stack[top, 8])
-        if j[0] - i[0] == 1 and j[1] - i[1] == 1 and j[2] - i[2] == 1 and j[3] - i[3] == 1:
+        free = is_free(c, form)
+        left, i, j = shrunk(c, form, free, i, j, tables, least, apart, front, points, most, asked, prices, key)
+        if not left:
+            continue
+        if is_single(free, i, j):
+            blocks = most_blocks(tables[1, form[4], i[form[4]]]) if free else i[3]
+            if free and blocks == 0:
+                continue
+            i, j = (i[0], i[1], i[2], blocks), (j[0], j[1], j[2], blocks + 1)
             front, points = entered(c, front, points, structures, s, i, j, tables, least, apart, key)
             most = least_worth(front, points, most, asked, prices) if alone else most
             continue
-        cut, from_ = halves(i, j, tables)
-        one = bound(c, structures[s], -1, i, cut, tables, least, apart, key)
-        two = bound(c, structures[s], -1, from_, j, tables, least, apart, other)
+        cut, start = halves(i, j, widest(i, j, tables, free), tables)
+        one = bound(c, form, -1, i, cut, tables, least, apart, key)
+        two = bound(c, form, -1, start, j, tables, least, apart, other)
         if one and two and earlier(other, key, floor, asked, prices):  # the better one is looked at first
             push(stack, keys, top, s, i, cut, key)
-            push(stack, keys, top + 1, s, from_, j, other)
+            push(stack, keys, top + 1, s, start, j, other)
             top += 2
             continue
         if two:
-            push(stack, keys, top, s, from_, j, other)
+            push(stack, keys, top, s, start, j, other)
             top += 1
         if one:
             push(stack, keys, top, s, i, cut, key)

@@ -11,6 +11,7 @@ import pytest
 from costmodel.mapping.front import best_mapping, front, weigh
 from costmodel.mapping.front_search import worth
 from costmodel.mapping.geometry import EVERYTHING, FIGURE, asked_of, geometry_of
+from costmodel.mapping.least import least_of_front
 from costmodel.mapping.nest import evaluate
 from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.objectives import OBJECTIVES
@@ -27,7 +28,7 @@ def some_case(seed: int) -> tuple[Problem, Machine]:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_figures_of_all_at_once_are_those_of_each(seed: int) -> None:
-    """Three ways to one figure: `evaluate` of a mapping, `weigh` of a front, and `worth` inside the search."""
+    """`evaluate` of a mapping, `weigh` of a front, `worth` and `leasts` of the search are one figure."""
     problem, machine = some_case(seed)
     found = front(geometry_of(problem, machine))
     if not len(found):
@@ -43,6 +44,9 @@ def test_figures_of_all_at_once_are_those_of_each(seed: int) -> None:
         numbers, prices = np.array(asked.numbers, np.int64), np.array(asked.prices)
         each = [worth(figures, numbers, prices) for figures in found.figures]
         np.testing.assert_allclose(each, weighed.first(first).astype(float), rtol=1e-12)
+    least = least_of_front(found, problem, machine)
+    assert (least.cycles, least.dram_bits) == (weighed.cycles.min(), weighed.dram_bits.min())
+    assert least.energy_pj == pytest.approx(weighed.energy_pj.min(), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(40))
