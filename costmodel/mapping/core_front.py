@@ -17,6 +17,7 @@ from costmodel.mapping.core_blocks import (
     CoreMapped,
     CoreMapping,
     CoreProblem,
+    blocks_of,
     core_ends,
     dims_of,
     evaluate_core,
@@ -30,6 +31,8 @@ from costmodel.mapping.nest_sizes import block_sizes
 from costmodel.mapping.objectives import Objective, Weighed, objective_of
 
 Array = np.ndarray[Any, Any]
+VARIED = ("turns", "read_bits", "buffer_write_bits", "grain")  # figures that structures differ in; turns first
+SAME = tuple(name for name in FIGURES if name not in VARIED)
 ROUNDING = 1e-12  # of an energy that is added up for many at once
 
 
@@ -76,7 +79,7 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
 
 @lru_cache(maxsize=4096)
 def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
-    from costmodel.mapping.front_search import unbeaten  # numba takes half a second: not before it is needed
+    from costmodel.mapping import core_loops as loops  # numba takes half a second: not before it is needed
 
     M, N, d = dims_of(problem)
     if 64 * problem.B * M * N * (d + problem.D) * (1 + (problem.statistics or 0)) >= 1 << 50:
@@ -96,26 +99,29 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
         sizes = (*range(other.array.R, N, other.array.R), N)
     keys = np.array(sizes, np.int64)[None]
     every, structures = np.array([[N]], np.int64), structures_of(problem.operands)
-    whole = [figures(problem, rows, every, structure, machine) for structure in structures]
+    blocks = blocks_of(problem, rows, every, machine)
+    whole = figures(problem, blocks, structures)
     # No block takes less than one of all rows and keys: if that fits, no other is looked at.
     if problem.beside is None and all_fits(whole, machine):
         keys = every
-    smallest, points, places, rooms = 1 << 62, [], [], []
-    for number, structure in enumerate(structures):
-        found = whole[number] if keys.size == 1 else figures(problem, rows, keys, structure, machine)
-        room = found["buffer_bytes"]
-        smallest = min(smallest, int(room.min()))
-        i, j = np.nonzero(room <= machine.buffer_bytes)
-        points.append(np.stack([found[name][i, j] for name in FIGURES], 1).astype(np.int64))
-        rooms.append(room[i, j].astype(np.int64))
-        places.append(np.stack([np.full(len(i), number), rows[i, 0], keys[0, j]], 1))
-    table, where = np.concatenate(points), np.concatenate(places)
-    # Neither of turns and no turns beats the other: in turns the first rows of scores are not waited for.
-    apart = np.concatenate([table, 1 - table[:, [FIGURES.index("turns")]]], 1)
+    if keys.size > 1:
+        blocks = blocks_of(problem, rows, keys, machine)
+        whole = figures(problem, blocks, structures)
+    smallest = min(int(found["buffer_bytes"].min()) for found in whole)
+    same = np.stack([whole[0][name] for name in SAME])
+    rows_of = [FIGURES.index(name) for name in (*SAME, *VARIED)]
+    points = np.empty((0, len(FIGURES) + 4), np.int64)
+    for number, found in enumerate(whole):
+        varied = np.stack([found[name] for name in (*VARIED, "buffer_bytes")])
+        points = loops.with_blocks(points, number, same, varied, machine.buffer_bytes)
+    table = np.empty((len(points), len(FIGURES)), np.int64)
+    table[:, rows_of] = points[:, : len(FIGURES)]
     order = np.lexsort(table[:, ::-1].T)
-    kept = order[unbeaten(np.ascontiguousarray(apart[order]))]
-    mappings = tuple(CoreMapping(m, n, *structures[form]) for form, m, n in where[kept].tolist())
-    return CoreFront(table[kept], mappings, np.concatenate(rooms)[kept], smallest)
+    room, form, i, j = points[order, len(FIGURES) :].T
+    mappings = tuple(
+        CoreMapping(int(rows[m, 0]), int(keys[0, n]), *structures[f]) for f, m, n in zip(form, i, j, strict=True)
+    )
+    return CoreFront(table[order], mappings, room, smallest)
 
 
 def all_fits(whole: list[dict[str, Array]], machine: Machine) -> bool:

@@ -28,6 +28,7 @@ from costmodel.mapping.core_blocks import (
     CoreMapping,
     CoreOperands,
     CoreProblem,
+    blocks_of,
     core_is_legal,
     evaluate_core,
     figures,
@@ -264,7 +265,8 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
 
 def figures_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine) -> tuple[int, ...]:
     rows, keys = np.array([[mapping.rows]]), np.array([[mapping.keys]])
-    found = figures(problem, rows, keys, (mapping.order, mapping.held, mapping.turns), machine)
+    blocks = blocks_of(problem, rows, keys, machine)
+    (found,) = figures(problem, blocks, [(mapping.order, mapping.held, mapping.turns)])
     return tuple(int(found[name][0, 0]) for name in FIGURES)
 
 
