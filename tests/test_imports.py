@@ -22,7 +22,7 @@ FLOORS = (
     ("models.tasks",),
     ("models.training",),
     ("costmodel.errors",),
-    ("costmodel.dtypes", "costmodel.files", "costmodel.ops", "costmodel.records"),
+    ("costmodel.collecting", "costmodel.dtypes", "costmodel.files", "costmodel.ops", "costmodel.records"),
     ("costmodel.graph", "costmodel.technology"),
     ("costmodel.counting", "costmodel.widths", "costmodel.hardware"),
     ("costmodel.mapping",),

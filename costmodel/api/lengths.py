@@ -11,6 +11,7 @@ from itertools import islice
 
 from costmodel.api import cache
 from costmodel.api.graphs import Request, counted
+from costmodel.collecting import seldom_collected
 from costmodel.compare.lengths import Intervals, LengthCost, against_first, cost_at, op_by_op
 from costmodel.compare.machine import all_cores
 from costmodel.errors import BadRecord, CostModelError
@@ -199,11 +200,12 @@ def compute(
 
 def costs_of(task: Task) -> list[list[LengthCost | None]]:
     """Of each mechanism what it costs at each of its lengths; what a worker does."""
-    return [list(costs_of_one(priced, lengths)) for priced, lengths in task]
+    with seldom_collected():
+        return [list(costs_of_one(priced, lengths)) for priced, lengths in task]
 
 
 def costs_of_one(priced: Priced, lengths: Sequence[int]) -> Iterator[LengthCost | None]:
-    family = Family(lambda S: typed_at(priced, S), lengths[0], lengths[-1])
+    family = typed_family(priced.request, priced.attention, priced.policy, lengths[0], lengths[-1])
     target, table = priced.target, table_of(priced.target)
     cores = all_cores(family.at(lengths[0]))  # as many at all lengths
     for s in lengths:
@@ -213,8 +215,11 @@ def costs_of_one(priced: Priced, lengths: Sequence[int]) -> Iterator[LengthCost 
 # Graphs
 
 
-def typed_at(priced: Priced, S: int) -> Typed:
-    return assign_widths(graphs_of(priced.request, priced.attention)(S), priced.policy)
+@lru_cache(maxsize=8)
+def typed_family(request: Request, attention: str, policy: Policy, first: int, last: int) -> Family[Typed]:
+    """The typed graphs of some lengths; targets share them."""
+    graph_at = graphs_of(request, attention)
+    return Family(lambda S: assign_widths(graph_at(S), policy), first, last)
 
 
 def graphs_of(request: Request, attention: str) -> Callable[[int], Graph]:

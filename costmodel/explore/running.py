@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from costmodel.collecting import seldom_collected
 from costmodel.errors import CostModelError
 from costmodel.explore import claims, store
 from costmodel.explore.claims import Chunk
@@ -106,7 +107,8 @@ def run_sweep(opened: Store, work: Work, pool: Pool, tell: Tell = lambda state: 
     owner = claims.new_owner(opened)
     with alive(opened, owner):
         accuracy_of = measure_all(opened, owner, work, pool, tell)
-        evaluate_all(opened, owner, work, pool, accuracy_of, tell)
+        with seldom_collected():
+            evaluate_all(opened, owner, work, pool, accuracy_of, tell)
 
 
 def measure_all(opened: Store, owner: str, work: Work, pool: Pool, tell: Tell) -> dict[AccuracyKey, float | str]:
