@@ -48,6 +48,8 @@ class Value:
     @property
     def distinct_numel(self) -> int:
         """Elements that differ in memory: a broadcast (stride 0) dimension counts once."""
+        if 0 not in self.stride:
+            return prod(self.shape)
         return prod(n if s != 0 else min(n, 1) for n, s in zip(self.shape, self.stride, strict=True))
 
     @property

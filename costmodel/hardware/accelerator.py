@@ -8,6 +8,7 @@ default. Idle PEs, registers, clocks and wires are not priced: no table gives th
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, get_args, get_origin, get_type_hints
 
 from costmodel.errors import BadTarget
@@ -91,7 +92,7 @@ class Accelerator:
         """Kinds of PE of the first array as they are built; `kinds` are the terms that they do."""
         return self.built or self.kinds
 
-    @property
+    @cached_property
     def arrays(self) -> tuple[PeArray, ...]:
         """All arrays, the first one first."""
         dsp = self.part.use_dsp if self.part else None

@@ -23,7 +23,7 @@ from costmodel.widths.assign import Typed
 ALWAYS = ("requantise", "copy")  # what rides on the maker of its operand even where nothing is fused
 
 
-@dataclass
+@dataclass(eq=False)
 class Group:
     """Nodes by index, in order. `kind` is product, core, chain or vector."""
 

@@ -44,6 +44,11 @@ class Kept:
         """The values that stay."""
         return frozenset().union(*(own for i, own in enumerate(self.among) if self.kinds >> i & 1))
 
+    @property
+    def most_bytes(self) -> int:
+        """Bytes that wait in the buffer while most do."""
+        return 0 if self.waiting is None else int(self.waiting.max())
+
     def waiting_bytes(self, group: int) -> int:
         """Bytes that wait in the buffer while a group runs."""
         return 0 if self.waiting is None else int(self.waiting[group])
@@ -66,10 +71,11 @@ class Seat:
 
     def stay(self, kinds: int) -> Stay:
         """Which of its values lie in the buffer where some kinds are kept."""
-        operands, reads, writes = (
-            tuple([bool(kind & kinds) for kind in part]) for part in (self.operands, self.reads, self.writes)
+        return Stay(
+            tuple([kind & kinds > 0 for kind in self.operands]),
+            tuple([kind & kinds > 0 for kind in self.reads]),
+            tuple([kind & kinds > 0 for kind in self.writes]),
         )
-        return Stay(operands, reads, writes)
 
     def waiting_bytes(self, kept: Kept) -> int:
         return kept.waiting_bytes(self.placed.group)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
+
 from costmodel.mapping.core_front import core_front, weigh_blocks
-from costmodel.mapping.front import front, weigh
-from costmodel.mapping.geometry import geometry_of
+from costmodel.mapping.front import Front, front
+from costmodel.mapping.geometry import asked_of, geometry_of
+from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.objectives import Weighed
 from costmodel.mapping.options import (
     REST,
@@ -15,6 +18,7 @@ from costmodel.mapping.options import (
     Site,
     arrays_of,
     core_problem,
+    floor_moved,
     may_run,
     moved_by,
     product_problem,
@@ -36,9 +40,19 @@ class Least:
 
 def least_taken(piece: Piece, stay: Stay, free_bytes: int, site: Site) -> Least:
     """The least that any option of `options.options_of` takes."""
+    return least_of_ways(piece, stay, moved_by(piece, stay), free_bytes, site)
+
+
+def floor_taken(piece: Piece, most: Stay, free_bytes: int, site: Site) -> Least:
+    """No more than `least_taken` of any `Stay` that keeps some of what `most` keeps."""
+    return least_of_ways(piece, most, floor_moved(piece, most), free_bytes, site)
+
+
+def least_of_ways(piece: Piece, stay: Stay, moved: dict[str, Moved], free_bytes: int, site: Site) -> Least:
+    """The least over all ways of a piece, of which each step moves so much beside the operands."""
+    best = Least()
     if not may_run(piece, site.target):
-        return Least()
-    moved, best = moved_by(piece, stay), Least()
+        return best
     for names in step_names(piece):
         for on in arrays_of(piece):
             steps = [least_step(piece, name, stay, moved[name], free_bytes, site, on) for name in names]
@@ -64,7 +78,15 @@ def least_step(
         return least_of(weigh_blocks(blocks, core, machine)) if blocks.mappings else Least()
     problem = product_problem(piece, name, stay, moved, target, prices)
     found = front(geometry_of(problem, machine))
-    return least_of(weigh(found, problem, machine)) if len(found) else Least()
+    return least_of_front(found, problem, machine) if len(found) else Least()
+
+
+def least_of_front(found: Front, problem: Problem, machine: Machine) -> Least:
+    """As the least of all that `front.weigh` finds."""
+    from costmodel.mapping.front_search import leasts  # numba takes half a second: not before it is needed
+
+    asked = asked_of(problem, machine, "cycles")
+    return Least(*leasts(found.figures, np.array(asked.numbers, np.int64), np.array(asked.prices)).tolist())
 
 
 def least_of(weighed: Weighed) -> Least:

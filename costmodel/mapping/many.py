@@ -24,7 +24,7 @@ from costmodel.mapping.keeping import kinds_of, seats_of
 from costmodel.mapping.many_choices import CODES, Grouping, Shared, best_choices
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import Prices
-from costmodel.mapping.pieces import Piece, pieces_of
+from costmodel.mapping.pieces import new_places, pieces_of
 from costmodel.mapping.schedule import DEFAULT
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed
@@ -66,9 +66,9 @@ def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> P
         UnknownTable: the table lacks the price of an operation.
     """
     found: list[Grouping] = []
-    known: dict[Piece, int] = {}
+    places = new_places()
     for plan in all_plans(typed):
-        placed = pieces_of(typed, plan, target, known)
+        placed = pieces_of(typed, plan, target, places)
         kinds = kinds_of(plan, placed)
         found.append(Grouping(seats_of(placed, kinds), kinds))
     prices = Prices(register_pj=register_price_pj(table), table=table)

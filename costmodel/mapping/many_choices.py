@@ -57,6 +57,8 @@ class Shared:
         self.known: dict[tuple[int, Stay, int], int] = {}
         self.seats: dict[tuple[int, int, int, int], int] = {}
         self.choices = [choices_of(each.kinds, target.buffer_bytes) for each in groupings]
+        self.kinds = [np.array([kept.kinds for kept in each], np.int64) for each in self.choices]
+        self.floors: dict[tuple[int, Stay], int] = {}
         self.found: dict[tuple[int, int], Array | None] = {}
 
     def entry(self, group: int, place: int, kinds: int, free_bytes: int) -> int:
@@ -83,22 +85,23 @@ class Shared:
             self.options.append(options)
         return self.same[name]
 
+    def floor(self, group: int, place: int) -> int:
+        """The entry of what takes no more than any option of a seat, whatever is kept."""
+        seat = self.groupings[group].seats[place]
+        name = (seat.placed.place, seat.stay(seat.kinds))
+        if name not in self.floors:
+            options = ways_of(
+                seat.placed.piece, name[1], self.target.buffer_bytes, self.target, self.prices, floor=True
+            )
+            self.floors[name] = self.entry_of(options)
+        return self.floors[name]
+
     @cached_property
-    def bounds(self) -> list[tuple[Array, Array]]:
-        """Of each grouping the choices that may fit, and the entries of all seats had they the whole buffer."""
-        found = []
-        for group, (grouping, choices) in enumerate(zip(self.groupings, self.choices, strict=True)):
-            room = self.target.buffer_bytes
-            kinds = np.array([kept.kinds for kept in choices], np.int64)
-            columns = []
-            for j, seat in enumerate(grouping.seats):
-                masks, place = np.unique(kinds & seat.kinds, return_inverse=True)
-                each = np.array([self.entry(group, j, int(mask), room) for mask in masks], np.int64)
-                columns.append(each[place.ravel()])
-            entries = np.stack(columns, 1)
-            fits = np.flatnonzero((entries != NOWHERE).all(1))
-            found.append((fits, np.ascontiguousarray(entries[fits])))
-        return found
+    def fullest(self) -> int:
+        """The place of the choice of the first grouping that keeps most of those that fit; -1: none fits."""
+        choices = self.choices[0]
+        order = sorted(range(len(choices)), key=lambda place: -choices[place].most_bytes)
+        return next((place for place in order if self.choice(0, place) is not None), -1)
 
     def choice(self, group: int, place: int) -> Array | None:
         """The entries of all seats where some values are kept; None where one does not fit."""
@@ -125,7 +128,8 @@ class Block:
         self.done = np.zeros(FIRST_ENTRIES, np.bool_)
         self.numbers = np.empty((FIRST_ENTRIES, self.size, 6), np.int64)
         self.energies = np.empty((FIRST_ENTRIES, self.size))
-        self.least = np.empty((FIRST_ENTRIES, 2, self.size))
+        self.least = np.empty((FIRST_ENTRIES, 2, self.size))  # what is compared first is a product of, at least
+        self.factors = 2 if objective == "edp" else 1
         self.rates = loops.rates_of(machines)
         self.room = [self.outcome(), self.outcome()]  # for a second option, and for the second step of any
 
@@ -154,6 +158,12 @@ class Block:
         for option in others:
             self.option(option, self.room[0])
             loops.keep_better(self.code, *self.room[0], *into)
+        if CODES[self.code] == "cycles":
+            into[2][0] = into[0][:, loops.R_CYCLES]
+        elif CODES[self.code] == "bytes":
+            into[2][0] = into[0][:, loops.R_READ] + into[0][:, loops.R_WRITE]
+        elif CODES[self.code] == "energy":
+            into[2][0] = into[1]
 
     def option(self, option: Option, into: Outcome) -> None:
         """The sums of the steps of an option, each run its best way."""
@@ -164,18 +174,6 @@ class Block:
             loops.best_ways(*own, self.machines, self.rates, self.prices, register_pj, self.code, *found)
             if i:
                 loops.add_step(*found, *into)
-
-    def figures(self) -> tuple[Array, ...]:
-        """[entries, machines] each: what the first figure that is compared is a product of, at least."""
-        numbers = self.numbers[: len(self.shared.options)]
-        least = self.least[: len(numbers)]
-        found = {
-            "cycles": (numbers[:, :, loops.R_CYCLES],),
-            "energy": (self.energies[: len(numbers)],),
-            "edp": (least[:, 0], least[:, 1]),
-            "bytes": (numbers[:, :, loops.R_READ] + numbers[:, :, loops.R_WRITE],),
-        }[CODES[self.code]]
-        return tuple(np.ascontiguousarray(each, dtype=float) for each in found)
 
 
 def best_choices(
@@ -195,13 +193,10 @@ def best_choices(
 def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
     """Fill in the best choice on each machine; False where nothing fits."""
     shared = block.shared
-    bounds, numbered = bounds_of(block)
     first, places = np.full(block.size, np.inf), np.full(block.size, -1)
     starts = np.cumsum([0, *(len(choices) for choices in shared.choices)])
-    order = np.argsort(bounds.sum(1), kind="stable")
-    at = loops.next_choice(bounds, order, 0, first)
-    while at < len(order):
-        bound, (g, place) = bounds[order[at]], numbered[order[at]]
+
+    def look(g: int, place: int, bound: Array) -> None:
         entries, grouping = shared.choice(g, place), shared.groupings[g]
         if entries is not None:
             block.compute(entries)
@@ -209,25 +204,51 @@ def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
                 *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound, block.code),
                 *(block.numbers, block.energies, best, energy, core, first, places),
             )
+
+    if shared.fullest >= 0:
+        look(0, shared.fullest, np.full(block.size, -np.inf))
+    found = [bounds_of(block, g, first) for g in range(len(shared.groupings))]
+    numbered = [(g, place) for g, (some, _) in enumerate(found) for place in some.tolist()]
+    bounds = np.concatenate([each for _, each in found])
+    order = np.argsort(bounds.sum(1), kind="stable")
+    at = loops.next_choice(bounds, order, 0, first)
+    while at < len(order):
+        (g, place), bound = numbered[order[at]], bounds[order[at]]
+        look(g, place, bound)
         at = loops.next_choice(bounds, order, at + 1, first)
     return bool((places >= 0).all())
 
 
-def bounds_of(block: Block) -> tuple[Array, list[tuple[int, int]]]:
-    """[choices, machines]: no less is compared first, for with more room no piece takes more.
+def bounds_of(block: Block, g: int, first: Array) -> tuple[Array, Array]:
+    """Choices of a grouping, and [choices, machines] of which no less is compared first.
 
-    And of each choice its grouping and its place there.
+    With more room no piece takes more: so its entry in the whole buffer is a bound, and its floor one whatever is
+    kept. Choices are left out that are beyond what is known, `first`, on all machines.
     """
-    shared = block.shared
-    for _, entries in shared.bounds:
-        if len(entries):
+    shared, grouping, kinds = block.shared, block.shared.groupings[g], block.shared.kinds[g]
+    floors = np.array([shared.floor(g, j) for j in range(len(grouping.seats))], np.int64)
+    none = np.empty(0, np.int64), np.empty((0, block.size))
+    if (floors == NOWHERE).any():
+        return none
+    block.compute(floors)
+    sums = np.zeros((1, block.factors, block.size))
+    for floor, times in zip(floors.tolist(), grouping.times.tolist(), strict=True):
+        loops.add_seat(sums, np.array([floor]), -1, float(times), block.least)
+    if not loops.are_left(sums, first, 1 - SLACK)[0]:
+        return none
+    left, sums = np.arange(len(kinds)), np.repeat(sums, len(kinds), axis=0)
+    heavy = np.argsort(-block.least[floors, 0].sum(1) * grouping.times, kind="stable")
+    for j in heavy.tolist():  # what takes most is looked at first
+        masks, at = np.unique(kinds[left] & grouping.seats[j].kinds, return_inverse=True)
+        room = shared.target.buffer_bytes
+        entries = np.array([shared.entry(g, j, mask, room) for mask in masks.tolist()], np.int64)[at.ravel()]
+        fits = entries != NOWHERE
+        left, sums, entries = left[fits], sums[fits], entries[fits]
+        if len(left):
             block.compute(entries)
-    numbered = [(g, int(place)) for g, (fits, _) in enumerate(shared.bounds) for place in fits]
-    result = np.ones((len(numbered), block.size))
-    for figure in block.figures():
-        start = 0
-        for grouping, (fits, entries) in zip(shared.groupings, shared.bounds, strict=True):
-            own = result[start : start + len(fits)]
-            loops.add_bounds(entries, grouping.times, figure, own, 1 - SLACK)
-            start += len(fits)
-    return result, numbered
+            loops.add_seat(sums, entries, int(floors[j]), float(grouping.times[j]), block.least)
+            still = loops.are_left(sums, first, 1 - SLACK)
+            left, sums = left[still], sums[still]
+        if not len(left):
+            return none
+    return left, np.prod(sums * (1 - SLACK), axis=1)

@@ -190,17 +190,36 @@ def keep_better(
 
 
 @njit
-def add_bounds(entries: Array, times: Array, figure: Array, result: Array, slack: float) -> None:
-    """Multiply bounds [choices, machines] by sums over seats of a figure [entries, machines]."""
-    total = np.empty(figure.shape[1])
-    for c in range(entries.shape[0]):
-        total[:] = 0.0
-        for s in range(entries.shape[1]):
-            row, n = figure[entries[c, s]], float(times[s])
-            for m in range(total.shape[0]):
-                total[m] += n * row[m]
-        for m in range(total.shape[0]):
-            result[c, m] *= total[m] * slack
+def add_seat(sums: Array, entries: Array, floor: int, times: float, least: Array) -> None:
+    """Add to sums [choices, factors, machines] what a seat takes by its entry in each, in place of a floor.
+
+    `least`: of each entry the factors of what is compared first. `floor` -1: in place of nothing.
+    """
+    for c in range(sums.shape[0]):
+        for f in range(sums.shape[1]):
+            row, total = least[entries[c], f], sums[c, f]
+            if floor < 0:
+                for m in range(total.shape[0]):
+                    total[m] += times * row[m]
+            else:
+                base = least[floor, f]
+                for m in range(total.shape[0]):
+                    total[m] += times * (row[m] - base[m])
+
+
+@njit
+def are_left(sums: Array, first: Array, slack: float) -> Array:
+    """Of each choice whether it may be as good as what is known on some machine."""
+    found = np.zeros(sums.shape[0], np.bool_)
+    for c in range(sums.shape[0]):
+        for m in range(sums.shape[2]):
+            product = 1.0
+            for f in range(sums.shape[1]):
+                product *= sums[c, f, m] * slack
+            if product <= first[m]:
+                found[c] = True
+                break
+    return found
 
 
 @njit

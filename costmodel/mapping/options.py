@@ -174,6 +174,18 @@ def moved_by(piece: Piece, stay: Stay) -> dict[str, Moved]:
     }
 
 
+def floor_moved(piece: Piece, most: Stay) -> dict[str, Moved]:
+    """No more than `moved_by` of any `Stay` that keeps some of what `most` keeps.
+
+    What is kept is not read from DRAM and not written there. But a result of a product that is kept is written
+    into the buffer, which one that leaves is not: so here it is not written at all.
+    """
+    moved = moved_by(piece, most)
+    if piece.kind != VECTOR:
+        moved[WHOLE] = replace(moved[WHOLE], left=0)
+    return moved
+
+
 def step_names(piece: Piece) -> tuple[tuple[str, ...], ...]:
     """The steps of every way in which a piece may run."""
     return ((WHOLE,), (HEAD, REST)) if piece.cut_bits else ((WHOLE,),)
@@ -303,7 +315,9 @@ def part_of(
     if piece.kind in BLOCKED:
         cost = best_blocks(core_problem(piece, stay, moved, target, prices, on), machine, site.objective)
     else:
-        cost = best_mapping(product_problem(piece, name, stay, moved, target, prices), machine, site.objective)
+        whole = free_bytes == target.buffer_bytes  # there `least.py` asks for all
+        problem = product_problem(piece, name, stay, moved, target, prices)
+        cost = best_mapping(problem, machine, site.objective, whole)
     part = part_with(piece, name, cost)
     several = target.more and (piece.first_on or piece.second_on)
     return replace(part, on=on, where=words_of(on, cost) if several else "")

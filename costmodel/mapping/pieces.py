@@ -5,7 +5,10 @@ Layers of a transformer are alike: a graph of a hundred groups has some ten diff
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
 
 from costmodel.dtypes import Int, parse
 from costmodel.errors import UnknownOp
@@ -58,12 +61,20 @@ class Piece:
     rest_work: Works = ()
 
 
+Places = defaultdict[Piece, int]  # of distinct pieces, each a number of its own
+
+
+def new_places() -> Places:
+    """No pieces yet; a new one gets the next number, whoever else asks at the same time."""
+    return defaultdict(count().__next__)
+
+
 @dataclass(frozen=True)
 class Placed:
     """A piece at its place in the graph; values by their origin."""
 
     piece: Piece
-    place: int  # among distinct pieces, of all plans of a graph
+    place: int  # among distinct pieces
     group: int
     operands: tuple[int, ...]  # of the products: a and b; of a core q, k, v
     reads: tuple[int, ...]
@@ -74,9 +85,8 @@ class Placed:
 Described = dict[object, tuple[Piece, int, tuple[int, ...], tuple[int, ...]]]
 
 
-@dataclass(frozen=True)
-class Stay:
-    """Which values of a piece lie in the buffer, in the order of `Placed`."""
+class Stay(NamedTuple):
+    """Which values of a piece lie in the buffer, in the order of `Placed`; a tuple, for it is looked up often."""
 
     operands: tuple[bool, ...]
     reads: tuple[bool, ...]
@@ -121,20 +131,21 @@ def pieces_of(
     typed: Typed,
     plan: Plan,
     target: Accelerator,
-    known: dict[Piece, int],
+    places: Places | None = None,
     described: Described | None = None,
 ) -> tuple[Placed, ...]:
-    """The pieces of a plan, in order; `target` says which products its PEs do. New ones are entered in `known`.
+    """The pieces of a plan, in order; `target` says which products its PEs do. New ones are entered in `places`.
 
     Args:
         described: groups of other plans of the same graph, by all that a piece depends on; new ones are entered.
     """
     described, placed = {} if described is None else described, []
+    places = new_places() if places is None else places
     for g, group in enumerate(plan.groups):
         name = (group.kind, group.core, group.cut, tuple(group.nodes), tuple(group.products), plan.writes[g])
         if name not in described:
             piece, operands, reads = describe(typed, plan, target, g, group)
-            described[name] = piece, known.setdefault(piece, len(known)), operands, reads
+            described[name] = piece, places[piece], operands, reads
         piece, place, operands, reads = described[name]
         placed.append(Placed(piece, place, g, operands, reads, plan.writes[g]))
     return tuple(placed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.choosing import all_planned, best_choice
+from costmodel.mapping.choosing import all_planned, best_choice, pieces_on
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.options import (
@@ -81,8 +81,9 @@ def schedule(
         CostModelError: there is no such objective, or it needs prices that the target has not.
     """
     site = site_for(typed, target, convention, objective)
-    every = all_planned(typed, all_plans(typed, fuse), site, keep)
-    best = best_choice(every, site)
+    pieces = pieces_on(site, objective_of(site.objective))
+    every = all_planned(typed, all_plans(typed, fuse), pieces, keep)
+    best = best_choice(every, pieces)
     if best is None:
         lacking = what_lacks(every[0].placed, site)
         raise DoesNotFit(f"{lacking}; give the target a larger buffer or a smaller array")

@@ -20,6 +20,7 @@ from costmodel.mapping.options import (
     Prices,
     arrays_of,
     core_problem,
+    floor_moved,
     may_run,
     moved_by,
     product_problem,
@@ -42,10 +43,14 @@ class Ways:
 
 
 def ways_of(
-    piece: Piece, stay: Stay, free_bytes: int, target: Accelerator, prices: Prices
+    piece: Piece, stay: Stay, free_bytes: int, target: Accelerator, prices: Prices, floor: bool = False
 ) -> list[tuple[Ways, ...]]:
-    """All options of a piece, of one or two steps each; none where nothing fits. As `options.options_of`."""
-    moved = moved_by(piece, stay)
+    """All options of a piece, of one or two steps each; none where nothing fits. As `options.options_of`.
+
+    Args:
+        floor: what takes no more than any option where some of what `stay` keeps is kept.
+    """
+    moved = floor_moved(piece, stay) if floor else moved_by(piece, stay)
     found: list[tuple[Ways, ...]] = []
     if not may_run(piece, target):
         return found

@@ -71,7 +71,7 @@ def plan_of(typed: Typed, found: Schedule) -> Plan:
 
 def least_sum(typed: Typed, plan: Plan, site: Site, figure: Figure) -> tuple[float, list[Option]]:
     """The least sum of a figure over all choices of single values, and the options of the steps."""
-    placed, pieces = pieces_of(typed, plan, site.target, {}), Pieces(site)
+    placed, pieces = pieces_of(typed, plan, site.target), Pieces(site)
     returned = {plan.source[i] for i in plan.graph.outputs}
     names = [v for v in plan.last if v not in returned]
     values = tuple(Value(plan.born[v], plan.last[v], (0, int(plan.graph.values[v].distinct_bytes))) for v in names)
@@ -143,7 +143,7 @@ def least_as_kept(typed: Typed, site: Site) -> float:
     """The least product of energy and delay with the values that the schedule keeps, over all mappings."""
     found = schedule(typed, site.target, objective=site.objective)
     plan = plan_of(typed, found)
-    placed, waiting = pieces_of(typed, plan, site.target, {}), waiting_bytes(plan, found.kept)
+    placed, waiting = pieces_of(typed, plan, site.target), waiting_bytes(plan, found.kept)
 
     def solve(name: str, _: Figure) -> list[Option]:
         pieces = Pieces(replace(site, objective=name))
@@ -168,13 +168,12 @@ def scheduled(typed: Typed, site: Site) -> float:
 
 def least_for_nothing(typed: Typed, site: Site) -> float:
     """No choice takes less, of whole values or of any rows of them: whatever stays takes no room in the buffer."""
-    pieces, found = choosing.Pieces(site), []
+    pieces, found = choosing.Pieces(site, objective_of(site.objective)), []
     figures = choosing.BOUNDED[site.objective]
-    for planned in choosing.all_planned(typed, all_plans(typed), site):
+    for planned in choosing.all_planned(typed, all_plans(typed), pieces):
         masks = [[mask for mask in range(seat.kinds + 1) if mask & ~seat.kinds == 0] for seat in planned.seats]
         leasts = [
-            [pieces.least(seat, mask, pieces.room) for mask in own]
-            for seat, own in zip(planned.seats, masks, strict=True)
+            [pieces.least(seat, mask) for mask in own] for seat, own in zip(planned.seats, masks, strict=True)
         ]
         sums = [
             sum(

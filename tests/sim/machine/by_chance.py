@@ -28,7 +28,7 @@ def by_chance(typed: Typed, plan: Plan, kind: str, target: str, rng: random.Rand
     """All pieces of a kind, core or chain, by random blocks; all others by the first option that there is."""
     machine = load_target(target)
     site = site_for(typed, machine, "array", "cycles")
-    placed = pieces_of(typed, plan, machine, {})
+    placed = pieces_of(typed, plan, machine)
     options = tuple(option_by_chance(p, kind, site, rng) for p in placed)
     return Schedule(machine, "array", "cycles", steps_of(typed, plan, placed, options, NOTHING), frozenset())
 

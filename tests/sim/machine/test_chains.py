@@ -113,7 +113,7 @@ def test_the_best_chain_is_the_least_of_all_blocks(objective: str) -> None:
         )
         site = site_for(typed, target, "array", objective)
         plan = chained_plan(typed)
-        placed = next(p for p in pieces_of(typed, plan, target, {}) if p.piece.kind == CHAIN)
+        placed = next(p for p in pieces_of(typed, plan, target) if p.piece.kind == CHAIN)
         stay = nothing_stays(placed)
         problem = core_problem(placed.piece, stay, moved_by(placed.piece, stay)[WHOLE], target, site.prices)
         machine = site.machine(room)

@@ -39,7 +39,7 @@ def program_of(spelling: str, widths: str = "w8a8") -> Program:
 
 
 def cores_of(typed: Typed, target: str) -> list[Piece]:
-    placed = pieces_of(typed, all_plans(typed)[0], load_target(target), {})
+    placed = pieces_of(typed, all_plans(typed)[0], load_target(target))
     return [p.piece for p in placed if p.piece.kind == CORE]
 
 
