@@ -12,19 +12,9 @@ import numpy as np
 from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import sums_machine
-from costmodel.mapping.core_blocks import (
-    FIGURES,
-    CoreMapped,
-    CoreMapping,
-    CoreProblem,
-    blocks_of,
-    core_ends,
-    dims_of,
-    evaluate_core,
-    figures,
-    first_wait,
-    structures_of,
-)
+from costmodel.mapping.core_blocks import core_ends, evaluate_core, first_wait
+from costmodel.mapping.core_figures import blocks_of, figures
+from costmodel.mapping.core_records import FIGURES, CoreMapped, CoreMapping, CoreProblem, dims_of, structures_of
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine
 from costmodel.mapping.nest_sizes import block_sizes

@@ -8,25 +8,23 @@ from math import inf
 import numpy as np
 
 from costmodel.mapping.core_front import core_front, weigh_blocks
+from costmodel.mapping.core_records import CoreProblem
 from costmodel.mapping.front import Front, front
 from costmodel.mapping.geometry import asked_of, geometry_of
 from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.objectives import Weighed
-from costmodel.mapping.options import (
-    REST,
+from costmodel.mapping.options import Site, vector_part
+from costmodel.mapping.pieces import Piece, Stay
+from costmodel.mapping.step_problems import (
     Moved,
-    Site,
     arrays_of,
-    core_problem,
     floor_moved,
     may_run,
     moved_by,
-    product_problem,
+    problem_of,
     step_names,
-    vector_part,
     work_of,
 )
-from costmodel.mapping.pieces import BLOCKED, VECTOR, Piece, Stay
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,14 @@ def least_step(
     piece: Piece, name: str, stay: Stay, moved: Moved, free_bytes: int, site: Site, on: tuple[int, ...]
 ) -> Least:
     """The least of one step, its products on some arrays. As `options.part_of`."""
-    machine, target, prices = site.machine(free_bytes, on[0] if on else 0), site.target, site.prices
-    if piece.kind == VECTOR or name == REST:
+    machine = site.machine(free_bytes, on[0] if on else 0)
+    problem = problem_of(piece, name, stay, moved, site.target, site.prices, on)
+    if problem is None:
         part = vector_part(name, work_of(piece, name), moved, machine, site)
         return Least(part.cycles, part.energy_pj, part.read_bits + part.write_bits)
-    if piece.kind in BLOCKED:
-        core = core_problem(piece, stay, moved, target, prices, on)
-        blocks = core_front(core, machine)
-        return least_of(weigh_blocks(blocks, core, machine)) if blocks.mappings else Least()
-    problem = product_problem(piece, name, stay, moved, target, prices)
+    if isinstance(problem, CoreProblem):
+        blocks = core_front(problem, machine)
+        return least_of(weigh_blocks(blocks, problem, machine)) if blocks.mappings else Least()
     found = front(geometry_of(problem, machine))
     return least_of_front(found, problem, machine) if len(found) else Least()
 

@@ -23,8 +23,8 @@ from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import kinds_of, seats_of
 from costmodel.mapping.many_choices import CODES, Grouping, Shared, best_choices
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.options import Prices
 from costmodel.mapping.pieces import new_places, pieces_of
+from costmodel.mapping.prices import Prices
 from costmodel.mapping.schedule import DEFAULT
 from costmodel.technology.tables import Table
 from costmodel.widths.assign import Typed

@@ -18,8 +18,8 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.choosing import SLACK
 from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of
-from costmodel.mapping.options import Prices
 from costmodel.mapping.pieces import Stay
+from costmodel.mapping.prices import Prices
 from costmodel.mapping.ways import Ways, ways_of
 
 Array = np.ndarray[Any, Any]

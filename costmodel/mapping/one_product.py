@@ -12,7 +12,8 @@ from costmodel.hardware.timing import ArrayShape, Product, accesses, cycles, fol
 from costmodel.mapping.bounds import lower_bound_bits
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest_records import Operands, Problem
-from costmodel.mapping.options import Prices, Site, prices_of
+from costmodel.mapping.options import Site
+from costmodel.mapping.prices import Prices, prices_of
 from costmodel.mapping.schedule import DEFAULT, check_objective
 from costmodel.mapping.steps import show_mapping
 from costmodel.mapping.works import price_work, slots, term_work

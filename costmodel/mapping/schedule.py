@@ -14,18 +14,10 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.choosing import all_planned, best_choice, pieces_on
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.objectives import objective_of
-from costmodel.mapping.options import (
-    HEAD,
-    WHOLE,
-    Prices,
-    Site,
-    arrays_of,
-    moved_by,
-    options_of,
-    part_of,
-    prices_of,
-)
+from costmodel.mapping.options import Site, options_of, part_of
 from costmodel.mapping.pieces import Placed, Stay
+from costmodel.mapping.prices import Prices, prices_of
+from costmodel.mapping.step_problems import HEAD, WHOLE, arrays_of, moved_by
 from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed
 

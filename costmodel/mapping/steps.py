@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from costmodel.graph.ir import Graph
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.fusion import Plan
 from costmodel.mapping.keeping import Kept
 from costmodel.mapping.nest_records import Mapped
-from costmodel.mapping.options import HEAD, REST, WHOLE, Option, Part
+from costmodel.mapping.options import Option, Part
 from costmodel.mapping.pieces import BLOCKED, CHAIN, CORE, VECTOR, Placed
+from costmodel.mapping.step_problems import HEAD, REST, WHOLE
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work
 

@@ -8,26 +8,25 @@ from typing import Any
 import numpy as np
 
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core_blocks import CoreProblem, core_ends, first_rows
+from costmodel.mapping.core_blocks import core_ends, first_rows
 from costmodel.mapping.core_front import core_front
+from costmodel.mapping.core_records import CoreProblem
 from costmodel.mapping.front import front
 from costmodel.mapping.geometry import geometry_of
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Problem
-from costmodel.mapping.options import (
-    REST,
+from costmodel.mapping.pieces import Piece, Stay, Works
+from costmodel.mapping.prices import Prices
+from costmodel.mapping.step_problems import (
     Moved,
-    Prices,
     arrays_of,
-    core_problem,
     floor_moved,
     may_run,
     moved_by,
-    product_problem,
+    problem_of,
     step_names,
     work_of,
 )
-from costmodel.mapping.pieces import BLOCKED, VECTOR, Piece, Stay, Works
 from costmodel.mapping.works import lane_cycles
 
 Array = np.ndarray[Any, Any]
@@ -73,15 +72,15 @@ def step_ways(
     on: tuple[int, ...],
 ) -> Ways | None:
     """The ways of one step, its products on some arrays; None where none fits."""
-    if piece.kind == VECTOR or name == REST:
-        return vector_ways(work_of(piece, name), moved, target, prices)
+    problem, works = problem_of(piece, name, stay, moved, target, prices, on), work_of(piece, name)
+    if problem is None:
+        return vector_ways(works, moved, target, prices)
     own = target.arrays[on[0]]
     machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1, register_pj=prices.register_pj)
-    lanes = lane_cycles(work_of(piece, name), target)
-    if piece.kind in BLOCKED:
-        problem = core_problem(piece, stay, moved, target, prices, on)
-        return core_ways(problem, moved, (lanes, lane_cycles(piece.again_vector, target)), machine)
-    return product_ways(product_problem(piece, name, stay, moved, target, prices), moved, lanes, machine)
+    if isinstance(problem, CoreProblem):
+        work = lane_cycles(works, target), lane_cycles(piece.again_vector, target)
+        return core_ways(problem, moved, work, machine)
+    return product_ways(problem, moved, lane_cycles(works, target), machine)
 
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:

@@ -16,7 +16,7 @@ from math import prod
 
 from costmodel.errors import CostModelError
 from costmodel.hardware.accelerator import Accelerator
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.nest_records import Mapped
 from costmodel.mapping.pieces import shape_of
 from costmodel.mapping.steps import Schedule, Step

@@ -12,7 +12,7 @@ import numpy as np
 from costmodel.dtypes import Int, parse
 from costmodel.graph.ir import Node
 from costmodel.hardware.timing import ArrayShape, Product
-from costmodel.mapping.core_blocks import CoreMapping
+from costmodel.mapping.core_records import CoreMapping
 from costmodel.mapping.nest_records import Mapping
 from costmodel.mapping.pieces import shape_of
 from sim.integer.views import Array

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.steps import Step
 from costmodel.ops.rules import needs_whole_rows
 from sim.integer.fixed import EXP_BITS, TABLE_BITS

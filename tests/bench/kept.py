@@ -21,8 +21,9 @@ from costmodel.mapping import choosing
 from costmodel.mapping.fusion import Plan, all_plans
 from costmodel.mapping.keeping import waiting_bytes
 from costmodel.mapping.objectives import OBJECTIVES, Objective, Taken, objective_of
-from costmodel.mapping.options import Option, Prices, Site, options_of, prices_of
+from costmodel.mapping.options import Option, Site, options_of
 from costmodel.mapping.pieces import Placed, Stay, pieces_of
+from costmodel.mapping.prices import Prices, prices_of
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.steps import Schedule
 from costmodel.widths.assign import Typed, assign_widths

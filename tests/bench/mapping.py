@@ -22,6 +22,7 @@ from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
+from costmodel.mapping.choosing import pieces_on
 from costmodel.mapping.core_front import core_front_of
 from costmodel.mapping.front import best_mapping, front
 from costmodel.mapping.geometry import geometry_of
@@ -29,7 +30,7 @@ from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine, Operands, Problem
 from costmodel.mapping.nest_sizes import block_sizes, sizes_along
 from costmodel.mapping.objectives import OBJECTIVES
-from costmodel.mapping.options import prices_of
+from costmodel.mapping.prices import prices_of
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.technology.loading import load_table
@@ -182,7 +183,7 @@ def near_the_bound() -> list[str]:
 
 
 def forget() -> None:
-    for known in (front, core_front_of, fold_array, sizes_along, block_sizes):
+    for known in (front, core_front_of, fold_array, sizes_along, block_sizes, pieces_on):
         known.cache_clear()
 
 

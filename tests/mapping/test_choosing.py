@@ -15,7 +15,8 @@ from costmodel.mapping.keeping import Seat
 from costmodel.mapping.many import compile_program, run
 from costmodel.mapping.many_choices import NOWHERE, Block, Shared
 from costmodel.mapping.objectives import OBJECTIVES, objective_of
-from costmodel.mapping.options import Prices, Site
+from costmodel.mapping.options import Site
+from costmodel.mapping.prices import Prices
 from costmodel.mapping.schedule import site_for
 from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed

@@ -18,7 +18,8 @@ from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import area_of, resources
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape
 from costmodel.mapping.core_beside import Beside, sums_machine
-from costmodel.mapping.core_blocks import STRUCTURES, CoreMapped, CoreMapping, core_ends, evaluate_core
+from costmodel.mapping.core_blocks import core_ends, evaluate_core
+from costmodel.mapping.core_records import STRUCTURES, CoreMapped, CoreMapping
 from costmodel.mapping.cost import price, roofline_cycles
 from costmodel.mapping.many import PRICES, compile_program, evaluate, parameters_of
 from costmodel.mapping.schedule import schedule

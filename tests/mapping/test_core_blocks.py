@@ -21,20 +21,10 @@ from costmodel.hardware.timing import (
     tail_cycles,
 )
 from costmodel.mapping.core_beside import Beside
-from costmodel.mapping.core_blocks import (
-    FIGURES,
-    STRUCTURES,
-    CoreMapped,
-    CoreMapping,
-    CoreOperands,
-    CoreProblem,
-    blocks_of,
-    core_is_legal,
-    evaluate_core,
-    figures,
-    whole_folds,
-)
+from costmodel.mapping.core_blocks import core_is_legal, evaluate_core, whole_folds
+from costmodel.mapping.core_figures import blocks_of, figures
 from costmodel.mapping.core_front import best_blocks, core_front
+from costmodel.mapping.core_records import FIGURES, STRUCTURES, CoreMapped, CoreMapping, CoreOperands, CoreProblem
 from costmodel.mapping.nest_records import WIDE, Machine
 from costmodel.mapping.nest_sizes import block_sizes
 from costmodel.mapping.objectives import OBJECTIVES

@@ -35,12 +35,13 @@ from costmodel.hardware.accelerator import Accelerator, Prices
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import CONVENTIONS, DATAFLOWS, ArrayShape, Product
-from costmodel.mapping.core_blocks import CoreOperands, CoreProblem, core_ends, first_wait
+from costmodel.mapping.core_blocks import core_ends, first_wait
 from costmodel.mapping.core_front import best_blocks
+from costmodel.mapping.core_records import CoreOperands, CoreProblem
 from costmodel.mapping.front import best_mapping
 from costmodel.mapping.nest import ends_of
 from costmodel.mapping.nest_records import Machine, Operands, Problem
-from costmodel.mapping.options import prices_of
+from costmodel.mapping.prices import prices_of
 from costmodel.mapping.schedule import schedule
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy

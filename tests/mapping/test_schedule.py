@@ -23,7 +23,7 @@ from costmodel.hardware.fpga import pe_resources
 from costmodel.hardware.loading import load_target, target_names
 from costmodel.hardware.occupancy import area_of, available, largest_array, memory_prices, resources
 from costmodel.hardware.timing import ArrayShape, Product, accesses, steady_cycles
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.cost import PARTS, critical_path_cycles, moved_bytes, price
 from costmodel.mapping.fusion import plan_groups, sources_of
 from costmodel.mapping.nest_records import Mapped, Mapping

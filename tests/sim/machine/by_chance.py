@@ -5,21 +5,14 @@ from __future__ import annotations
 import random
 
 from costmodel.hardware.loading import load_target
-from costmodel.mapping.core_blocks import STRUCTURES, CoreMapping, core_is_legal, evaluate_core
+from costmodel.mapping.core_blocks import core_is_legal, evaluate_core
+from costmodel.mapping.core_records import STRUCTURES, CoreMapping
 from costmodel.mapping.fusion import Plan
 from costmodel.mapping.keeping import NOTHING
-from costmodel.mapping.options import (
-    WHOLE,
-    Option,
-    Site,
-    arrays_of,
-    core_problem,
-    moved_by,
-    options_of,
-    part_with,
-)
+from costmodel.mapping.options import Option, Site, options_of, part_with
 from costmodel.mapping.pieces import Placed, pieces_of
 from costmodel.mapping.schedule import nothing_stays, site_for
+from costmodel.mapping.step_problems import WHOLE, arrays_of, core_problem, moved_by
 from costmodel.mapping.steps import Schedule, steps_of
 from costmodel.widths.assign import Typed
 

@@ -11,11 +11,12 @@ import pytest
 
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.timing import ArrayShape
-from costmodel.mapping.core_blocks import STRUCTURES, CoreMapping, core_is_legal, evaluate_core
+from costmodel.mapping.core_blocks import core_is_legal, evaluate_core
+from costmodel.mapping.core_records import STRUCTURES, CoreMapping
 from costmodel.mapping.fusion import Plan, all_plans
-from costmodel.mapping.options import WHOLE, core_problem, moved_by
 from costmodel.mapping.pieces import CHAIN, pieces_of
 from costmodel.mapping.schedule import nothing_stays, schedule, site_for
+from costmodel.mapping.step_problems import WHOLE, core_problem, moved_by
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from sim.integer.calibrate import calibrate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from costmodel.hardware.loading import load_target
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.cost import price
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.pieces import CORE, Piece, pieces_of

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from costmodel.hardware.loading import load_target
-from costmodel.mapping.core_blocks import CoreMapped
+from costmodel.mapping.core_records import CoreMapped
 from costmodel.mapping.cost import price
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.steps import Schedule
