@@ -27,6 +27,7 @@ Option = tuple[Ways, ...]  # one or two steps
 Outcome = tuple[Array, Array, Array]
 CODES = ("cycles", "energy", "edp", "bytes")
 NOWHERE = -1  # the entry of a piece that does not fit
+FEW = 256  # machines for which it is worth a look whether a choice is left out before its fronts are made
 BLOCK = 2048  # machines at a time: what each entry takes on them stays in memory
 FIRST_ENTRIES = 128
 
@@ -139,7 +140,7 @@ class Block:
 
     def compute(self, entries: Array) -> None:
         """What these entries take, where it is not known yet."""
-        if entries.max() >= len(self.done):
+        if entries.max(initial=0) >= len(self.done):
             self.grow(int(entries.max()) + 1)
         for entry in np.unique(entries[~self.done[entries]]).tolist():
             self.compute_one(entry)
@@ -223,32 +224,43 @@ def bounds_of(block: Block, g: int, first: Array) -> tuple[Array, Array]:
     """Choices of a grouping, and [choices, machines] of which no less is compared first.
 
     With more room no piece takes more: so its entry in the whole buffer is a bound, and its floor one whatever is
-    kept. Choices are left out that are beyond what is known, `first`, on all machines.
+    kept. Choices are left out that are beyond what is known, `first`, on all machines. On a few machines most are
+    so by the floors, which spares the fronts of what they keep; of many machines one always has use for them.
     """
     shared, grouping, kinds = block.shared, block.shared.groupings[g], block.shared.kinds[g]
-    floors = np.array([shared.floor(g, j) for j in range(len(grouping.seats))], np.int64)
-    none = np.empty(0, np.int64), np.empty((0, block.size))
-    if (floors == NOWHERE).any():
-        return none
-    block.compute(floors)
-    sums = np.zeros((1, block.factors, block.size))
-    for floor, times in zip(floors.tolist(), grouping.times.tolist(), strict=True):
-        loops.add_seat(sums, np.array([floor]), -1, float(times), block.least)
-    if not loops.are_left(sums, first, 1 - SLACK)[0]:
-        return none
-    left, sums = np.arange(len(kinds)), np.repeat(sums, len(kinds), axis=0)
-    heavy = np.argsort(-block.least[floors, 0].sum(1) * grouping.times, kind="stable")
-    for j in heavy.tolist():  # what takes most is looked at first
-        masks, at = np.unique(kinds[left] & grouping.seats[j].kinds, return_inverse=True)
-        room = shared.target.buffer_bytes
-        entries = np.array([shared.entry(g, j, mask, room) for mask in masks.tolist()], np.int64)[at.ravel()]
-        fits = entries != NOWHERE
-        left, sums, entries = left[fits], sums[fits], entries[fits]
-        if len(left):
-            block.compute(entries)
-            loops.add_seat(sums, entries, int(floors[j]), float(grouping.times[j]), block.least)
-            still = loops.are_left(sums, first, 1 - SLACK)
-            left, sums = left[still], sums[still]
-        if not len(left):
-            return none
-    return left, np.prod(sums * (1 - SLACK), axis=1)
+    seats, times, few = grouping.seats, grouping.times, block.size <= FEW
+    heavy, unseen = np.arange(len(seats)), np.empty((0, block.size))
+    left, done, bounds = np.arange(len(kinds)), 0, unseen
+    floors, entries = np.zeros(len(seats), np.int64), np.zeros((len(kinds), len(seats)), np.int64)
+
+    def still(some: Array) -> Array:
+        now, others = heavy[:done], heavy[done:]
+        rest = loops.floor_sums(floors[others], times[others], block.least)
+        own = np.ascontiguousarray(entries[some][:, now])
+        found: Array = loops.bounded(
+            own, times[now], rest, block.least, block.factors, first, SLACK, bounds
+        )  # fmt: skip
+        return found
+
+    if few:
+        floors[:] = [shared.floor(g, j) for j in range(len(seats))]
+        if (floors == NOWHERE).any():
+            return left[:0], unseen
+        block.compute(floors)
+        if not still(left[:1])[0]:  # the same for all choices
+            return left[:0], unseen
+        heavy = np.argsort(-block.least[floors, 0].sum(1) * times, kind="stable")  # first what takes most
+    while done < len(seats) and len(left):
+        start, done = done, min(4 * done + 3, len(seats)) if few else len(seats)
+        for j in heavy[start:done].tolist():
+            masks, at = np.unique(kinds[left] & seats[j].kinds, return_inverse=True)
+            each = np.array(
+                [shared.entry(g, j, mask, shared.target.buffer_bytes) for mask in masks.tolist()], np.int64
+            )
+            entries[left, j] = each[at.ravel()]
+            left = left[entries[left, j] != NOWHERE]
+        block.compute(entries[np.ix_(left, heavy[:done])].ravel())
+        bounds = np.empty((len(left) if done == len(seats) else 0, block.size))
+        kept = still(left)
+        left, bounds = left[kept], bounds[kept] if len(bounds) else unseen
+    return left, bounds

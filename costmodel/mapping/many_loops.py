@@ -22,6 +22,7 @@ READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN, R
 # it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many;
 # lane cycles of statistics.
 (OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS, LANES_AGAIN) = range(11)
+STRIDE = 256  # machines that are summed at a time
 # Columns of a machine.
 LANE, BANDWIDTH, CLOCK, READ_PORT, WRITE_PORT = range(5)
 # Columns of a result, beside its energy.
@@ -190,36 +191,54 @@ def keep_better(
 
 
 @njit
-def add_seat(sums: Array, entries: Array, floor: int, times: float, least: Array) -> None:
-    """Add to sums [choices, factors, machines] what a seat takes by its entry in each, in place of a floor.
-
-    `least`: of each entry the factors of what is compared first. `floor` -1: in place of nothing.
-    """
-    for c in range(sums.shape[0]):
-        for f in range(sums.shape[1]):
-            row, total = least[entries[c], f], sums[c, f]
-            if floor < 0:
-                for m in range(total.shape[0]):
-                    total[m] += times * row[m]
-            else:
-                base = least[floor, f]
-                for m in range(total.shape[0]):
-                    total[m] += times * (row[m] - base[m])
+def floor_sums(floors: Array, times: Array, least: Array) -> Array:
+    """[2, machines]: sums over seats of `least` [entries, 2, machines] of their floors."""
+    found = np.zeros(least.shape[1:])
+    for s in range(floors.shape[0]):
+        row, n = least[floors[s]], float(times[s])
+        for f in range(found.shape[0]):
+            for m in range(found.shape[1]):
+                found[f, m] += n * row[f, m]
+    return found
 
 
 @njit
-def are_left(sums: Array, first: Array, slack: float) -> Array:
-    """Of each choice whether it may be as good as what is known on some machine."""
-    found = np.zeros(sums.shape[0], np.bool_)
-    for c in range(sums.shape[0]):
-        for m in range(sums.shape[2]):
-            product = 1.0
-            for f in range(sums.shape[1]):
-                product *= sums[c, f, m] * slack
-            if product <= first[m]:
-                found[c] = True
+def bounded(
+    entries: Array, times: Array, rest: Array, least: Array, factors: int, first: Array, slack: float,
+    found: Array,
+) -> Array:  # fmt: skip
+    """Of each choice whether it may be as good as what is known, `first`, on some machine.
+
+    `entries` [choices, seats] and their `times`; `rest` [2, machines]: the sums over all other seats. What is
+    compared first is a product of that many `factors`. `found` [choices, machines] becomes the bounds; without
+    rows it is left alone, and of a choice only as many machines are looked at as it takes.
+    """
+    machines, whole = first.shape[0], found.shape[0] > 0
+    left = np.zeros(entries.shape[0], np.bool_)
+    total, product = np.empty(STRIDE), np.empty(STRIDE)
+    for c in range(entries.shape[0]):
+        for start in range(0, machines, STRIDE):
+            size = min(STRIDE, machines - start)
+            product[:size] = 1.0
+            for f in range(factors):
+                total[:size] = rest[f, start : start + size]
+                for s in range(entries.shape[1]):
+                    row, n = least[entries[c, s], f, start : start + size], float(times[s])
+                    for m in range(size):
+                        total[m] += n * row[m]
+                for m in range(size):
+                    product[m] *= total[m] * (1.0 - slack)
+            if whole:
+                found[c, start : start + size] = product[:size]
+            if not left[c]:
+                known = first[start : start + size]
+                for m in range(size):
+                    if product[m] <= known[m]:
+                        left[c] = True
+                        break
+            if left[c] and not whole:
                 break
-    return found
+    return left
 
 
 @njit
