@@ -1,7 +1,9 @@
 """The search over ways to group the nodes of a graph and over values that stay in the buffer.
 
-What every piece takes at least, had it the whole buffer, is summed for all choices of all groupings at once; that
-is a bound. Choices are looked at by their bound until no other one can be better than the best that was found.
+What every piece takes at least, had it the whole buffer, is summed; that is a bound of a choice. The floor of a
+piece is no more than that, whatever is kept: by floors, and by a good choice that is known from the first, most
+choices are left out before their bounds are made. The others are looked at by their bound until no other one can
+be better than the best that was found.
 """
 
 from __future__ import annotations
@@ -206,11 +208,11 @@ def bound_of(sums: Array) -> Array:
 def good_enough(every: Sequence[Planned], pieces: Pieces) -> float:
     """What the choice of the first grouping that keeps most takes, of those that fit: the best takes no more."""
     planned = every[0]
-    for kept in sorted(planned.choices, key=lambda kept: -kept.most_bytes):
-        seats = planned.seats
-        options = [pieces.best(seat, kept.kinds, pieces.room - seat.waiting_bytes(kept)) for seat in seats]
-        if None not in options:
-            return pieces.key(summed(planned, kept, tuple(o for o in options if o is not None)))[0]
+    order = sorted(range(len(planned.choices)), key=lambda i: -planned.choices[i].most_bytes)
+    for i in order:
+        options = options_at(pieces, planned, i, np.zeros((0, len(planned.seats))), (), inf)
+        if options is not None:
+            return pieces.key(summed(planned, planned.choices[i], options))[0]
     return inf
 
 

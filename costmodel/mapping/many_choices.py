@@ -2,7 +2,8 @@
 
 An entry is a piece with some of its values in the buffer and room for its tiles; those whose ways are the same
 are one. What an entry takes on each machine is computed once, and a choice of kept values is a sum of entries.
-Choices are looked at by a bound, and on each machine only where the bound is not beyond what is known there.
+Choices are looked at by a bound, as in `choosing.py`, and on each machine only where the bound is not beyond what
+is known there.
 """
 
 from __future__ import annotations

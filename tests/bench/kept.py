@@ -163,7 +163,7 @@ def scheduled(typed: Typed, site: Site) -> float:
     for step in found.steps:
         energy += (step.read_bits + step.write_bits) * p.dram_pj
         energy += step.buffer_read_bits * p.buffer_read_pj + step.buffer_write_bits * p.buffer_write_pj
-        energy += p.arithmetic_pj((*step.array_work, *step.vector_work))
+        energy += step.register_bits * p.register_pj + p.arithmetic_pj((*step.array_work, *step.vector_work))
     return {"cycles": found.cycles, "energy": energy, "edp": energy * found.cycles}[site.objective]
 
 
