@@ -21,7 +21,7 @@ from costmodel.mapping.choosing import SLACK
 from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of
 from costmodel.mapping.pieces import Stay
 from costmodel.mapping.prices import Prices
-from costmodel.mapping.ways import Ways, ways_of
+from costmodel.mapping.ways import Sole, Ways, ways_of
 
 Array = np.ndarray[Any, Any]
 Option = tuple[Ways, ...]  # one or two steps
@@ -56,21 +56,22 @@ class Shared:
         self.groupings, self.target, self.prices = groupings, target, prices
         self.options: list[list[Option]] = []  # of each entry
         self.same: dict[object, int] = {}
-        self.known: dict[tuple[int, Stay, int], int] = {}
-        self.seats: dict[tuple[int, int, int, int], int] = {}
+        self.known: dict[tuple[int, Stay, int, Sole | None], int] = {}
+        self.seats: dict[tuple[int, int, int, int, Sole | None], int] = {}
         self.choices = [choices_of(each.kinds, target.buffer_bytes) for each in groupings]
         self.kinds = [np.array([kept.kinds for kept in each], np.int64) for each in self.choices]
         self.floors: dict[tuple[int, Stay], int] = {}
-        self.found: dict[tuple[int, int], Array | None] = {}
+        self.found: dict[tuple[int, int, Sole | None], Array | None] = {}
 
-    def entry(self, group: int, place: int, kinds: int, free_bytes: int) -> int:
-        """The entry of a seat of a grouping where some kinds are kept."""
+    def entry(self, group: int, place: int, kinds: int, free_bytes: int, sole: Sole | None = None) -> int:
+        """The entry of a seat of a grouping where some kinds are kept; in the whole buffer all ways are in it."""
         seat = self.groupings[group].seats[place]
-        name = (group, place, kinds & seat.kinds, free_bytes)
+        sole = None if free_bytes == self.target.buffer_bytes else sole
+        name = (group, place, kinds & seat.kinds, free_bytes, sole)
         if name not in self.seats:
-            own = (seat.placed.place, seat.stay(kinds), free_bytes)
+            own = (seat.placed.place, seat.stay(kinds), free_bytes, sole)
             if own not in self.known:
-                options = ways_of(seat.placed.piece, own[1], free_bytes, self.target, self.prices)
+                options = ways_of(seat.placed.piece, own[1], free_bytes, self.target, self.prices, sole=sole)
                 self.known[own] = self.entry_of(options)
             self.seats[name] = self.known[own]
         return self.seats[name]
@@ -98,24 +99,23 @@ class Shared:
             self.floors[name] = self.entry_of(options)
         return self.floors[name]
 
-    @cached_property
-    def fullest(self) -> int:
+    def fullest(self, sole: Sole | None = None) -> int:
         """The place of the choice of the first grouping that keeps most of those that fit; -1: none fits."""
         choices = self.choices[0]
         order = sorted(range(len(choices)), key=lambda place: -choices[place].most_bytes)
-        return next((place for place in order if self.choice(0, place) is not None), -1)
+        return next((place for place in order if self.choice(0, place, sole) is not None), -1)
 
-    def choice(self, group: int, place: int) -> Array | None:
+    def choice(self, group: int, place: int, sole: Sole | None = None) -> Array | None:
         """The entries of all seats where some values are kept; None where one does not fit."""
-        if (group, place) not in self.found:
-            self.found[group, place] = self.entries(group, self.choices[group][place])
-        return self.found[group, place]
+        if (group, place, sole) not in self.found:
+            self.found[group, place, sole] = self.entries(group, self.choices[group][place], sole)
+        return self.found[group, place, sole]
 
-    def entries(self, group: int, kept: Kept) -> Array | None:
+    def entries(self, group: int, kept: Kept, sole: Sole | None) -> Array | None:
         found = []
         for j, seat in enumerate(self.groupings[group].seats):
             free = self.target.buffer_bytes - seat.waiting_bytes(kept)
-            found.append(self.entry(group, j, kept.kinds, free))
+            found.append(self.entry(group, j, kept.kinds, free, sole))
             if found[-1] == NOWHERE:
                 return None
         return np.array(found, np.int64)
@@ -127,6 +127,7 @@ class Block:
     def __init__(self, shared: Shared, machines: Array, prices: Array, objective: str) -> None:
         self.shared, self.machines, self.prices = shared, machines, prices
         self.code, self.size = CODES.index(objective), len(machines)
+        self.sole = sole_of(machines[0], prices[0], objective) if self.size == 1 else None
         self.done = np.zeros(FIRST_ENTRIES, np.bool_)
         self.numbers = np.empty((FIRST_ENTRIES, self.size, 6), np.int64)
         self.energies = np.empty((FIRST_ENTRIES, self.size))
@@ -178,6 +179,13 @@ class Block:
                 loops.add_step(*found, *into)
 
 
+def sole_of(machine: Array, prices: Array, objective: str) -> Sole:
+    """The only machine of a block."""
+    lanes, bandwidth, clock, read_bytes, write_bytes = machine.tolist()
+    read, write, dram = prices.tolist()
+    return Sole(lanes, bandwidth, clock, read_bytes, write_bytes, (read, write, dram), objective)
+
+
 def best_choices(
     shared: Shared, machines: Array, prices: Array, objective: str
 ) -> tuple[Array, Array, Array] | None:
@@ -199,7 +207,7 @@ def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
     starts = np.cumsum([0, *(len(choices) for choices in shared.choices)])
 
     def look(g: int, place: int, bound: Array) -> None:
-        entries, grouping = shared.choice(g, place), shared.groupings[g]
+        entries, grouping = shared.choice(g, place, block.sole), shared.groupings[g]
         if entries is not None:
             block.compute(entries)
             loops.add_choice(
@@ -207,8 +215,8 @@ def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
                 *(block.numbers, block.energies, best, energy, core, first, places),
             )
 
-    if shared.fullest >= 0:
-        look(0, shared.fullest, np.full(block.size, -np.inf))
+    if (fullest := shared.fullest(block.sole)) >= 0:
+        look(0, fullest, np.full(block.size, -np.inf))
     found = [bounds_of(block, g, first) for g in range(len(shared.groupings))]
     numbered = [(g, place) for g, (some, _) in enumerate(found) for place in some.tolist()]
     bounds = np.concatenate([each for _, each in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from costmodel.mapping.core_blocks import core_ends, first_rows
 from costmodel.mapping.core_front import core_front
 from costmodel.mapping.core_records import CoreProblem
 from costmodel.mapping.front import front
-from costmodel.mapping.geometry import geometry_of
+from costmodel.mapping.geometry import EVERYTHING, Asked, asked_of, geometry_of
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.pieces import Piece, Stay, Works
@@ -41,13 +41,49 @@ class Ways:
     arithmetic_pj: Array  # without passes of statistics, with them
 
 
+@dataclass(frozen=True)
+class Sole:
+    """The only machine for which ways are asked for, and the figure that is compared first."""
+
+    lanes: int
+    bandwidth_mb_s: int
+    clock_mhz: int
+    buffer_read_bytes: int
+    buffer_write_bytes: int
+    prices: tuple[float, float, float]  # pJ a bit read from the buffer, written into it, moved by DRAM
+    first: str
+
+    def asks(self, problem: Problem, lanes: int, machine: Machine) -> Asked:
+        """What it asks of a product; `lanes`: cycles that one lane would take."""
+        operands = replace(problem.operands, vector_cycles=-(-lanes // self.lanes))
+        read, write, dram = self.prices
+        own = replace(
+            machine,
+            bandwidth_mb_s=self.bandwidth_mb_s,
+            clock_mhz=self.clock_mhz,
+            buffer_read_pj=read,
+            buffer_write_pj=write,
+            dram_pj=dram,
+            buffer_read_bytes=self.buffer_read_bytes,
+            buffer_write_bytes=self.buffer_write_bytes,
+        )
+        return asked_of(replace(problem, operands=operands), own, self.first)
+
+
 def ways_of(
-    piece: Piece, stay: Stay, free_bytes: int, target: Accelerator, prices: Prices, floor: bool = False
+    piece: Piece,
+    stay: Stay,
+    free_bytes: int,
+    target: Accelerator,
+    prices: Prices,
+    floor: bool = False,
+    sole: Sole | None = None,
 ) -> list[tuple[Ways, ...]]:
     """All options of a piece, of one or two steps each; none where nothing fits. As `options.options_of`.
 
     Args:
         floor: what takes no more than any option where some of what `stay` keeps is kept.
+        sole: then of the ways of a product only those that can be the best for it.
     """
     moved = floor_moved(piece, stay) if floor else moved_by(piece, stay)
     found: list[tuple[Ways, ...]] = []
@@ -55,7 +91,9 @@ def ways_of(
         return found
     for names in step_names(piece):
         for on in arrays_of(piece):
-            steps = [step_ways(piece, name, stay, moved[name], free_bytes, target, prices, on) for name in names]
+            steps = [
+                step_ways(piece, name, stay, moved[name], free_bytes, target, prices, on, sole) for name in names
+            ]
             if None not in steps:
                 found.append(tuple(step for step in steps if step is not None))
     return found
@@ -70,6 +108,7 @@ def step_ways(
     target: Accelerator,
     prices: Prices,
     on: tuple[int, ...],
+    sole: Sole | None = None,
 ) -> Ways | None:
     """The ways of one step, its products on some arrays; None where none fits."""
     problem, works = problem_of(piece, name, stay, moved, target, prices, on), work_of(piece, name)
@@ -80,7 +119,7 @@ def step_ways(
     if isinstance(problem, CoreProblem):
         work = lane_cycles(works, target), lane_cycles(piece.again_vector, target)
         return core_ways(problem, moved, work, machine)
-    return product_ways(problem, moved, lane_cycles(works, target), machine)
+    return product_ways(problem, moved, lane_cycles(works, target), machine, sole)
 
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:
@@ -90,9 +129,10 @@ def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices)
     return Ways(ways, np.array(same, np.int64), np.full(2, prices.arithmetic_pj(works)))
 
 
-def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine) -> Ways | None:
-    """The front of a product."""
-    found, product = front(geometry_of(problem, machine)), problem.product
+def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine, sole: Sole | None) -> Ways | None:
+    """The front of a product, or what of it a sole machine asks for."""
+    asked = EVERYTHING if sole is None else sole.asks(problem, lanes, machine)
+    found, product = front(geometry_of(problem, machine), asked), problem.product
     if not len(found):
         return None
     dram, cycles, exposed, reads, writes, _ = found.figures.T
