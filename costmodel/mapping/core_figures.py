@@ -15,6 +15,8 @@ from costmodel.mapping.core_records import FIGURES, CoreProblem, Structure, dims
 from costmodel.mapping.nest import Cut, array_cycles, array_traffic, cut, fold_array, units_of
 from costmodel.mapping.nest_records import Machine
 
+Array = np.ndarray[Any, Any]
+
 
 def ceil_of(a: Any, b: Any) -> Any:
     return -(-a // b)
@@ -26,9 +28,6 @@ def cuts_of(dim: int, size: Array, unit: int, R: int) -> Cut:
     last = dim - (number - 1) * size
     folds = (number - 1) * ceil_of(size, unit) + ceil_of(last, unit)
     return Cut(number, folds, (number - 1) * np.maximum(size, 2 * R) + np.maximum(last, 2 * R))
-
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
