@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from costmodel.mapping.fusion import Plan
-from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, kinds_of, seats_of
+from costmodel.mapping.keeping import NOTHING, Kept, Seat, choices_of, fullest_first, kinds_of, seats_of
 from costmodel.mapping.least import Least, floor_taken, least_taken
 from costmodel.mapping.objectives import Objective, settled
 from costmodel.mapping.options import Option, Site, options_of
@@ -26,7 +26,7 @@ from costmodel.mapping.pieces import Described, Placed, Stay, new_places, pieces
 from costmodel.widths.assign import Typed
 
 Array = np.ndarray[Any, Any]
-MOST_KNOWN = 25_000  # pieces, options and leasts that are remembered of a site
+MOST_KNOWN = 30_000  # pieces and what was found of them that is remembered of a site
 SLACK = 1e-9  # of floats that are summed in another order
 # Of a piece the least of each is a bound; of an objective from outside none is known.
 BOUNDED = {
@@ -113,8 +113,9 @@ class Pieces:
 
     def forget(self) -> None:
         """Begin anew where much is known. What was found in the meantime keeps its place, which no other gets."""
-        if len(self.places) + len(self.options) + len(self.leasts) > MOST_KNOWN:
-            for known in (self.places, self.options, self.leasts, self.floors):
+        every: tuple[dict[Any, Any], ...] = (self.places, self.options, self.leasts, self.floors)
+        if sum(map(len, every)) > MOST_KNOWN:
+            for known in every:
                 known.clear()
 
 
@@ -208,8 +209,7 @@ def bound_of(sums: Array) -> Array:
 def good_enough(every: Sequence[Planned], pieces: Pieces) -> float:
     """What the choice of the first grouping that keeps most takes, of those that fit: the best takes no more."""
     planned = every[0]
-    order = sorted(range(len(planned.choices)), key=lambda i: -planned.choices[i].most_bytes)
-    for i in order:
+    for i in fullest_first(planned.choices):
         options = options_at(pieces, planned, i, np.zeros((0, len(planned.seats))), (), inf)
         if options is not None:
             return pieces.key(summed(planned, planned.choices[i], options))[0]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +44,6 @@ class Kept:
     def values(self) -> frozenset[int]:
         """The values that stay."""
         return frozenset().union(*(own for i, own in enumerate(self.among) if self.kinds >> i & 1))
-
-    @property
-    def most_bytes(self) -> int:
-        """Bytes that wait in the buffer while most do."""
-        return 0 if self.waiting is None else int(self.waiting.max())
 
     def waiting_bytes(self, group: int) -> int:
         """Bytes that wait in the buffer while a group runs."""
@@ -138,3 +134,9 @@ def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
         found = np.concatenate([found, found[fits] | 1 << i])
         live = np.concatenate([live, more[fits]])
     return tuple(Kept(kind, kinds.values, row) for kind, row in zip(found.tolist(), live, strict=True))
+
+
+def fullest_first(choices: Sequence[Kept]) -> list[int]:
+    """Places of choices, those first of which most bytes wait in the buffer at once."""
+    most = [0 if kept.waiting is None else int(kept.waiting.max()) for kept in choices]
+    return sorted(range(len(choices)), key=lambda i: -most[i])

@@ -2,8 +2,9 @@
 
 `compile_program` turns a typed graph into its pieces; `evaluate` runs them over numpy arrays of machine
 parameters. Machines with one array and one size of buffer share all fronts of mappings (`front.py`); for each
-machine every way of a front is weighed by its bandwidth, ports, clock, lanes and prices. Tests hold the results
-equal to `schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
+machine every way of a front is weighed by its bandwidth, ports, clock, lanes and prices. A machine that comes
+alone asks for the mappings that are the best for it where what is kept takes room. Tests hold the results equal
+to `schedule.py`, cycles and bytes exactly, energy to 1e-9. Timing is that of `array`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PARAMETERS = (
 OWN = ("lanes", "bandwidth_mb_s", "clock_mhz", "buffer_read_bytes", "buffer_write_bytes")  # see `many_loops`
 MORE = ("rows", "columns", "dataflow")  # of arrays beside the first, by number: rows2
 MOST_KNOWN = 128  # arrays with a buffer of which a program remembers the ways
+MOST_PIECES = 4096  # in some state of the buffer, of each of them; several hundred are of use to all machines
 PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
 
 
@@ -51,12 +53,16 @@ class Program:
     known: dict[Accelerator, Shared] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def shared(self, target: Accelerator) -> Shared:
-        """What all machines with these arrays and buffer share; of the last `MOST_KNOWN` it is remembered."""
-        if target not in self.known:
-            if len(self.known) >= MOST_KNOWN:
+        """What all machines with these arrays and buffer share; of the last `MOST_KNOWN` it is remembered.
+
+        Machines that come alone leave what is of use to them only: where that is much the next one begins anew.
+        """
+        found = self.known.get(target)
+        if found is None or len(found.known) > MOST_PIECES:
+            if found is None and len(self.known) >= MOST_KNOWN:
                 del self.known[next(iter(self.known))]
-            self.known[target] = Shared(self.groupings, target, self.prices)
-        return self.known[target]
+            found = self.known[target] = Shared(self.groupings, target, self.prices)
+        return found
 
 
 def compile_program(typed: Typed, target: Accelerator, table: Table | None) -> Program:

@@ -18,7 +18,7 @@ import numpy as np
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping import many_loops as loops
 from costmodel.mapping.choosing import SLACK
-from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of
+from costmodel.mapping.keeping import Kept, Kinds, Seat, choices_of, fullest_first
 from costmodel.mapping.pieces import Stay
 from costmodel.mapping.prices import Prices
 from costmodel.mapping.ways import Sole, Ways, ways_of
@@ -99,11 +99,13 @@ class Shared:
             self.floors[name] = self.entry_of(options)
         return self.floors[name]
 
+    @cached_property
+    def order(self) -> list[int]:
+        return fullest_first(self.choices[0])
+
     def fullest(self, sole: Sole | None = None) -> int:
         """The place of the choice of the first grouping that keeps most of those that fit; -1: none fits."""
-        choices = self.choices[0]
-        order = sorted(range(len(choices)), key=lambda place: -choices[place].most_bytes)
-        return next((place for place in order if self.choice(0, place, sole) is not None), -1)
+        return next((place for place in self.order if self.choice(0, place, sole) is not None), -1)
 
     def choice(self, group: int, place: int, sole: Sole | None = None) -> Array | None:
         """The entries of all seats where some values are kept; None where one does not fit."""
@@ -271,5 +273,6 @@ def bounds_of(block: Block, g: int, first: Array) -> tuple[Array, Array]:
         block.compute(entries[np.ix_(left, heavy[:done])].ravel())
         bounds = np.empty((len(left) if done == len(seats) else 0, block.size))
         kept = still(left)
-        left, bounds = left[kept], bounds[kept] if len(bounds) else unseen
+        if done < len(seats):
+            left = left[kept]
     return left, bounds

@@ -9,6 +9,8 @@ from math import inf
 import numpy as np
 import pytest
 
+from costmodel.hardware.loading import load_target
+from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping.choosing import BOUNDED, Pieces, all_planned, best_choice, bound_of, least_sums, summed
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import Seat
@@ -138,3 +140,21 @@ def test_machines_on_which_nothing_is_known_at_first() -> None:
         numbers, _, _ = run(program, np.array([place]), np.zeros((1, 3)), "cycles")
         assert numbers[0, 0] == (0 if best is None else best.cycles)
     assert compared
+
+
+def test_machines_that_come_alone_leave_no_more_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for one machine is of no use to the next; results do not depend on what is remembered."""
+    model, site = typed("dot", "w8a8", 24, 1, 2, 2), load_target("edge-asic")
+    target = replace(site, buffer_bytes=20 * 1024, array=ArrayShape(8, 8), dataflow="os")
+    many, few = (compile_program(model, target, load_table("horowitz45")) for _ in range(2))
+    prices, most = np.full((1, 3), 2.0), 0
+    for bandwidth in range(500, 1700, 100):
+        row = np.array([[8, 8, 0, 16, target.buffer_bytes, bandwidth, 500, 64, 64]])
+        all_known = run(many, row, prices, "edp")
+        monkeypatch.setattr("costmodel.mapping.many.MOST_PIECES", 20)
+        begun_anew = run(few, row, prices, "edp")
+        monkeypatch.undo()
+        for one, other in zip(all_known, begun_anew, strict=True):
+            np.testing.assert_array_equal(one, other)
+        most = max(most, len(few.shared(target).known))
+    assert most < len(many.shared(target).known)
