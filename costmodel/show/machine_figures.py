@@ -86,7 +86,12 @@ def roofline_figure(columns: Sequence[ReportColumn], roof: Roofline) -> Picture:
     }
     head = ("mechanism", "step", "times", "pairs each", "pairs a byte", "pairs a cycle")
     kept = sum(p.pairs_per_byte is None for p in points)
-    note = f" {kept} kinds of step move no byte of DRAM and are in the table only." if kept else ""
+    some = (
+        "1 kind of step moves no byte of DRAM and is"
+        if kept == 1
+        else f"{kept} kinds of step move no byte of DRAM and are"
+    )
+    note = f" {some} in the table only." if kept else ""
     return Picture(
         "roofline",
         "Roofline",
