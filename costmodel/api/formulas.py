@@ -27,7 +27,7 @@ from costmodel.widths.policy import Policy, parse_policy
 from models.attention.mechanisms import parse_mechanism
 from models.zoo.presets import PRESETS, size_names
 
-ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "energy_pj")
+ON_TARGET = ("cycles", "moved_bytes", "buffer_bytes", "local_bytes", "energy_pj")
 QUANTITIES = (*FIELDS, "flops", "operand_bytes", "energy_pj", *ON_TARGET[:-1])
 BREAK_EVEN = ("B", "S", "d", "H", "F")
 PRICES = ("numbers", "symbols")
@@ -109,7 +109,7 @@ def formula(
 
     Args:
         of: mul, add, ..., flops, operand_bytes, energy_pj; with a target cycles, moved_bytes, buffer_bytes,
-            energy_pj. None gives all counts and bytes.
+            local_bytes, energy_pj. None gives all counts and bytes.
         break_even: a symbol to solve for, `against` another mechanism.
         target: forms on a target are piecewise: given is the piece around `seq`. With `break_even` the two are
             compared at every whole number.
@@ -227,6 +227,8 @@ def forms_on_target(
         machine.symbolic_prices,
         machine.objective,
     )
+    if of == "local_bytes" and of not in found:
+        raise CostModelError(f"target {machine.target.name} has no local memory; ask for buffer_bytes")
     if of is not None and of not in found:
         raise CostModelError(f"no {of} is published for target {machine.target.name}")
     return {name: form for name, form in found.items() if of in (None, name)}

@@ -24,7 +24,7 @@ from costmodel.explore.rows import front_places, front_record, rows_at
 from costmodel.explore.space import Space, parse_across
 from costmodel.explore.store import Points, Store, open_store, read_points
 from costmodel.files import write_output
-from costmodel.hardware.loading import load_target
+from costmodel.hardware.loading import LOCAL, load_target
 from costmodel.records import Row
 from costmodel.show.sweep_tables import front_document, points_document
 
@@ -214,7 +214,7 @@ def reproduce(space: Space, number: int) -> str | None:
 MACHINE_FIELDS = (
     *("kinds", "array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s"),
     *("array2", "kinds2", "dataflow2", "use_dsp2"),
-    *("buffer_read_bytes", "buffer_write_bytes", "dram"),
+    *("buffer_read_bytes", "buffer_write_bytes", *LOCAL, "dram"),
 )
 
 

@@ -18,7 +18,7 @@ from costmodel.hardware.timing import CONVENTIONS
 @click.option("--table", default="horowitz45", show_default=True, help="Cost table of energy_pj.")
 @click.option("--break-even", type=click.Choice(BREAK_EVEN), help="Solve for this symbol.")
 @click.option("--against", default="inhibitor", show_default=True, help="The other mechanism, with --break-even.")
-@click.option("--on", "target", help="A target: forms of cycles, moved_bytes, buffer_bytes, energy_pj.")
+@click.option("--on", "target", help="A target: forms of cycles, bytes that move, energy_pj.")
 @click.option("--widths", default="w8a8", show_default=True, help="Number types, with --on.")
 @click.option("--timing", type=click.Choice(CONVENTIONS), default="array", show_default=True)
 @click.option("--prices", type=click.Choice(PRICES), default="numbers", show_default=True)

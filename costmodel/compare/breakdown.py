@@ -14,6 +14,7 @@ from costmodel.compare.machine import MachineRecord, PartEnergies
 from costmodel.counting.records import CountRecord
 from costmodel.counting.tally import layer_of
 from costmodel.errors import CostModelError
+from costmodel.mapping.cost import LEFT_OUT
 from costmodel.ops.counts import LABELS
 from costmodel.records import INLINE
 from costmodel.technology.tables import Energy
@@ -22,15 +23,18 @@ PARTS = {
     "array": "PE array",
     "registers": "PE registers",
     "vector": "vector unit",
+    "local": "local memory",
     "buffer": "buffer",
     "dram": "DRAM",
 }
-AREAS = {"pe": "PE array", "vector": "vector unit", "buffer": "buffer"}
+AREAS = {"pe": "PE array", "vector": "vector unit", "local": "local memory", "buffer": "buffer"}
 LEVELS = {
     "dram_read": "DRAM read",
     "dram_write": "DRAM write",
     "buffer_read": "buffer read",
     "buffer_write": "buffer write",
+    "local_read": "local read",
+    "local_write": "local write",
 }
 REST = ", the rest"
 CORE = ", attention core"
@@ -65,17 +69,20 @@ def machine_sections(machine: MachineRecord) -> Iterable[Section]:
     whole, core = machine.energy_pj, machine.core_energy_pj
     if whole.total is not None:
         parts = {label: (part_uj(whole, part), part_uj(core, part)) for part, label in PARTS.items()}
-        if whole.registers is None:
-            del parts[PARTS["registers"]]
+        for part in LEFT_OUT:
+            if getattr(whole, part) is None:
+                del parts[PARTS[part]]
         yield Section("energy by part", "µJ", split_parts(parts))
         yield Section("energy by layer", "µJ", {n: microjoules(e) for n, e in machine.energy_by_layer_pj.items()})
     yield Section("cycles by part", "cycles", summed((step.op, step.cycles) for step in machine.steps))
     layers = ((layer_of(step.module), step.cycles) for step in machine.steps)
     yield Section("cycles by layer", "cycles", summed(layers))
-    levels = {label: (getattr(machine.bytes, k), getattr(machine.core_bytes, k)) for k, label in LEVELS.items()}
+    there = {k: label for k, label in LEVELS.items() if getattr(machine.bytes, k) is not None}
+    levels = {label: (getattr(machine.bytes, k), getattr(machine.core_bytes, k)) for k, label in there.items()}
     yield Section("bytes by level", "B", split_parts(levels))
     if machine.area_mm2:
-        areas = {label: getattr(machine.area_mm2, k) for k, label in AREAS.items()}
+        each = {label: getattr(machine.area_mm2, k) for k, label in AREAS.items()}
+        areas = {label: mm2 for label, mm2 in each.items() if mm2 is not None}
         yield Section("area by part", "mm²", areas)
 
 

@@ -84,7 +84,10 @@ def cost_of(typed: Typed, planned: Schedule, table: Table | None = None, cores: 
     """The cost of a schedule; steps that are equal but for their place are priced once."""
     places: dict[object, list[int]] = {}
     for i, s in enumerate(planned.steps):
-        traffic = (s.read_bits, s.write_bits, s.buffer_read_bits, s.buffer_write_bits)
+        traffic = (
+            *(s.read_bits, s.write_bits, s.buffer_read_bits, s.buffer_write_bits),
+            *(s.register_bits, s.local_read_bits, s.local_write_bits),
+        )
         places.setdefault((traffic, s.array_work, s.vector_work), []).append(i)
     different = replace(planned, steps=tuple(planned.steps[each[0]] for each in places.values()))
     energies = [energy.total() for energy in price(typed, different, table).energies]
@@ -92,7 +95,7 @@ def cost_of(typed: Typed, planned: Schedule, table: Table | None = None, cores: 
     known = [e * n for e, n in zip(energies, times, strict=True) if e is not None]
     return LengthCost(
         cycles=planned.cycles,
-        moved_bytes=moved(planned.steps).dram,
+        moved_bytes=moved(planned.steps, planned.target).dram,
         energy_pj=add_up(known) if len(known) == len(energies) else None,
         unfused_cores=(all_cores(typed) if cores is None else cores) - fused_cores(planned),
     )

@@ -19,7 +19,15 @@ from costmodel.hardware.occupancy import (
 )
 from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.registers import registers_how
-from costmodel.mapping.cost import PARTS, Cost, critical_path_cycles, interpolated, moved_bytes, price
+from costmodel.mapping.cost import (
+    PARTS,
+    Cost,
+    critical_path_cycles,
+    interpolated,
+    local_bytes,
+    moved_bytes,
+    price,
+)
 from costmodel.mapping.fusion import plan_groups
 from costmodel.mapping.pe_widths import pe_widths
 from costmodel.mapping.steps import Schedule, Step
@@ -94,6 +102,9 @@ class Moved:
     dram_write: int
     buffer_read: int
     buffer_write: int
+    # Of the local memory in which sums lie, where the target has one.
+    local_read: Annotated[int | None, OPTIONAL] = None
+    local_write: Annotated[int | None, OPTIONAL] = None
 
     @property
     def dram(self) -> int:
@@ -110,6 +121,7 @@ class PartEnergies:
     buffer: Energy | None
     dram: Energy | None
     total: Energy | None
+    local: Annotated[Energy | None, OPTIONAL] = None  # of the local memory, where the target has one
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ class AreaRecord:
     vector: float
     buffer: float
     total: float
+    local: Annotated[float | None, OPTIONAL] = None  # of the local memory, where the target has one
 
 
 @flat
@@ -150,6 +163,10 @@ class StepRecord:
     bytes: Moved
     energy_pj: Energy | None
     each_array_cycles: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # of each array, where there are several
+    # Of the local memory in which sums lie, where the target has one.
+    local_read_cycles: Annotated[int | None, OPTIONAL] = None  # of its ports
+    local_write_cycles: Annotated[int | None, OPTIONAL] = None
+    local_bytes: Annotated[int | None, OPTIONAL] = None  # that sums occupy
 
 
 @dataclass(frozen=True)
@@ -214,8 +231,8 @@ def machine_record(typed: Typed, planned: Schedule) -> MachineRecord:
         critical_path_cycles=critical_path_cycles(planned, typed),
         stall_cycles=sum(step.stall_cycles for step in planned.steps),
         utilisation=cost.utilisation,
-        bytes=moved(planned.steps),
-        core_bytes=moved(planned.steps[i] for i in core),
+        bytes=moved(planned.steps, target),
+        core_bytes=moved((planned.steps[i] for i in core), target),
         largest_tiles_bytes=max(step.buffer_bytes for step in planned.steps),
         largest_kept_bytes=max(step.kept_bytes for step in planned.steps),
         energy_pj=part_energies(cost),
@@ -257,8 +274,10 @@ def known_area(target: Accelerator, widths: PeWidths) -> tuple[Area | None, str]
     return area, "" if area is None else area.how
 
 
-def moved(steps: Iterable[Step]) -> Moved:
-    return Moved(**moved_bytes(steps))
+def moved(steps: Iterable[Step], target: Accelerator) -> Moved:
+    steps = tuple(steps)
+    local = local_bytes(steps) if target.local_bytes else {}
+    return Moved(**moved_bytes(steps), **local)
 
 
 def part_energies(cost: Cost, only: tuple[int, ...] | None = None) -> PartEnergies:
@@ -268,11 +287,11 @@ def part_energies(cost: Cost, only: tuple[int, ...] | None = None) -> PartEnergi
 
 
 def area_record(area: Area) -> AreaRecord:
-    return AreaRecord(area.pe_mm2, area.vector_mm2, area.buffer_mm2, area.total_mm2)
+    return AreaRecord(area.pe_mm2, area.vector_mm2, area.buffer_mm2, area.total_mm2, area.local_mm2 or None)
 
 
 def step_record(cost: Cost, i: int) -> StepRecord:
-    step = cost.schedule.steps[i]
+    step, target = cost.schedule.steps[i], cost.schedule.target
     return StepRecord(
         op=step.op,
         module=step.module,
@@ -286,9 +305,12 @@ def step_record(cost: Cost, i: int) -> StepRecord:
         tile=step.tile,
         buffer_bytes=step.buffer_bytes,
         kept_bytes=step.kept_bytes,
-        bytes=moved([step]),
+        bytes=moved([step], target),
         energy_pj=cost.energies[i].total(),
-        each_array_cycles=each_array_cycles(step, cost.schedule.target),
+        each_array_cycles=each_array_cycles(step, target),
+        local_read_cycles=step.local_read_cycles if target.local_bytes else None,
+        local_write_cycles=step.local_write_cycles if target.local_bytes else None,
+        local_bytes=step.local_bytes if target.local_bytes else None,
     )
 
 

@@ -76,8 +76,10 @@ def energy_parts(table: Table, cost: Cost, core: bool, memory: bool) -> dict[str
         origin = table.priced_by(work.op, str(work.type))
         sums[origin] = sums.get(origin, Energy()) + price_work(table, [work])
     if memory:
-        for part in ("buffer", "dram"):
+        for part in ("local", "buffer", "dram"):
             energy = cost.sum_of([part], places)
+            if part == "local" and energy is None:
+                continue
             assert energy is not None, "only targets with priced memories come here"
             sums[part] = energy
     return sums

@@ -22,7 +22,7 @@ SHAPE = ("layers", "width", "heads", "ffn")
 PROGRAM = ("model", *SHAPE, "attention", "seq", "batch", "widths", "target", "kinds", "kinds2", "use_dsp2")
 MACHINE = (
     *("array", "dataflow", "array2", "dataflow2", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s"),
-    *("buffer_read_bytes", "buffer_write_bytes"),
+    *("buffer_read_bytes", "buffer_write_bytes", "local_kib", "local_read_bytes", "local_write_bytes"),
 )
 PRICED = ("technology", "table", "sram", "dram")
 NAMES = (*PROGRAM, *MACHINE, *PRICED)

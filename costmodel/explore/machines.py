@@ -14,7 +14,7 @@ from costmodel.errors import CostModelError, DoesNotFit, UnknownTable
 from costmodel.explore.knobs import MACHINE, PRICED, Knob, Value, is_function
 from costmodel.hardware.accelerator import Accelerator, PeArray
 from costmodel.hardware.loading import DATA as TARGETS
-from costmodel.hardware.loading import check, load_target, vary
+from costmodel.hardware.loading import LOCAL, check, load_target, vary
 from costmodel.hardware.occupancy import Area, area_of, memory_prices
 from costmodel.hardware.pe import INT8_WIDTHS, PeWidths
 from costmodel.hardware.timing import ArrayShape
@@ -72,7 +72,7 @@ def priced_targets(knobs: Sequence[Knob], where: str) -> list[Accelerator]:
     Raises:
         CostModelError: one of them is impossible, or a part holds none of them.
     """
-    names = ("target", *KINDS, *PRICED, "buffer_kib")
+    names = ("target", *KINDS, *PRICED, "buffer_kib", *LOCAL)
     turned = [knob for knob in knobs if knob.name in names]
     number = 1
     for knob in turned:
@@ -168,22 +168,23 @@ LEAST: dict[str, Value] = {"array2": "1x1", "dataflow2": "os"}
 
 @lru_cache(65536)
 def rates_of(items: tuple[tuple[str, Value], ...], widths: PeWidths = INT8_WIDTHS) -> tuple[float, ...]:
-    """pJ a byte read, written, from or to DRAM; mm2 of a PE, a lane, the buffer, of a PE of each further array.
+    """What machines cost by their memories and parts, in this order; NaN where it is not known.
 
-    NaN where none is known.
+    pJ a byte read from and written into the buffer, from or to DRAM, read from and written into the local memory,
+    0 where there is none; mm2 of a PE, a lane, the memories, and of a PE of each further array.
     """
     target = unchecked(small(dict(items)))
     memories = memory_prices(target)
-    energies = (
-        (math.nan,) * 3
-        if memories is None or not target.table
-        else tuple(e.nominal_pj for e in (memories.buffer_read, memories.buffer_write, memories.dram))
-    )
+    energies: tuple[float, ...] = (math.nan,) * 5
+    if memories is not None and target.table:
+        found = (memories.buffer_read, memories.buffer_write, memories.dram, memories.local_read)
+        energies = tuple(e.nominal_pj if e else 0.0 for e in (*found, memories.local_write))
     areas = [pe_area(target, own, widths) for own in target.arrays]
     known = [area for area in areas if area is not None]
     if len(known) < len(areas):
         return (*energies, *((math.nan,) * (2 + len(areas))))
-    return (*energies, known[0].pe_mm2, known[0].vector_mm2, known[0].buffer_mm2, *(a.pe_mm2 for a in known[1:]))
+    memories_mm2 = known[0].buffer_mm2 + known[0].local_mm2
+    return (*energies, known[0].pe_mm2, known[0].vector_mm2, memories_mm2, *(a.pe_mm2 for a in known[1:]))
 
 
 def pe_area(target: Accelerator, own: PeArray, widths: PeWidths) -> Area | None:

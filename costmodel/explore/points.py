@@ -25,7 +25,7 @@ from costmodel.explore.workloads import Workload
 from costmodel.hardware.accelerator import BRAM36_BYTES, KIB, Accelerator
 from costmodel.hardware.occupancy import available, built_pe
 from costmodel.hardware.timing import DATAFLOWS, parse_array
-from costmodel.mapping.many import PARAMETERS
+from costmodel.mapping.many import PARAMETERS, PRICES
 
 Array = np.ndarray[Any, Any]
 AccuracyKey = tuple[str, str, str, str, int | None, str | None, str]
@@ -238,7 +238,7 @@ def knobs_at(space: Space, digits: dict[str, Array], place: int, names: tuple[st
 
 
 def machine_columns(space: Space, digits: dict[str, Array], places: Array, target: Accelerator) -> Array:
-    """Rows of `many.parameters_of` the target, [n, 9 and 3 for each further array]."""
+    """Rows of `many.parameters_of` the target, [n, 12 and 3 for each further array]."""
 
     def column(name: str, default: int, value: Callable[[Any], int] = int) -> Array:
         if name not in digits:
@@ -263,6 +263,9 @@ def machine_columns(space: Space, digits: dict[str, Array], places: Array, targe
             column("clock_mhz", target.clock_mhz),
             column("buffer_read_bytes", target.buffer_read_bytes),
             column("buffer_write_bytes", target.buffer_write_bytes),
+            column("local_kib", target.local_bytes, lambda v: v * KIB),
+            column("local_read_bytes", target.local_read_bytes),
+            column("local_write_bytes", target.local_write_bytes),
             *more,
         ],
         axis=1,
@@ -284,9 +287,9 @@ def evaluate_group(
         added = unchecked(small({name: knobs[name] for name in ("target", *KINDS) if name in knobs}))
         base = replace(base, more=added.more)
     machine = machine_columns(space, digits, places, base)
-    read, write, dram, *areas = rates(space, digits, places, knobs, compiled).T
-    prices = np.stack([read, write, dram], axis=1)
-    known = compiled.priced & ~np.isnan(prices).any(axis=1)
+    found = rates(space, digits, places, knobs, compiled)
+    prices, areas = found[:, : len(PRICES)], list(found[:, len(PRICES) :].T)
+    known: Array = np.asarray(np.isfinite(prices).all(axis=1) & compiled.priced)
     code = code_of(space, digits, (*MACHINE, *PRICED), places)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     out: dict[str, Array] = {}
@@ -311,11 +314,12 @@ def evaluate_group(
     put |= occupied(knobs, compiled, machine, areas)
     for name, column in put.items():
         columns[name][places] = column
-    buffer = machine[:, 4] // KIB
-    for kib in np.unique(buffer[~fits]):
+    sizes = machine[:, [4, 9]] // KIB
+    for kib, local in np.unique(sizes[~fits], axis=0).tolist():
+        sums = (f" and a local memory of {local} KiB", " or local_kib") if local else ("", "")
         tell(
-            places[~fits & (buffer == kib)],
-            f"no tile of some step fits a buffer of {kib} KiB; make buffer_kib larger",
+            places[~fits & (sizes == (kib, local)).all(axis=1)],
+            f"no tile of some step fits a buffer of {kib} KiB{sums[0]}; make buffer_kib{sums[1]} larger",
         )
     if base.part is not None:
         for name, limit in available(base.part).items():
@@ -329,8 +333,8 @@ def evaluate_group(
 def rates(
     space: Space, digits: dict[str, Array], places: Array, knobs: Mapping[str, Value], compiled: Compiled
 ) -> Array:
-    """`rates_of` each point, [n, 6]: each distinct memory and technology is looked up once."""
-    names = (*PRICED, "buffer_kib")
+    """`rates_of` each point, [n, 8]: each distinct memory and technology is looked up once."""
+    names = (*PRICED, "buffer_kib", "local_kib")
     code = code_of(space, digits, names, places)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     found = []
@@ -357,5 +361,5 @@ def occupied(
         lut = sum_of(n * pe.lut for n, pe in zip(pes, built, strict=True))
         found["lut"] = (lut + lanes * target.part.lane_luts).astype(float)
         found["dsp"] = sum_of(np.ceil(n * pe.dsp) for n, pe in zip(pes, built, strict=True))
-        found["bram36"] = -(-machine[:, 4] // BRAM36_BYTES).astype(float)
+        found["bram36"] = sum_of(-(-machine[:, j] // BRAM36_BYTES) for j in (4, 9)).astype(float)
     return found

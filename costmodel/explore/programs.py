@@ -101,6 +101,7 @@ def program_of(
     plain = replace(
         target, name="", title="", source="", note="", node_nm=45, clock_mhz=1, array=ArrayShape(1, 1), lanes=1,
         buffer_bytes=KIB, buffer_read_bytes=1, buffer_write_bytes=1, bandwidth_mb_s=1, table="", sram="", dram="",
+        local_bytes=0, local_read_bytes=0, local_write_bytes=0,
         dataflow="os", prices=None, part=None, built=(), sources=(),
         more=tuple(PeArray(ArrayShape(1, 1), own.kinds, "os") for own in target.more),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Accelerators: an array of PEs, a vector unit, a buffer, DRAM; and what they occupy.
+"""Accelerators: arrays of PEs, a vector unit, a buffer, maybe a local memory for sums, DRAM.
 
 Data lives in `targets/NAME.toml`, one file a target; a user's own is a path that ends in `.toml`. A
 target can be varied in place: `edge-asic:array=16x16,buffer_kib=128,dataflow=os`. No quantity has a
@@ -40,6 +40,8 @@ class Prices:
     buffer_write_pj: float
     dram_pj: float
     source: str
+    local_read_pj: float | None = None  # of a target with a local memory
+    local_write_pj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Accelerator:
     part: Part | None = None
     built: tuple[str, ...] = ()  # the kinds of PE by which `kinds` are done, where some stand in for others
     sources: tuple[tuple[str, str], ...] = ()  # by field of the file: where it is from, or that it is ours
+    # A memory beside the array in which sums and statistics of rows lie: its size, and bytes a cycle through its
+    # ports. 0: there is none, and they lie in the buffer.
+    local_bytes: int = 0
+    local_read_bytes: int = 0
+    local_write_bytes: int = 0
     more: tuple[PeArray, ...] = ()  # arrays beside the first one, which `array`, `kinds`, `dataflow` describe
 
     @property
@@ -163,7 +170,7 @@ def build(kind: Any, record: Any, where: str) -> Any:
 def check_field(hint: Any, value: Any, where: str, name: str) -> None:
     if hint is int:
         whole(value, where, name)
-    elif hint is float:
+    elif hint in (float, float | None):
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e12:
             raise BadTarget(f"{where}: {name} = {shortened(value)} is not a number of at least 0")
         if name == "usable" and not 0 < value <= 1:

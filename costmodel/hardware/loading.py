@@ -27,6 +27,9 @@ VARIED = (
     "buffer_kib",
     "buffer_read_bytes",
     "buffer_write_bytes",
+    "local_kib",
+    "local_read_bytes",
+    "local_write_bytes",
     "bandwidth_mb_s",
     "clock_mhz",
     "table",
@@ -34,6 +37,10 @@ VARIED = (
     "dram",
     *(f"{name}2" for name in FIELDS),
 )
+
+
+IN_KIB = {"buffer_kib": "buffer_bytes", "local_kib": "local_bytes"}  # fields of a file, and of a target
+LOCAL = ("local_kib", "local_read_bytes", "local_write_bytes")
 
 
 def target_names() -> tuple[str, ...]:
@@ -79,8 +86,9 @@ def parse_target(record: dict[str, Any], where: str) -> Accelerator:
         flat["array"] = parse_array(flat["array"])
     if isinstance(flat.get("kinds"), list):
         flat |= kinds_of(tuple(flat["kinds"]))
-    if "buffer_kib" in flat:
-        flat["buffer_bytes"] = whole(flat.pop("buffer_kib"), where, "buffer_kib") * KIB
+    for name, field in IN_KIB.items():
+        if name in flat:
+            flat[field] = whole(flat.pop(name), where, name) * KIB
     arrays = flat.pop("arrays", [])
     target: Accelerator = build(Accelerator, flat, where)
     more, sources = parse_more(arrays, where, checked_sources)
@@ -139,7 +147,7 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
         else:
             # Digits are those of ASCII: int() takes more, and isdigit() yet more.
             number = whole(int(value) if re.fullmatch("[0-9]{1,10}", value) else value, f"target {text!r}", key)
-            changes["buffer_bytes" if key == "buffer_kib" else key] = number * (KIB if key == "buffer_kib" else 1)
+            changes[IN_KIB.get(key, key)] = number * (KIB if key in IN_KIB else 1)
     sources = {
         name: "as given with the name of the target" if name in seen else why for name, why in target.sources
     }
@@ -151,10 +159,13 @@ def vary(target: Accelerator, rest: str, text: str) -> Accelerator:
 def check(target: Accelerator) -> Accelerator:
     """The target, if its names are known and its part holds it."""
     check_arrays(target)
+    check_local(target)
     try:
         nodes = {load_table(target.table).node_nm} if target.table else set()
         if target.sram:
             nodes.add(sram_price(target.sram, target.buffer_bytes).node_nm)
+            if target.local_bytes:
+                nodes.add(sram_price(target.sram, target.local_bytes).node_nm)
         if target.dram:
             dram_price(target.dram)
     except UnknownTable as error:
@@ -166,3 +177,24 @@ def check(target: Accelerator) -> Accelerator:
         )
     check_fits(target)
     return target
+
+
+def check_local(target: Accelerator) -> None:
+    """Refuse a local memory that is not described as a whole.
+
+    Raises:
+        BadTarget: its size or a port is missing, or its prices where the target states those of its memories.
+    """
+    sizes = (target.local_bytes, target.local_read_bytes, target.local_write_bytes)
+    lacking = [name for name, size in zip(LOCAL, sizes, strict=True) if not size]
+    if 0 < len(lacking) < len(LOCAL):
+        raise BadTarget(
+            f"target {target.name} lacks {', '.join(lacking)} of its local memory; "
+            f"give all of {', '.join(LOCAL)}, or none"
+        )
+    own = target.prices
+    if target.local_bytes and own and None in (own.local_read_pj, own.local_write_pj):
+        raise BadTarget(
+            f"target {target.name} states prices of its memories, but not those of its local memory; give "
+            "local_read_pj and local_write_pj"
+        )

@@ -25,7 +25,7 @@ def available(part: Part) -> dict[str, int]:
 
 
 def resources(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> dict[str, int]:
-    """LUTs, DSPs and BRAMs of the array, the lanes and the buffer; none for an ASIC.
+    """LUTs, DSPs and BRAMs of the array, the lanes, the buffer and the local memory; none for an ASIC.
 
     Args:
         widths: types that the PEs are built for.
@@ -40,7 +40,7 @@ def resources(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> dict[str, 
     return {
         "lut": sum(pes * pe.lut for pes, pe in each) + target.lanes * part.lane_luts,
         "dsp": sum(math.ceil(pes * pe.dsp) for pes, pe in each),
-        "bram36": -(-target.buffer_bytes // BRAM36_BYTES),
+        "bram36": sum(-(-size // BRAM36_BYTES) for size in (target.buffer_bytes, target.local_bytes)),
     }
 
 
@@ -108,11 +108,12 @@ class Area:
     pe_mm2: float
     vector_mm2: float
     buffer_mm2: float
+    local_mm2: float
     how: str
 
     @property
     def total_mm2(self) -> float:
-        return self.pe_mm2 + self.vector_mm2 + self.buffer_mm2
+        return self.pe_mm2 + self.vector_mm2 + self.buffer_mm2 + self.local_mm2
 
 
 def area_of(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> Area | None:
@@ -144,8 +145,9 @@ def area_of(target: Accelerator, widths: PeWidths = INT8_WIDTHS) -> Area | None:
         how += f", {', '.join(between)} interpolated"
     lane = unit_area(table, "mul", "int32") + unit_area(table, "add", "int32")
     buffer, sram_how = sram_area_at(target.node_nm, target.buffer_bytes)
+    local = sram_area_at(target.node_nm, target.local_bytes)[0] if target.local_bytes else 0.0
     scale = factor * 1e-6
-    return Area(pe_um2 * scale, target.lanes * lane * scale, buffer * 1e-6, f"{how}; {sram_how}")
+    return Area(pe_um2 * scale, target.lanes * lane * scale, buffer * 1e-6, local * 1e-6, f"{how}; {sram_how}")
 
 
 def pe_units(array: PeArray, widths: PeWidths) -> dict[tuple[str, Number], int]:
@@ -204,6 +206,8 @@ class MemoryPrices:
     buffer_write: Energy
     dram: Energy
     how: tuple[str, ...]
+    local_read: Energy | None = None  # None: the target has no local memory
+    local_write: Energy | None = None
 
 
 def memory_prices(target: Accelerator) -> MemoryPrices | None:
@@ -213,9 +217,15 @@ def memory_prices(target: Accelerator) -> MemoryPrices | None:
         read, write, dram = (
             Energy(pj, pj, pj) * 8 for pj in (own.buffer_read_pj, own.buffer_write_pj, own.dram_pj)
         )
-        return MemoryPrices(read, write, dram, (own.source,))
+        both = (own.local_read_pj, own.local_write_pj)
+        stated = (None if pj is None else Energy(pj, pj, pj) * 8 for pj in both)
+        return MemoryPrices(read, write, dram, (own.source,), *stated)
     if not (target.sram and target.dram):
         return None
     sram, kind = sram_price(target.sram, target.buffer_bytes), dram_price(target.dram)
-    how = (f"buffer: {target.sram}, {sram.how}", f"DRAM: {target.dram}, {kind.includes}")
-    return MemoryPrices(sram.per_byte, sram.per_byte, kind.per_byte, how)
+    buffer_how, dram_how = f"buffer: {target.sram}, {sram.how}", f"DRAM: {target.dram}, {kind.includes}"
+    if not target.local_bytes:
+        return MemoryPrices(sram.per_byte, sram.per_byte, kind.per_byte, (buffer_how, dram_how))
+    local = sram_price(target.sram, target.local_bytes)
+    how = (buffer_how, f"local memory: {target.sram}, {local.how}", dram_how)
+    return MemoryPrices(sram.per_byte, sram.per_byte, kind.per_byte, how, local.per_byte, local.per_byte)

@@ -97,6 +97,10 @@ class TargetRecord:
     registers_how: str  # whether the table prices a register
     sources: dict[str, str]  # by field of the target's file: where it is from, or that it is ours
     arrays: Annotated[tuple[ArrayRecord, ...] | None, OPTIONAL] = None  # each, where there are several
+    # Of a memory beside the array in which sums lie, where there is one; bytes a cycle of its ports.
+    local_bytes: Annotated[int | None, OPTIONAL] = None
+    local_read_bytes: Annotated[int | None, OPTIONAL] = None
+    local_write_bytes: Annotated[int | None, OPTIONAL] = None
     usable: Annotated[dict[str, int] | None, OPTIONAL] = None
     largest_arrays: Annotated[tuple[LargestArray, ...] | None, OPTIONAL] = None
 
@@ -143,6 +147,9 @@ def target_record(target: Accelerator) -> TargetRecord:
         resources_how=resources_how(target) if part else None,
         registers_how=registers_how(target),
         sources=dict(target.sources),
+        local_bytes=target.local_bytes or None,
+        local_read_bytes=target.local_read_bytes or None,
+        local_write_bytes=target.local_write_bytes or None,
         arrays=tuple(array_record(target, each) for each in target.arrays) if target.more else None,
         usable=available(part) if part else None,
         largest_arrays=largest_arrays(part, target.lanes) if part else None,
@@ -160,13 +167,16 @@ def array_record(target: Accelerator, own: PeArray) -> ArrayRecord:
 
 
 def levels_of(target: Accelerator) -> tuple[MemoryLevel, ...]:
-    """Registers of the PEs, the buffer, DRAM: sizes, ports, what a byte takes."""
+    """Registers of the PEs, the local memory if there is one, the buffer, DRAM: sizes, ports, prices of a byte."""
     memories = memory_prices(target)
     register = register_energy(load_table(target.table), 8) if target.table else None
     dram = target.bandwidth_mb_s / target.clock_mhz
     read, write, moved = (memories.buffer_read, memories.buffer_write, memories.dram) if memories else [None] * 3
+    own = (memories.local_read, memories.local_write) if memories else (None, None)
+    sizes = (target.local_bytes, target.local_read_bytes, target.local_write_bytes)
     return (
         MemoryLevel("registers of the PEs", None, None, None, None, register),
+        *((MemoryLevel("local memory of sums", *sizes, *own),) if target.local_bytes else ()),
         MemoryLevel(
             "buffer", target.buffer_bytes, target.buffer_read_bytes, target.buffer_write_bytes, read, write
         ),

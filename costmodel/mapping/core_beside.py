@@ -51,6 +51,7 @@ def sums_machine(beside: Beside | None, machine: Machine) -> Machine:
     return Machine(
         *(beside.array, beside.dataflow, machine.convention, machine.buffer_bytes),
         *(machine.bandwidth_mb_s, machine.clock_mhz),
+        local_bytes=machine.local_bytes,
     )
 
 

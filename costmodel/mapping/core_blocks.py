@@ -20,7 +20,8 @@ outside; sums and statistics of all rows stay in the buffer, k and v come once a
 
 Room: two blocks of queries; of k and v that are held all of a head and what arrives for the next one, else
 two pieces; two blocks of scores, one that the array makes or uses and one on which the vector unit works, or
-one on which they take turns (`turns`); sums and statistics. What does not move is counted by who keeps it.
+one on which they take turns (`turns`); sums and statistics. What does not move is counted by who keeps it. Where
+the target has a local memory for sums, scores in accumulators, sums and statistics lie there.
 
 Time is counted as in `nest.py`. What nothing hides is, beside the first operands, the fill and drain and the
 last results, the vector unit's work on the first rows of scores, as many as a fold of the array has. Where scores
@@ -35,7 +36,7 @@ import numpy as np
 
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import share_of, sums_machine
-from costmodel.mapping.core_figures import blocks_of, core_registers, figures
+from costmodel.mapping.core_figures import ROOM, blocks_of, core_registers, figures
 from costmodel.mapping.core_records import FIGURES, CoreMapped, CoreMapping, CoreProblem, dims_of
 from costmodel.mapping.nest import Ends, ends_of, fold_array
 from costmodel.mapping.nest_records import Machine, Operands, Problem
@@ -51,9 +52,21 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     structures = [(mapping.order, mapping.held, mapping.turns)]
     block = np.array([[rows]], object), np.array([[keys]], object)
     (found,) = figures(problem, blocks_of(problem, *block, machine), structures)
-    again, reads, array, _, buffer_reads, buffer_writes, sums, grain, _, room = (
-        plain(np.ravel(found[name])[0]) for name in (*FIGURES, "buffer_bytes")
-    )
+    (
+        again,
+        reads,
+        array,
+        _,
+        buffer_reads,
+        buffer_writes,
+        sums,
+        grain,
+        _,
+        local_reads,
+        local_writes,
+        room,
+        own_room,
+    ) = (plain(np.ravel(found[name])[0]) for name in (*FIGURES, *ROOM))
     writes = B * M * D * o.out_bits * o.out_moves
     reads = reads + o.extra_bits
     buffer_reads = buffer_reads + o.extra_bits + o.inside_bits
@@ -66,12 +79,13 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
         wait = share_of(array + vector + sums - busy, grain, B * M)
     dma = machine.dma_cycles(reads + writes)
     ports = (machine.read_cycles(buffer_reads), machine.write_cycles(buffer_writes))
+    local_ports = machine.local_cycles(local_reads, local_writes)
     registers = plain(np.ravel(core_registers(problem, *block, machine))[0])
-    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes, registers)
+    energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes, registers, (local_reads, local_writes))
     return CoreMapped(
         mapping=mapping,
         passes=1 + int(again),
-        cycles=max(busy, dma, *ports, 1) + ends.cycles(machine) + wait,
+        cycles=max(busy, dma, *ports, *local_ports, 1) + ends.cycles(machine) + wait,
         end_cycles=ends.cycles(machine) + wait,
         array_cycles=array + sums if mapping.turns else max(array, sums),
         vector_cycles=vector,
@@ -84,6 +98,11 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
         buffer_read_bits=buffer_reads,
         buffer_write_bits=buffer_writes,
         register_bits=registers,
+        local_read_bits=local_reads,
+        local_write_bits=local_writes,
+        local_read_cycles=local_ports[0],
+        local_write_cycles=local_ports[1],
+        local_bytes=own_room,
         energy_pj=energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj),
         each_cycles=(array,) if problem.beside is None else (array, sums),
     )
@@ -131,7 +150,8 @@ def core_is_legal(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     sums_on = sums_machine(problem.beside, machine)
     if blocked and (problem.statistics is None or not whole_folds(mapping.keys, sums_on)):
         return False
-    return evaluate_core(problem, mapping, machine).buffer_bytes <= machine.buffer_bytes
+    found = evaluate_core(problem, mapping, machine)
+    return found.buffer_bytes <= machine.buffer_bytes and found.local_bytes <= machine.local_bytes
 
 
 def whole_folds(keys: int, machine: Machine) -> bool:

@@ -16,6 +16,7 @@ from costmodel.mapping.nest import Cut, array_cycles, array_traffic, cut, fold_a
 from costmodel.mapping.nest_records import Machine
 
 Array = np.ndarray[Any, Any]
+ROOM = ("buffer_bytes", "local_bytes")
 
 
 def ceil_of(a: Any, b: Any) -> Any:
@@ -43,8 +44,11 @@ class Blocks:
     beside: Any  # of the array of the sums, if it is another one
     grain: Any  # of two arrays, with rows outside
     grain_outside: Any  # and with keys outside
-    reads: Any  # bits that array and vector unit read in the buffer
+    reads: Any  # bits that array and vector unit read in the buffer, without sums
     writes: Any  # and write there
+    sum_reads: Any  # bits of sums and statistics, wherever they lie
+    sum_writes: Any
+    local: bool  # whether they have a memory of their own
     registers: Any
     wide: tuple[int, int]  # keys that the arrays take at a time: of scores, of sums
 
@@ -75,34 +79,38 @@ def blocks_of(problem: CoreProblem, rows: Array, keys: Array, machine: Machine) 
     a1, b1, s1 = array_traffic(cuts1, first, flow)
     a2, b2, s2 = array_traffic(cuts2, second, other.dataflow)
     noted = problem.row_words * acc * M * pieces  # of statistics, a head and pass
-    reads = B * ((1 + again) * (a1 * o.q_bits + b1 * o.k_bits + s1 * acc))
-    reads = reads + B * (a2 * o.between_bits + b2 * o.v_bits + s2 * acc)
-    reads = reads + B * noted * (again + (again > 0))
-    writes = B * ((1 + again) * s1 * acc + s2 * acc + M * N * o.between_bits + noted * again)
+    reads = B * ((1 + again) * (a1 * o.q_bits + b1 * o.k_bits) + a2 * o.between_bits + b2 * o.v_bits)
+    writes = B * M * N * o.between_bits
+    sums = B * ((1 + again) * s1 * acc + s2 * acc)
+    noting, using = B * noted * again, B * noted * (again > 0)
     registers = core_registers(problem, rows, keys, machine) if machine.register_pj else 0
     wide = one.C, one.C if problem.beside is None else max(one.C, two.R)
-    moves = reads, writes, registers, wide
+    moves = reads, writes, sums + noting + using, sums + noting, machine.local_bytes > 0, registers, wide
     return Blocks(rows, keys, number, pieces, again, cycles, beside, grain, outside, *moves)
 
 
 def figures(problem: CoreProblem, blocks: Blocks, structures: Sequence[Structure]) -> list[dict[str, Array]]:
-    """`FIGURES` and the room of blocks, of each structure."""
+    """`FIGURES` of blocks and their room, in the buffer and in the local memory, of each structure."""
     orders = {order for order, _, _ in structures}
     lying = {order: lying_bits(problem, blocks, order) for order in orders}
     reads = {how: reads_of(problem, blocks, *how) for how in {(order, held) for order, held, _ in structures}}
     lasting = {
         how: lasting_bits(problem, blocks, *how) for how in {(order, turns) for order, _, turns in structures}
     }
+    here, there = (0, 1) if blocks.local else (1, 0)
     found = []
     for order, held, turns in structures:
-        bits = sum((lying[order][name, name in held] for name in "qkv"), lasting[order, turns])
+        sums, between = lasting[order, turns]
+        bits = sum((lying[order][name, name in held] for name in "qkv"), between + here * sums)
         grain = 0 if turns else blocks.grain_outside if order == "keys" else blocks.grain
         values = (
             *(blocks.again, reads[order, held], blocks.cycles, int(turns)),
-            *(blocks.reads, blocks.writes + reads[order, held]),
-            *(blocks.beside, grain, blocks.registers, ceil_of(bits, 8)),
+            blocks.reads + here * blocks.sum_reads,
+            blocks.writes + here * blocks.sum_writes + reads[order, held],
+            *(blocks.beside, grain, blocks.registers, there * blocks.sum_reads, there * blocks.sum_writes),
+            *(ceil_of(bits, 8), ceil_of(there * sums, 8)),
         )
-        found.append(dict(zip((*FIGURES, "buffer_bytes"), np.broadcast_arrays(*values), strict=True)))
+        found.append(dict(zip((*FIGURES, *ROOM), np.broadcast_arrays(*values), strict=True)))
     return found
 
 
@@ -124,13 +132,14 @@ def lying_bits(problem: CoreProblem, blocks: Blocks, order: str) -> dict[tuple[s
     }
 
 
-def lasting_bits(problem: CoreProblem, blocks: Blocks, order: str, turns: bool) -> Any:
-    """Bits of buffer for scores, sums and statistics."""
+def lasting_bits(problem: CoreProblem, blocks: Blocks, order: str, turns: bool) -> tuple[Any, Any]:
+    """Bits of scores in accumulators, sums and statistics; and of what lies between the products."""
     o, rows = problem.operands, blocks.rows
-    scores = (1 if turns else 2) * rows * blocks.keys * (o.accumulator_bits + o.between_bits)
+    scores = (1 if turns else 2) * rows * blocks.keys
     lasting: Any = rows if order == "rows" else problem.scores.M
     noting = problem.row_words * (1 if problem.beside is None or turns else 2)
-    return scores + lasting * (problem.D + noting * (blocks.again > 0)) * o.accumulator_bits
+    sums = scores + lasting * (problem.D + noting * (blocks.again > 0))
+    return sums * o.accumulator_bits, scores * o.between_bits
 
 
 def reads_of(problem: CoreProblem, blocks: Blocks, order: str, held: tuple[str, ...]) -> Any:

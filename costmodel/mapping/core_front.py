@@ -13,7 +13,7 @@ from costmodel.errors import CostModelError, DoesNotFit
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import sums_machine
 from costmodel.mapping.core_blocks import core_ends, evaluate_core, first_wait
-from costmodel.mapping.core_figures import blocks_of, figures
+from costmodel.mapping.core_figures import ROOM, blocks_of, figures
 from costmodel.mapping.core_records import FIGURES, CoreMapped, CoreMapping, CoreProblem, dims_of, structures_of
 from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine
@@ -23,17 +23,18 @@ from costmodel.mapping.objectives import Objective, Weighed, objective_of
 Array = np.ndarray[Any, Any]
 VARIED = ("turns", "read_bits", "buffer_write_bits", "grain")  # figures that structures differ in; turns first
 SAME = tuple(name for name in FIGURES if name not in VARIED)
+NOWHERE = 1 << 62  # bytes of buffer where the local memory does not hold the sums: no machine has them
 ROUNDING = 1e-12  # of an energy that is added up for many at once
 
 
 @dataclass(frozen=True, eq=False)
 class CoreFront:
-    """`FIGURES` of each block that some machine may choose, [points, 9], and the mappings."""
+    """`FIGURES` of each block that some machine may choose, [points, 11], and the mappings."""
 
     figures: Array
     mappings: tuple[CoreMapping, ...]
     room_bytes: Array
-    smallest_bytes: int  # of any block, whether it fits or not
+    smallest_bytes: tuple[int, int]  # of any block, whether it fits or not: of buffer, of local memory
 
 
 def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
@@ -63,7 +64,7 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
         again_pj=0.0,
     )
     place = Machine(machine.array, machine.dataflow, machine.convention, int(machine.buffer_bytes), 1, 1)
-    place = replace(place, register_pj=float(machine.register_pj > 0))
+    place = replace(place, register_pj=float(machine.register_pj > 0), local_bytes=int(machine.local_bytes))
     return core_front_of(plain, place)
 
 
@@ -97,12 +98,13 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     if keys.size > 1:
         blocks = blocks_of(problem, rows, keys, machine)
         whole = figures(problem, blocks, structures)
-    smallest = min(int(found["buffer_bytes"].min()) for found in whole)
+    buffer, local = (min(int(found[name].min()) for found in whole) for name in ROOM)
     same = np.stack([whole[0][name] for name in SAME])
     rows_of = [FIGURES.index(name) for name in (*SAME, *VARIED)]
     points = np.empty((0, len(FIGURES) + 4), np.int64)
     for number, found in enumerate(whole):
-        varied = np.stack([found[name] for name in (*VARIED, "buffer_bytes")])
+        room = np.where(found["local_bytes"] <= machine.local_bytes, found["buffer_bytes"], NOWHERE)
+        varied = np.stack([*(found[name] for name in VARIED), room])
         points = loops.with_blocks(points, number, same, varied, machine.buffer_bytes)
     table = np.empty((len(points), len(FIGURES)), np.int64)
     table[:, rows_of] = points[:, : len(FIGURES)]
@@ -111,7 +113,7 @@ def core_front_of(problem: CoreProblem, machine: Machine) -> CoreFront:
     mappings = tuple(
         CoreMapping(int(rows[m, 0]), int(keys[0, n]), *structures[f]) for f, m, n in zip(form, i, j, strict=True)
     )
-    return CoreFront(table[order], mappings, room, smallest)
+    return CoreFront(table[order], mappings, room, (buffer, local))
 
 
 def all_fits(whole: list[dict[str, Array]], machine: Machine) -> bool:
@@ -120,11 +122,11 @@ def all_fits(whole: list[dict[str, Array]], machine: Machine) -> bool:
     `whole`: of each structure the figures of all keys and each number of rows, the last of which is all of them.
     """
     floor = {name: min(int(found[name][-1, 0]) for found in whole) for name in FIGURES}
-    fits = (
-        [found["buffer_bytes"] <= machine.buffer_bytes, *(found[name] <= least for name, least in floor.items())]
-        for found in whole
-    )
-    return any(np.logical_and.reduce(each).any() for each in fits)
+    for found in whole:
+        fits = (found["buffer_bytes"] <= machine.buffer_bytes) & (found["local_bytes"] <= machine.local_bytes)
+        if np.logical_and.reduce([fits, *(found[name] <= least for name, least in floor.items())]).any():
+            return True
+    return False
 
 
 def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreMapped:
@@ -137,9 +139,11 @@ def best_blocks(problem: CoreProblem, machine: Machine, objective: str) -> CoreM
     goal = objective_of(objective)
     found = core_front(problem, machine)
     if not found.mappings:
+        buffer, local = found.smallest_bytes
+        sums = f" and {machine.local_bytes} of memory for sums" if machine.local_bytes else ""
         raise DoesNotFit(
-            f"no block of an attention core with {problem.scores.N} keys fits {machine.buffer_bytes} bytes: "
-            f"the smallest takes {found.smallest_bytes}"
+            f"no block of an attention core with {problem.scores.N} keys fits {machine.buffer_bytes} bytes{sums}: "
+            f"the smallest takes {buffer}" + (f", and {local}" if machine.local_bytes else "")
         )
     places = core_candidates(found, problem, machine, goal)
     return min((evaluate_core(problem, found.mappings[i], machine) for i in places), key=goal.key)
@@ -156,7 +160,7 @@ def core_candidates(found: CoreFront, problem: CoreProblem, machine: Machine, go
 def weigh_blocks(found: CoreFront, problem: CoreProblem, machine: Machine) -> Weighed:
     """What `evaluate_core` finds of each block of a front, of all at once."""
     o, rows = problem.operands, int(problem.B) * int(problem.scores.M)
-    again, read, array, turns, reads, writes, sums, grain, registers = found.figures.T
+    again, read, array, turns, reads, writes, sums, grain, registers, *local = found.figures.T
     out, extra = rows * int(problem.D) * o.out_bits, int(o.extra_bits)
     moved = read + (extra + out * o.out_moves)
     reads = reads + (extra + int(o.inside_bits))
@@ -166,7 +170,8 @@ def weigh_blocks(found: CoreFront, problem: CoreProblem, machine: Machine) -> We
     wait = int(first_wait(problem, machine)) if problem.beside is None else -(-(units - slowest) * grain // rows)
     busy = np.where(turns, units, slowest)
     slow = [machine.dma_cycles(moved), machine.read_cycles(reads), machine.write_cycles(writes)]
+    slow += machine.local_cycles(local[0], local[1])
     cycles = np.maximum.reduce([busy, *slow, np.ones_like(busy)]) + np.where(turns, 0, wait)
     cycles = cycles + int(core_ends(problem, machine).cycles(machine))
-    energy = machine.energy_pj(moved, reads, writes, registers)
+    energy = machine.energy_pj(moved, reads, writes, registers, (local[0], local[1]))
     return Weighed(cycles, energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj), moved)

@@ -78,6 +78,11 @@ class CoreMapped:
     buffer_read_bits: int
     buffer_write_bits: int
     register_bits: int  # written into registers of PEs
+    local_read_bits: int  # of sums and statistics, where they have a memory of their own
+    local_write_bits: int
+    local_read_cycles: int  # of its ports
+    local_write_cycles: int
+    local_bytes: int  # occupied
     energy_pj: float
     each_cycles: tuple[int, ...] = ()  # of the array of the scores, and of that of the sums if it is another one
 
@@ -109,11 +114,11 @@ def structures_of(o: CoreOperands) -> list[Structure]:
 
 # Figures of a block, without what is the same for all: passes of statistics, DRAM bits that are read, cycles of
 # the array, turns, bits that are read and written in the buffer; cycles of a second array and rows of a grain, 0
-# on one array; and bits written into registers of PEs where those are priced. Room is not compared, but must be
-# there.
+# on one array; bits written into registers of PEs where those are priced; and where sums have a memory of their
+# own, bits of them that are read and written there. Room is not compared, but must be there.
 FIGURES = (
     *("again", "read_bits", "array_cycles", "turns", "buffer_read_bits", "buffer_write_bits"),
-    *("beside_cycles", "grain", "register_bits"),
+    *("beside_cycles", "grain", "register_bits", "local_read_bits", "local_write_bits"),
 )
 
 

@@ -24,19 +24,22 @@ from costmodel.technology.tables import Energy, Table, add_up
 from costmodel.widths.assign import Typed
 from costmodel.widths.policy import Work, add_work
 
-PARTS = ("array", "registers", "vector", "buffer", "dram")
+PARTS = ("array", "registers", "vector", "local", "buffer", "dram")
+LEFT_OUT = ("registers", "local")  # parts without which there is a sum: no row prices them, or the target has none
 
 
 @dataclass(frozen=True)
 class StepEnergy:
     """Energy of one step by part; None where nothing is published for the target.
 
-    Registers that no row of the table prices are None, and left out of sums; `registers_how` says so.
+    Registers that no row of the table prices are None, and left out of sums; `registers_how` says so. So is the
+    local memory of a target that has none.
     """
 
     array: Energy | None
     registers: Energy | None
     vector: Energy | None
+    local: Energy | None
     buffer: Energy | None
     dram: Energy | None
 
@@ -45,9 +48,11 @@ class StepEnergy:
 
 
 def sum_parts(energies: Iterable[StepEnergy], parts: Iterable[str]) -> Energy | None:
-    """Sum of some parts of some steps; None where one is not known, or registers alone and they are not."""
+    """Sum of some parts of some steps; None where one is not known, or `LEFT_OUT` alone and they are not."""
     parts, energies = tuple(parts), tuple(energies)
-    counted = [part for part in parts if part != "registers" or all(e.registers is not None for e in energies)]
+    counted = [
+        part for part in parts if part not in LEFT_OUT or all(getattr(e, part) is not None for e in energies)
+    ]
     found = [getattr(energy, part) for energy in energies for part in counted]
     return None if any(e is None for e in found) or (energies and not counted) else add_up(found)
 
@@ -127,12 +132,15 @@ def price(typed: Typed, schedule: Schedule, table: Table | None = None) -> Cost:
         array = None if table is None else price_work(table, step.array_work)
         vector = None if table is None else price_work(table, step.vector_work)
         registers = None if table is None else register_energy(table, step.register_bits)
-        buffer = dram = None
+        local = buffer = dram = None
         if memories is not None:
+            if memories.local_read is not None and memories.local_write is not None:
+                local = memories.local_read * (step.local_read_bits / 8)
+                local += memories.local_write * (step.local_write_bits / 8)
             buffer = memories.buffer_read * (step.buffer_read_bits / 8)
             buffer += memories.buffer_write * (step.buffer_write_bits / 8)
             dram = memories.dram * ((step.read_bits + step.write_bits) / 8)
-        energies.append(StepEnergy(array, registers, vector, buffer, dram))
+        energies.append(StepEnergy(array, registers, vector, local, buffer, dram))
     used = [w for step in schedule.steps for w in (*step.array_work, *step.vector_work)]
     flags = () if table is None else interpolated(table, used)
     return Cost(schedule, tuple(energies), flags, roofline_cycles(typed, schedule))
@@ -206,11 +214,20 @@ def critical_path_cycles(schedule: Schedule, typed: Typed) -> int:
 
 
 def moved_bytes(steps: Iterable[Step]) -> dict[str, int]:
-    """Bytes read and written at each level."""
+    """Bytes read and written in DRAM and in the buffer."""
     steps = tuple(steps)
     return {
         "dram_read": sum(s.read_bits for s in steps) // 8,
         "dram_write": sum(s.write_bits for s in steps) // 8,
         "buffer_read": sum(s.buffer_read_bits for s in steps) // 8,
         "buffer_write": sum(s.buffer_write_bits for s in steps) // 8,
+    }
+
+
+def local_bytes(steps: Iterable[Step]) -> dict[str, int]:
+    """Bytes of sums that are read and written in a memory of their own."""
+    steps = tuple(steps)
+    return {
+        "local_read": sum(s.local_read_bits for s in steps) // 8,
+        "local_write": sum(s.local_write_bits for s in steps) // 8,
     }

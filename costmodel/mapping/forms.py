@@ -18,6 +18,8 @@ from costmodel.technology.loading import load_table
 from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import Policy
 
+WAYS = ("read", "write")
+
 
 def machine_forms(
     graphs: tuple[Graph, Graph],
@@ -35,7 +37,8 @@ def machine_forms(
         graphs: canonical graphs of one and of two layers, traced at `prime_sizes`.
 
     Returns:
-        `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, and `energy_pj` where the target has prices.
+        `cycles`, `moved_bytes` (DRAM, both ways), `buffer_bytes`, `local_bytes` where sums have a memory of their
+        own, and `energy_pj` where the target has prices.
     """
     typed = [assign_widths(traced_graph(graph, sizes, grouped), policy) for graph in graphs]
     one, two = (quantities(each, target, convention, symbolic_prices, objective) for each in typed)
@@ -48,13 +51,15 @@ def quantities(
     """Forms of one schedule. With symbolic prices there is an energy for every target."""
     steps = schedule(typed, target, convention, objective=objective).steps
     dram = sum(form_of(s.read_bits) + form_of(s.write_bits) for s in steps) / 8
-    reads, writes = (
-        sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in ("read", "write")
-    )
+    reads, writes = (sum(form_of(getattr(s, f"buffer_{way}_bits")) for s in steps) / 8 for way in WAYS)
     found = {"cycles": sum(form_of(s.cycles) for s in steps), "moved_bytes": dram, "buffer_bytes": reads + writes}
     memories = memory_prices(target)
     table = load_table(target.table) if target.table else None
     levels = {"buffer_read": reads, "buffer_write": writes, "dram": dram}
+    if target.local_bytes:
+        local = {f"local_{way}": sum(form_of(getattr(s, f"local_{way}_bits")) for s in steps) / 8 for way in WAYS}
+        levels |= local
+        found["local_bytes"] = sum(local.values())
     works = [(w, form_of(w.n)) for s in steps for w in (*s.array_work, *s.vector_work)]
     if symbolic_prices:
         energy = sum(form * price_symbol(w.op, str(w.type)) for w, form in works)

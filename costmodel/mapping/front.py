@@ -1,7 +1,7 @@
 """The front of a product: every mapping that some bandwidth, price, number of lanes or objective may choose.
 
-What a mapping takes on an array with a buffer of some size is six figures (`front_figures.py`); bandwidth,
-ports of the buffer, clock, lanes, prices and the objective only say how these are weighed, and more of none is
+What a mapping takes on an array with a buffer of some size is seven figures (`front_figures.py`); bandwidth,
+ports of the memories, clock, lanes, prices and the objective only say how these are weighed, and more of none is
 ever better. So the mappings that no other one beats in all figures hold the best one for every such machine: a
 few, out of millions. Which of them it is takes a look at each.
 """
@@ -38,6 +38,7 @@ from costmodel.mapping.nest import (
     fold_array,
     held_region,
     in_buffer,
+    local_occupied_bytes,
     occupied_bytes,
     parts,
     units_of,
@@ -54,7 +55,7 @@ BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_figures` has them
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Figures of each mapping, [points, 6] as `front_figures` has them; mappings are named when asked for.
+    """Figures of each mapping, [points, 7] as `front_figures` has them; mappings are named when asked for.
 
     `choices`: of each mapping its structure, sizes along M, N, K, operands of a single place, tiles of a block.
     """
@@ -159,7 +160,7 @@ def reference(g: Geometry) -> tuple[Problem, Machine]:
     operands = Operands(
         *(g.a_bits, g.b_bits, g.accumulator_bits, 8, g.a_moves, g.b_moves), True, g.b_bypasses, g.on_array
     )
-    machine = Machine(g.array, g.dataflow, g.convention, g.buffer_bytes, 1000, 1000)
+    machine = Machine(g.array, g.dataflow, g.convention, g.buffer_bytes, 1000, 1000, local_bytes=g.local_bytes)
     return Problem(g.product, g.B, operands, g.whole_rows), machine
 
 
@@ -213,9 +214,10 @@ def best_mapping(problem: Problem, machine: Machine, objective: str, whole: bool
     found = front(geometry_of(problem, machine), asked)
     if not len(found):
         product = problem.product
+        sums = f" and {machine.local_bytes} bytes of memory for sums" if machine.local_bytes else ""
         raise DoesNotFit(
             f"no tile of a product {product.M}x{product.N}x{product.K} fits {machine.buffer_bytes} bytes of "
-            f"buffer: the smallest takes {smallest_bytes(problem, machine)}; give the target a larger buffer"
+            f"buffer{sums}: the smallest takes {smallest_bytes(problem, machine)}; give the target larger memories"
         )
     places = candidates(found, problem, machine, goal)
     if len(places) > 1:
@@ -237,15 +239,15 @@ def candidates(found: Front, problem: Problem, machine: Machine, goal: Objective
 def weigh(found: Front, problem: Problem, machine: Machine) -> Weighed:
     """What `evaluate` finds of each mapping of a front, of all at once."""
     o, same = problem.operands, same_for_all(problem)
-    moved, cycles, exposed, reads, writes, registers = found.figures.T
+    moved, cycles, exposed, reads, writes, registers, local = found.figures.T
     moved, reads, writes = moved + same[0], reads + same[1], writes + same[2]
     registers = registers + registers_of_all(problem, machine)
     dma = machine.dma_cycles(moved)
     busy = machine.dma_cycles(exposed) + np.maximum(cycles, int(o.vector_cycles))
-    ports = np.maximum(machine.read_cycles(reads), machine.write_cycles(writes))
-    total = np.maximum(np.maximum(busy, dma), np.maximum(ports, 1))
+    ports: Any = (machine.read_cycles(reads), machine.write_cycles(writes), *machine.local_cycles(local, local))
+    total = np.maximum.reduce([busy, dma, *ports, np.ones_like(busy)])
     total = total + int(ends_of(problem, machine).cycles(machine))
-    energy: Any = machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj
+    energy: Any = machine.energy_pj(moved, reads, writes, registers, (local, local)) + problem.arithmetic_pj
     return Weighed(total, energy, moved)
 
 
@@ -257,10 +259,9 @@ def whole_dims(product: Product, mapping: Mapping) -> Mapping:
     return replace(mapping, M=M, N=N, K=K)
 
 
-def smallest_bytes(problem: Problem, machine: Machine) -> int:
-    """Bytes of the smallest mapping that does what is asked."""
-    product = problem.product
-    found = [
-        occupied_bytes(problem, Mapping(1, 1, k, "MNK", (), ("a", "b")), machine) for k in (1, int(product.K))
-    ]
-    return min(found)
+def smallest_bytes(problem: Problem, machine: Machine) -> str:
+    """Bytes of the smallest mapping that does what is asked: of buffer, and of memory for sums if there is any."""
+    tiles = [Mapping(1, 1, k, "MNK", (), ("a", "b")) for k in (1, int(problem.product.K))]
+    bytes_ = min(occupied_bytes(problem, tile, machine) for tile in tiles)
+    sums = min(local_occupied_bytes(problem, tile, machine) for tile in tiles)
+    return f"{bytes_} and {sums}" if machine.local_bytes else str(bytes_)

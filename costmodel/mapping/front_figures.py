@@ -16,18 +16,19 @@ njit = numba.njit(cache=True, error_model="numpy")
 # Places in the vector of what does not change during a search.
 NAMES = (
     *("B", "M", "N", "K", "a_bits", "b_bits", "sum_bits", "a_moves", "b_moves"),
-    *("bypass", "on", "rows", "R", "C", "deep", "flow", "how", "room", "regs"),
+    *("bypass", "on", "rows", "R", "C", "deep", "flow", "how", "room", "regs", "local"),
 )
 (
     P_B, P_M, P_N, P_K, P_AB, P_BB, P_SB, P_AM, P_BM, P_BYPASS, P_ON, P_ROWS,
-    P_R, P_C, P_DEEP, P_FLOW, P_HOW, P_ROOM, P_REGS,
+    P_R, P_C, P_DEEP, P_FLOW, P_HOW, P_ROOM, P_REGS, P_LOCAL,
 ) = range(len(NAMES))  # fmt: skip
 A, B_, OUT = 1, 2, 4  # operands as bits of a mask
 # Figures of a mapping, without what is the same for all: DRAM bits, array cycles, bits that the array waits
-# for, bits that are read and written in the buffer; and where registers are priced, bits of what is stationary
-# that are written into them, by each pass anew.
-MOVED, CYCLES, EXPOSED, READS, WRITES, REGISTERS = range(6)
-FIGURES = 6
+# for, bits that are read and written in the buffer; where registers are priced, bits of what is stationary
+# that are written into them, by each pass anew; and where sums have a memory of their own, bits of them that are
+# read there, and as many written. `P_LOCAL` is its room in bits, -1 where there is none.
+MOVED, CYCLES, EXPOSED, READS, WRITES, REGISTERS, LOCAL = range(7)
+FIGURES = 7
 
 
 @njit
@@ -82,7 +83,7 @@ def places_of(
 def sum_places(
     c: Array, dims: tuple, vo: int, stay: bool, x: int, y: int, held: int, single: int, s: tuple, p: tuple
 ) -> int:
-    """Accumulators in the buffer; -1 where rows are asked for and do not become whole."""
+    """Accumulators in the buffer or the local memory; -1 where rows are asked for and do not become whole."""
     z = 3 - x - y
     lasting = (held & OUT) and z != 2
     if c[P_ROWS]:
@@ -139,6 +140,11 @@ def figures(
     bits = sum_places(c, dims, vo, stay, x, y, held, single, s, within) * c[P_SB]
     if bits < 0:
         return False
+    local = c[P_LOCAL] >= 0
+    if local:
+        if bits > c[P_LOCAL]:
+            return False
+        bits = 0
     waits_a = waits_b = False
     if c[P_AM]:
         elements, waits_a = places_of(A, 0, 2, 1, held, single, again, x, y, s, within, most_within, dims)
@@ -171,10 +177,13 @@ def figures(
     key[EXPOSED] = 0
     if single > 0:
         key[EXPOSED] = (2 * spills if single & OUT else 0) + (a if waits_a else 0) + (b if waits_b else 0)
-    sum_bits = B * sums * M * N * c[P_SB]
+    sum_bits = B * sums * M * N * c[P_SB] + spills
+    key[LOCAL] = 0
+    if local:
+        key[LOCAL], sum_bits = sum_bits, 0
     reads = B * (read_a * M * K * c[P_AB] + (0 if c[P_BYPASS] else read_b * K * N * c[P_BB]))
-    key[READS] = reads + sum_bits + spills
-    key[WRITES] = sum_bits + a + spills + (0 if c[P_BYPASS] else b)
+    key[READS] = reads + sum_bits
+    key[WRITES] = sum_bits + a + (0 if c[P_BYPASS] else b)
     key[REGISTERS] = c[P_REGS] * (p[1] if flow == 2 else p[0])
     key[CYCLES] = B * steady(c, p, most, work, k_parts) if c[P_ON] else 0
     return True

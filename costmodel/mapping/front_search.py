@@ -14,7 +14,17 @@ import numba
 import numpy as np
 
 from costmodel.mapping.front_boxes import bound, halves, is_free, most_blocks, whole_box, widest
-from costmodel.mapping.front_figures import CYCLES, EXPOSED, FIGURES, MOVED, READS, REGISTERS, WRITES, ceil_div
+from costmodel.mapping.front_figures import (
+    CYCLES,
+    EXPOSED,
+    FIGURES,
+    LOCAL,
+    MOVED,
+    READS,
+    REGISTERS,
+    WRITES,
+    ceil_div,
+)
 
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
@@ -125,11 +135,13 @@ def figure_of(what: int, key: Array, asked: Array, prices: Array) -> float:
     if what == BYTES:
         return float(moved)
     energy = moved * prices[0] + reads * prices[1] + writes * prices[2]
-    energy += (key[REGISTERS] + asked[6]) * prices[3] + prices[4]
+    energy += (key[REGISTERS] + asked[6]) * prices[3] + prices[4] + key[LOCAL] * prices[5]
     if what == ENERGY:
         return energy
     busy = ceil_div(key[EXPOSED] * asked[7], asked[8]) + max(key[CYCLES], asked[4])
     ports = max(ceil_div(reads, asked[9]), ceil_div(writes, asked[10]))
+    if key[LOCAL]:
+        ports = max(ports, ceil_div(key[LOCAL], asked[11]))
     cycles = max(max(busy, ceil_div(moved * asked[7], asked[8])), max(ports, 1)) + asked[5]
     return float(cycles) if what == DELAY else energy * cycles
 

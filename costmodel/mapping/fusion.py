@@ -281,7 +281,7 @@ def crossings(graph: Graph, groups: list[Group], source: tuple[int, ...]) -> Pla
         reads.append(tuple(seen))
     returned = {source[i] for i in graph.outputs}
     crossing = set(last) | (returned & made.keys())
-    writes = tuple(tuple(v for v in crossing if made[v] == g) for g in range(len(groups)))
+    writes = tuple(tuple(v for v in sorted(crossing) if made[v] == g) for g in range(len(groups)))
     born = {v: made[v] for v in crossing}
     return Plan(graph, tuple(groups), source, tuple(reads), writes, born, last)
 

@@ -19,7 +19,7 @@ MOST = 1 << 62
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a front depends on: a product, its operands, the array, the room in the buffer."""
+    """What a front depends on: a product, its operands, the array, the room in the buffer and the local memory."""
 
     product: Product
     B: int
@@ -36,6 +36,7 @@ class Geometry:
     convention: str
     buffer_bytes: int
     registers: bool = False  # whether registers of PEs are priced
+    local_bytes: int = 0  # of the memory of the sums; 0: they lie in the buffer
 
 
 def geometry_of(problem: Problem, machine: Machine) -> Geometry:
@@ -57,6 +58,7 @@ def geometry_of(problem: Problem, machine: Machine) -> Geometry:
         convention=machine.convention,
         buffer_bytes=int(machine.buffer_bytes),
         registers=machine.register_pj > 0,
+        local_bytes=int(machine.local_bytes),
     )
 
 
@@ -71,11 +73,11 @@ def constants(g: Geometry) -> Array:
         *(g.B, product.M, product.N, product.K, g.a_bits, g.b_bits, g.accumulator_bits),
         *(g.a_moves, g.b_moves, g.b_bypasses, g.on_array, g.whole_rows),
         *(array.R, array.C, g.array.R, DATAFLOWS.index(g.dataflow), CONVENTIONS.index(g.convention)),
-        *(8 * g.buffer_bytes, stationary_bits(g, array)),
+        *(8 * g.buffer_bytes, stationary_bits(g, array), 8 * g.local_bytes or -1),
     ]
     widths = g.a_bits + g.b_bits + 4 * g.accumulator_bits
     side = 2 * g.array.R + g.array.C
-    most = numbers[-1] * max(product.M, product.N)
+    most = stationary_bits(g, array) * max(product.M, product.N)
     if max(most, g.B * product.steps * widths, g.B * product.steps * (side + 1), 8 * g.buffer_bytes) >= MOST >> 12:
         raise CostModelError(
             f"a product {product.M}x{product.N}x{product.K}, {g.B} times, has numbers beyond 64 bits"
@@ -97,12 +99,13 @@ class Asked:
     """What a machine asks of a product beside its geometry, and what its mapping is chosen by.
 
     `numbers`: the figure (of `front_search`); bits that all mappings move, read, write; cycles of lanes and of the
-    ends; register bits; clock, eightfold bandwidth, bits a cycle of both ports. `prices`: pJ of a bit of DRAM,
-    read, written, of a register; of arithmetic.
+    ends; register bits; clock, eightfold bandwidth, bits a cycle of both ports of the buffer, and of the narrower
+    one of the local memory. `prices`: pJ of a bit of DRAM, read, written, of a register; of arithmetic; of a bit
+    of sums that is read and written in the local memory.
     """
 
-    numbers: tuple[int, ...] = (0,) * 11
-    prices: tuple[float, ...] = (0.0,) * 5
+    numbers: tuple[int, ...] = (0,) * 12
+    prices: tuple[float, ...] = (0.0,) * 6
 
 
 EVERYTHING = Asked()
@@ -117,9 +120,11 @@ def asked_of(problem: Problem, machine: Machine, first: str) -> Asked:
         registers_of_all(problem, machine),
         *(machine.clock_mhz, 8 * machine.bandwidth_mb_s),
         *(8 * machine.buffer_read_bytes, 8 * machine.buffer_write_bytes),
+        8 * min(machine.local_read_bytes, machine.local_write_bytes),
     )
     prices = (machine.dram_pj, machine.buffer_read_pj, machine.buffer_write_pj, machine.register_pj)
-    return Asked(tuple(map(int, numbers)), (*prices, problem.arithmetic_pj))
+    local = machine.local_read_pj + machine.local_write_pj
+    return Asked(tuple(map(int, numbers)), (*prices, problem.arithmetic_pj, local))
 
 
 def same_for_all(problem: Problem) -> tuple[int, int, int]:

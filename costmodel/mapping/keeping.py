@@ -2,9 +2,10 @@
 
 Tiles and kept values share the buffer, moment by moment: a step's tiles have what the values leave that wait
 meanwhile. A value that is kept costs no DRAM traffic where it is made and read. Values are kept or not by kind,
-the same in every layer: all that are as large and are read by the same pieces. Every choice of kinds that the
-buffer can hold is looked at, so that no better one of them exists; values of which least would be saved, beyond
-the first `MOST_KINDS` kinds, are one kind.
+the same in every layer: all that are as large, and have the same place in pieces of one shape that make and read
+them. Of all choices of kinds those that take least room are looked at; of those that keep together what the same
+pieces make and read, such as q, k and v, more; and all where the kinds of which least would be saved are kept
+together, too. How far single values, and some rows of them, would be better says `tests/bench/MAPPING.md`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ import numpy as np
 from costmodel.mapping.fusion import Plan
 from costmodel.mapping.pieces import Placed, Stay
 
-MOST_KINDS = 6
+MOST_KINDS = 12
+MOST_FREE = 6  # groups of kinds of which every choice is looked at
+FINEST = 128  # finer choices
+Role = tuple[
+    tuple[object, ...], str, int
+]  # of a value in a piece: of what shape, what it is there, which of these
+Array = np.ndarray[Any, Any]
 Bits = tuple[int, ...]  # of each value of a piece that of its kind
 
 
@@ -30,6 +37,7 @@ class Kinds:
 
     values: tuple[frozenset[int], ...]
     waiting: tuple[tuple[int, ...], ...]  # [kinds][groups]
+    together: tuple[int, ...]  # of each kind the first one that the same pieces make and read
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,21 +103,32 @@ def seats_of(placed: tuple[Placed, ...], kinds: Kinds) -> tuple[Seat, ...]:
 def kinds_of(plan: Plan, placed: tuple[Placed, ...]) -> Kinds:
     """The kinds of values that cross between groups, those of which most bytes are saved first."""
     returned = {plan.source[i] for i in plan.graph.outputs}
-    readers: dict[int, list[int]] = {}
+    ends: dict[int, list[Role]] = {}  # of each value the roles of its maker and of its readers
     for piece in placed:
-        for v in dict.fromkeys((*piece.operands, *piece.reads)):
-            readers.setdefault(v, []).append(piece.place)
-    found: dict[tuple[int, ...], list[int]] = {}
+        for how, some in (("written", piece.writes), ("operand", piece.operands), ("read", piece.reads)):
+            for at, v in enumerate(dict.fromkeys(some)):
+                ends.setdefault(v, []).append((shape_of_piece(piece), how, at))
+    found: dict[tuple[int, tuple[Role, ...]], list[int]] = {}
     for v in plan.last:
         if v not in returned:
             size = int(plan.graph.values[v].distinct_bytes)
-            found.setdefault((size, *readers.get(v, ())), []).append(v)
+            found.setdefault((size, tuple(ends.get(v, ()))), []).append(v)
     # Each reader and the maker move it once, if it is not kept.
-    saved = sorted(found, key=lambda kind: -kind[0] * len(kind) * len(found[kind]))
+    saved = sorted(found, key=lambda kind: -kind[0] * len(kind[1]) * len(found[kind]))
     values = [frozenset(found[kind]) for kind in saved[:MOST_KINDS]]
     rest = frozenset(v for kind in saved[MOST_KINDS:] for v in found[kind])
     values += [rest] if rest else []
-    return Kinds(tuple(values), tuple(waiting_bytes(plan, kind) for kind in values))
+    firsts: dict[object, int] = {}
+    alike = [(size, tuple(role[:2] for role in roles)) for size, roles in saved[:MOST_KINDS]]
+    together = [firsts.setdefault(name, i) for i, name in enumerate(alike)]
+    together += [len(together)] if rest else []
+    return Kinds(tuple(values), tuple(waiting_bytes(plan, kind) for kind in values), tuple(together))
+
+
+def shape_of_piece(placed: Placed) -> tuple[object, ...]:
+    """What pieces of one kind of step have in common, whatever rides on them."""
+    piece = placed.piece
+    return piece.kind, piece.product, piece.B, piece.D
 
 
 def waiting_bytes(plan: Plan, values: frozenset[int]) -> tuple[int, ...]:
@@ -123,17 +142,43 @@ def waiting_bytes(plan: Plan, values: frozenset[int]) -> tuple[int, ...]:
 
 
 def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
-    """All choices of kinds of which the buffer holds the values and at least a byte more."""
+    """The choices of kinds of which the buffer holds the values and at least a byte more.
+
+    Which of them are looked at does not depend on the buffer, so that a larger one has all that a smaller one
+    has: of all choices the `FINEST` that take least room, twice as many of those that keep alike values together,
+    and all that keep the last kinds together, too.
+    """
     groups = len(kinds.waiting[0]) if kinds.waiting else 0
     if not groups:
         return (NOTHING,)
-    found, live = np.zeros(1, np.int64), np.zeros((1, groups), np.int64)
+    masks = np.arange(1 << len(kinds.values))
+    live = np.zeros((len(masks), groups), np.int64)
     for i, waiting in enumerate(kinds.waiting):
-        more = live + np.array(waiting, np.int64)
-        fits = more.max(1) < buffer_bytes
-        found = np.concatenate([found, found[fits] | 1 << i])
-        live = np.concatenate([live, more[fits]])
-    return tuple(Kept(kind, kinds.values, row) for kind, row in zip(found.tolist(), live, strict=True))
+        live += (masks >> i & 1)[:, None] * np.array(waiting, np.int64)
+    peaks = live.max(1)
+    looked_at = np.zeros(len(masks), np.bool_)
+    for joined, most in joins(kinds):
+        own = np.flatnonzero(keeps_whole(masks, joined))
+        looked_at[own[np.argsort(peaks[own], kind="stable")[:most]]] = True
+    left = np.flatnonzero(looked_at & (peaks < buffer_bytes))
+    return tuple(Kept(int(mask), kinds.values, live[mask]) for mask in left)
+
+
+def joins(kinds: Kinds) -> tuple[tuple[list[int], int], ...]:
+    """Kinds that are kept together, as bits, and how many of such choices are looked at."""
+    alike = [sum(1 << i for i, one in enumerate(kinds.together) if one == first) for first in set(kinds.together)]
+    alike.sort()
+    last = [*alike[: MOST_FREE - 1], sum(alike[MOST_FREE - 1 :])]
+    return (([], FINEST), (alike, 2 * FINEST), (last, 1 << MOST_FREE))
+
+
+def keeps_whole(masks: Array, joined: Sequence[int]) -> Array:
+    """Of which choices it is true that they keep all or nothing of what is kept together."""
+    found = np.ones(len(masks), np.bool_)
+    for bits in joined:
+        own = masks & bits
+        found &= (own == 0) | (own == bits)
+    return found
 
 
 def fullest_first(choices: Sequence[Kept]) -> list[int]:

@@ -23,6 +23,7 @@ from costmodel.mapping import many_loops as loops
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import kinds_of, seats_of
 from costmodel.mapping.many_choices import CODES, Grouping, Shared, best_choices
+from costmodel.mapping.nest_records import WIDE
 from costmodel.mapping.objectives import objective_of
 from costmodel.mapping.pieces import new_places, pieces_of
 from costmodel.mapping.prices import Prices
@@ -33,13 +34,16 @@ from costmodel.widths.assign import Typed
 Array = np.ndarray[Any, Any]
 PARAMETERS = (
     *("rows", "columns", "dataflow", "lanes", "buffer_bytes", "bandwidth_mb_s", "clock_mhz"),
-    *("buffer_read_bytes", "buffer_write_bytes"),
+    *("buffer_read_bytes", "buffer_write_bytes", "local_bytes", "local_read_bytes", "local_write_bytes"),
 )
-OWN = ("lanes", "bandwidth_mb_s", "clock_mhz", "buffer_read_bytes", "buffer_write_bytes")  # see `many_loops`
+LOCAL = PARAMETERS[-3:]  # 0, or left out: a machine without a local memory
+PORTS = ("buffer_read_bytes", "buffer_write_bytes", "local_read_bytes", "local_write_bytes")
+OWN = ("lanes", "bandwidth_mb_s", "clock_mhz", *PORTS)  # see `many_loops`
 MORE = ("rows", "columns", "dataflow")  # of arrays beside the first, by number: rows2
 MOST_KNOWN = 128  # arrays with a buffer of which a program remembers the ways
 MOST_PIECES = 4096  # in some state of the buffer, of each of them; several hundred are of use to all machines
-PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj")  # a byte
+PRICES = ("buffer_read_pj", "buffer_write_pj", "dram_pj", "local_read_pj", "local_write_pj")  # a byte
+ABSENT = dict.fromkeys((*LOCAL, *PRICES[3:]), 0)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ def evaluate(program: Program, parameters: Mapping[str, Any], objective: str | N
     """Cycles, bytes and energy of a model on each machine.
 
     `parameters`: arrays (or numbers, they broadcast) by the names of `parameters_of` the target and `PRICES`;
-    dataflow as `os`, `ws`, `is` or its place among them. Where no tile fits, `fits` is False and the rest is 0.
+    dataflow as `os`, `ws`, `is` or its place among them. Those of the local memory may be left out: there is none.
+    Where no tile fits, `fits` is False and the rest is 0.
 
     Args:
         objective: what mappings are chosen by: cycles, energy, edp, bytes; None: edp, or cycles without a table.
@@ -117,20 +122,21 @@ def with_arrays(target: Accelerator, numbers: list[int]) -> Accelerator:
 
 
 def run(program: Program, machine: Array, prices: Array, objective: str) -> tuple[Array, Array, Array]:
-    """Numbers [n,6] as `many_loops` has them, energy, cycles of the cores; machines as rows of `PARAMETERS`."""
-    numbers, energy = np.zeros((len(machine), 6), np.int64), np.zeros(len(machine))
+    """Numbers [n,8] as `many_loops` has them, energy, cycles of the cores; machines as rows of `PARAMETERS`."""
+    numbers, energy = np.zeros((len(machine), loops.RESULTS), np.int64), np.zeros(len(machine))
     core = np.zeros(len(machine), np.int64)
     place_of = {name: j for j, name in enumerate(PARAMETERS)}
-    shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes")]
+    shared = [place_of[name] for name in ("rows", "columns", "dataflow", "buffer_bytes", "local_bytes")]
     shared += range(len(PARAMETERS), machine.shape[1])
     own = [place_of[name] for name in OWN]
     for where in alike(machine[:, shared]):
-        rows, columns, flow, buffer_bytes, *more = machine[where[0], shared].tolist()
+        rows, columns, flow, buffer_bytes, local_bytes, *more = machine[where[0], shared].tolist()
         target = replace(
             with_arrays(program.target, more),
             array=ArrayShape(rows, columns),
             dataflow=DATAFLOWS[flow],
             buffer_bytes=buffer_bytes,
+            local_bytes=local_bytes,
         )
         found = best_choices(
             program.shared(target),
@@ -159,12 +165,11 @@ def machine_arrays(parameters: Mapping[str, Any], wanted: tuple[str, ...] = PARA
     """Machines as rows of the parameters that are wanted, their memories' prices as rows of `PRICES`.
 
     Raises:
-        BadTarget: a parameter is missing, unknown, or not at least 1.
+        BadTarget: a parameter is missing, unknown, or not at least 1; of the local memory not at least 0.
     """
-    known = (*wanted, *PRICES)
-    for name in (*(n for n in known if n not in parameters), *(n for n in parameters if n not in known)):
+    known, given = (*wanted, *PRICES), ABSENT | dict(parameters)
+    for name in (*(n for n in known if n not in given), *(n for n in given if n not in known)):
         raise BadTarget(f"parameter {name!r} is {'missing' if name in known else 'unknown'}; {', '.join(known)}")
-    given = dict(parameters)
     flows = [name for name in wanted if name.startswith("dataflow")]
     for name in flows:
         own = np.asarray(given[name])
@@ -176,15 +181,21 @@ def machine_arrays(parameters: Mapping[str, Any], wanted: tuple[str, ...] = PARA
     machine = np.stack([np.ascontiguousarray(a, dtype=np.int64) for a in arrays[: len(wanted)]], axis=1)
     prices = np.stack([np.ascontiguousarray(a, dtype=float) for a in arrays[len(wanted) :]], axis=1)
     for j, name in enumerate(wanted):
-        if name not in flows and machine[:, j].min(initial=1) < 1:
-            raise BadTarget(f"parameter {name!r} is not at least 1 everywhere")
+        least = 0 if name in LOCAL else 1
+        if name not in flows and machine[:, j].min(initial=1) < least:
+            raise BadTarget(f"parameter {name!r} is not at least {least} everywhere")
+    for name in LOCAL[1:]:  # where no port is, nothing waits for it
+        ports = machine[:, wanted.index(name)]
+        ports[ports == 0] = WIDE
     return machine, prices
 
 
 def outcome(numbers: Array, energy_pj: Array, core_cycles: Array, prices: Array) -> dict[str, Array]:
     """The results of `evaluate`; where nothing fits all numbers are 0."""
     read, write, reads, writes = (numbers[:, loops.R_READ + i] for i in range(4))
+    local = numbers[:, loops.R_SUMS_READ], numbers[:, loops.R_SUMS_WRITTEN]
     memory = reads / 8 * prices[:, 0] + writes / 8 * prices[:, 1] + (read + write) / 8 * prices[:, 2]
+    memory = memory + local[0] / 8 * prices[:, 3] + local[1] / 8 * prices[:, 4]
     return {
         "fits": numbers[:, loops.R_CYCLES] > 0,
         "cycles": numbers[:, loops.R_CYCLES],
@@ -193,6 +204,8 @@ def outcome(numbers: Array, energy_pj: Array, core_cycles: Array, prices: Array)
         "dram_write_bytes": write // 8,
         "buffer_read_bytes": reads // 8,
         "buffer_write_bytes": writes // 8,
+        "local_read_bytes": local[0] // 8,
+        "local_write_bytes": local[1] // 8,
         "memory_pj": memory,
         "energy_pj": energy_pj,
     }

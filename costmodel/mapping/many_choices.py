@@ -131,7 +131,7 @@ class Block:
         self.code, self.size = CODES.index(objective), len(machines)
         self.sole = sole_of(machines[0], prices[0], objective) if self.size == 1 else None
         self.done = np.zeros(FIRST_ENTRIES, np.bool_)
-        self.numbers = np.empty((FIRST_ENTRIES, self.size, 6), np.int64)
+        self.numbers = np.empty((FIRST_ENTRIES, self.size, loops.RESULTS), np.int64)
         self.energies = np.empty((FIRST_ENTRIES, self.size))
         self.least = np.empty((FIRST_ENTRIES, 2, self.size))  # what is compared first is a product of, at least
         self.factors = 2 if objective == "edp" else 1
@@ -140,7 +140,7 @@ class Block:
 
     def outcome(self) -> Outcome:
         """Places for what some ways take: numbers, energies, the least of both."""
-        return np.empty((self.size, 6), np.int64), np.empty(self.size), np.empty((2, self.size))
+        return np.empty((self.size, loops.RESULTS), np.int64), np.empty(self.size), np.empty((2, self.size))
 
     def compute(self, entries: Array) -> None:
         """What these entries take, where it is not known yet."""
@@ -183,16 +183,15 @@ class Block:
 
 def sole_of(machine: Array, prices: Array, objective: str) -> Sole:
     """The only machine of a block."""
-    lanes, bandwidth, clock, read_bytes, write_bytes = machine.tolist()
-    read, write, dram = prices.tolist()
-    return Sole(lanes, bandwidth, clock, read_bytes, write_bytes, (read, write, dram), objective)
+    lanes, bandwidth, clock, *ports = machine.tolist()
+    return Sole(lanes, bandwidth, clock, tuple(ports), tuple(prices.tolist()), objective)
 
 
 def best_choices(
     shared: Shared, machines: Array, prices: Array, objective: str
 ) -> tuple[Array, Array, Array] | None:
-    """Numbers [machines, 6], energy and cycles of the cores of the best choice; None where nothing fits."""
-    numbers, energy = np.zeros((len(machines), 6), np.int64), np.zeros(len(machines))
+    """Numbers [machines, 8], energy and cycles of the cores of the best choice; None where nothing fits."""
+    numbers, energy = np.zeros((len(machines), loops.RESULTS), np.int64), np.zeros(len(machines))
     core = np.zeros(len(machines), np.int64)
     for start in range(0, len(machines), BLOCK):
         part = slice(start, start + BLOCK)

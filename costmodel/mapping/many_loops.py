@@ -16,17 +16,21 @@ njit = numba.njit(cache=True, error_model="numpy")
 # Columns of a way to run: bits from DRAM, bits to DRAM beside the results, cycles of the array, bits that it waits
 # for, whether array and lanes take turns, bits read and written in the buffer, bytes of it; cycles of a second
 # array that works at once, and rows of a grain, see `core_beside.py`; whether passes of statistics come before;
-# bits written into registers of PEs.
-READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN, REGISTERS = range(12)
+# bits written into registers of PEs; bits of sums read and written in a memory of their own.
+(
+    READ, MORE, CYCLES, EXPOSED, TURNS, READS, WRITES, ROOM, BESIDE, GRAIN, AGAIN, REGISTERS, SUMS_READ,
+    SUMS_WRITTEN,
+) = range(14)  # fmt: skip
 # What is the same for all ways: results that leave, what else is read from DRAM, from the buffer, what stays in
 # it; lane cycles; first bits, fill and drain, last bits; rows of the first wait, of how many;
 # lane cycles of statistics.
 (OUT, EXTRA, INSIDE, STAYS, LANES, FIRST, TAIL, LAST, WAIT, ROWS, LANES_AGAIN) = range(11)
 STRIDE = 256  # machines that are summed at a time
 # Columns of a machine.
-LANE, BANDWIDTH, CLOCK, READ_PORT, WRITE_PORT = range(5)
+LANE, BANDWIDTH, CLOCK, READ_PORT, WRITE_PORT, LOCAL_READ_PORT, LOCAL_WRITE_PORT = range(7)
 # Columns of a result, beside its energy.
-(R_CYCLES, R_READ, R_WRITE, R_READS, R_WRITES, R_ROOM) = range(6)
+(R_CYCLES, R_READ, R_WRITE, R_READS, R_WRITES, R_ROOM, R_SUMS_READ, R_SUMS_WRITTEN) = range(8)
+RESULTS = 8
 
 
 @njit
@@ -50,11 +54,12 @@ def ceil_times(a: int, clock: int, speed: int, ratio: float) -> Any:
 @njit
 def rates_of(machines: Array) -> Array:
     """Of each machine what numbers are multiplied by that would be divided: see `ceil_times`."""
-    rates = np.empty((machines.shape[0], 4))
+    rates = np.empty((machines.shape[0], 6))
     for m in range(machines.shape[0]):
         rates[m, 0] = machines[m, CLOCK] / (8 * machines[m, BANDWIDTH])
         rates[m, 1], rates[m, 2] = 1 / (8 * machines[m, READ_PORT]), 1 / (8 * machines[m, WRITE_PORT])
         rates[m, 3] = 1 / machines[m, LANE]
+        rates[m, 4], rates[m, 5] = 1 / (8 * machines[m, LOCAL_READ_PORT]), 1 / (8 * machines[m, LOCAL_WRITE_PORT])
     return rates
 
 
@@ -96,8 +101,9 @@ def best_ways(
 ) -> None:  # fmt: skip
     """For each machine the best way, and what it takes; ties go to the first one.
 
-    `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 3], pJ a bit read from
-    the buffer, written into it, moved by DRAM; `register_pj`: a bit written into a register of a PE, on all.
+    `arithmetic_pj`: [2], without passes of statistics and with them. `prices`: [machines, 5], pJ a bit read from
+    the buffer, written into it, moved by DRAM, of sums read from and written into a memory of their own;
+    `register_pj`: a bit written into a register of a PE, on all.
     `objective`: cycles, energy, edp, bytes. `least`: [2, machines], the least energy and fewest cycles of any way.
     """  # fmt: skip
     for m in range(machines.shape[0]):
@@ -121,6 +127,12 @@ def best_ways(
             writes = ways[w, WRITES] + same[EXTRA] + same[STAYS]
             dma = ceil_times(moved, clock, speed, ratio)
             dma = max(dma, ceil_times(reads, 1, read_port, a_read), ceil_times(writes, 1, write_port, a_write))
+            sums_energy = 0.0
+            if ways[w, SUMS_READ]:
+                sums_read, sums_written = ways[w, SUMS_READ], ways[w, SUMS_WRITTEN]
+                sums_energy = sums_read * prices[m, 3] + sums_written * prices[m, 4]
+                dma = max(dma, ceil_times(sums_read, 1, 8 * machines[m, LOCAL_READ_PORT], rates[m, 4]))
+                dma = max(dma, ceil_times(sums_written, 1, 8 * machines[m, LOCAL_WRITE_PORT], rates[m, 5]))
             again = ways[w, AGAIN]
             vector = lanes_again if again else lanes
             units = ways[w, CYCLES] + vector + ways[w, BESIDE]
@@ -134,7 +146,7 @@ def best_ways(
                     busy += ceil_times(ways[w, EXPOSED], clock, speed, ratio)
             cycles = max(busy, dma, 1) + (ends + wait)
             energy = moved * prices[m, 2] + reads * prices[m, 0] + writes * prices[m, 1]
-            energy = energy + ways[w, REGISTERS] * register_pj + arithmetic_pj[again]
+            energy = energy + ways[w, REGISTERS] * register_pj + sums_energy + arithmetic_pj[again]
             buffer, room = reads + writes, ways[w, ROOM]
             least[0, m] = min(least[0, m], energy)
             least[1, m] = min(least[1, m], cycles)
@@ -144,6 +156,7 @@ def best_ways(
                 b_energy, b_cycles, b_moved, b_buffer, b_room = energy, cycles, moved, buffer, room
                 found[m, R_CYCLES], found[m, R_READ], found[m, R_WRITE] = cycles, read, write
                 found[m, R_READS], found[m, R_WRITES], found[m, R_ROOM] = reads, writes, room
+                found[m, R_SUMS_READ], found[m, R_SUMS_WRITTEN] = ways[w, SUMS_READ], ways[w, SUMS_WRITTEN]
                 energy_pj[m] = energy
 
 
@@ -266,12 +279,13 @@ def add_choice(
     """Of each machine keep the better of what is known and another choice; of equal ones the earlier place.
 
     A machine is left out where `bound` is more than the first figure of what it has. `numbers`: [entries,
-    machines, 6], `energies`: [entries, machines]; `entries` and `times` are those of the seats of the choice.
+    machines, 8], `energies`: [entries, machines]; `entries` and `times` are those of the seats of the choice.
     """
     for m in range(bound.shape[0]):
         if bound[m] > first[m]:
             continue
         cycles, read, write, reads, writes, room, of_core = 0, 0, 0, 0, 0, 0, 0
+        sums_read, sums_written = 0, 0
         energy = 0.0
         for s in range(entries.shape[0]):
             row, n = numbers[entries[s], m], times[s]
@@ -280,6 +294,8 @@ def add_choice(
             write += n * row[R_WRITE]
             reads += n * row[R_READS]
             writes += n * row[R_WRITES]
+            sums_read += n * row[R_SUMS_READ]
+            sums_written += n * row[R_SUMS_WRITTEN]
             room = max(room, row[R_ROOM])
             energy += n * energies[entries[s], m]
             if in_core[s]:
@@ -295,5 +311,6 @@ def add_choice(
         if order < 0 or (order == 0 and place < places[m]):
             old[R_CYCLES], old[R_READ], old[R_WRITE] = cycles, read, write
             old[R_READS], old[R_WRITES], old[R_ROOM] = reads, writes, room
+            old[R_SUMS_READ], old[R_SUMS_WRITTEN] = sums_read, sums_written
             best_pj[m], core[m], places[m] = energy, of_core, place
             first[m] = first_of(objective, energy, cycles, read + write)

@@ -25,15 +25,17 @@ Room in the buffer:
             b takes no room where it goes past the buffer, and comes as often as the array reads it.
     out     accumulators: none where the array itself sums all of K, else those of a tile, or of all that is
             held; two tiles where partial sums travel (one, if `single`). For whole rows those of the rows.
-            They are requantised as they leave; the next pass overwrites them in place.
+            They are requantised as they leave; the next pass overwrites them in place. Where the target has
+            a local memory for sums they lie there, and take no room in the buffer.
 
-Time: array, DMA, vector unit and the two ports of the buffer go through the same passes, each at its own pace,
-averaged over the step. A port is so many bytes a cycle wide, for all that is read or all that is written.
+Time: array, DMA, vector unit and the two ports of the buffer, and of the local memory, go through the same passes,
+each at its own pace, averaged over the step. A port is so many bytes a cycle wide, for all that is read or all
+that is written.
 While loads of `single` operands come, the array waits. What nothing hides does not depend on the tiles, for
 the array works fold by fold: it begins when the operands of its first fold are there (what is stationary, and
 the first line of what streams), and the step ends when the results of its last fold have left.
 
-    cycles = max(single loads + max(array, vector), DMA, reads, writes)
+    cycles = max(single loads + max(array, vector), DMA, reads, writes, local reads, local writes)
              + first operands + fill and drain + last results
 
 Each term is the less, the more bandwidth, ports, lanes or buffer there is; so is the least of all mappings.
@@ -132,11 +134,21 @@ def occupied_bytes(problem: Problem, mapping: Mapping, machine: Machine) -> int:
             elements, _ = held_region(operand, mapping, block_of(product, mapping), block_parts(mapping, p))
             twice = operand not in mapping.single and arrives(operand, problem, mapping, p)
             bits += (2 if twice else 1) * elements * width
-    return -(-(bits + sum_places(problem, mapping, machine, p) * operands.accumulator_bits) // 8)
+    if not machine.local_bytes:
+        bits += sum_places(problem, mapping, machine, p) * operands.accumulator_bits
+    return -(-bits // 8)
+
+
+def local_occupied_bytes(problem: Problem, mapping: Mapping, machine: Machine) -> int:
+    """Bytes of the local memory that the sums of a mapping need; 0 where there is none."""
+    if not machine.local_bytes:
+        return 0
+    places = sum_places(problem, mapping, machine, parts(problem.product, mapping))
+    return -(-places * problem.operands.accumulator_bits // 8)
 
 
 def sum_places(problem: Problem, mapping: Mapping, machine: Machine, p: dict[str, int]) -> int:
-    """Accumulators that lie in the buffer."""
+    """Accumulators that lie in the local memory, or in the buffer."""
     product = problem.product
     tile = min(mapping.M, product.M) * min(mapping.N, product.N)
     if visits("out", mapping, p) > 1:
@@ -179,6 +191,8 @@ def is_legal(problem: Problem, mapping: Mapping, machine: Machine) -> bool:
     if machine.dataflow != "os" and mapping.K < problem.product.K and mapping.K % machine.array.R:
         return False
     if problem.whole_rows and not finishes_rows(problem, mapping):
+        return False
+    if local_occupied_bytes(problem, mapping, machine) > machine.local_bytes:
         return False
     return occupied_bytes(problem, mapping, machine) <= machine.buffer_bytes
 
@@ -311,16 +325,19 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     dma, load = machine.dma_cycles(moved), machine.dma_cycles(exposed)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
     kept = M * N * operands.out_bits * (not operands.out_moves)
-    sum_bits = B * sums * operands.accumulator_bits
-    reads = B * pairs + sum_bits + spills + operands.extra_bits + operands.inside_bits
-    writes = sum_bits + a + spills + (0 if operands.b_bypasses else b) + B * kept
+    sum_bits = B * sums * operands.accumulator_bits + spills  # read as often as they are written
+    local = sum_bits if machine.local_bytes else 0
+    reads = B * pairs + sum_bits - local + operands.extra_bits + operands.inside_bits
+    writes = sum_bits - local + a + (0 if operands.b_bypasses else b) + B * kept
     writes += operands.extra_bits + operands.also_bits
     ends = ends_of(problem, machine).cycles(machine)
     registers = registers_of(problem, mapping, machine)
     ports = (machine.read_cycles(reads), machine.write_cycles(writes))
+    local_ports = machine.local_cycles(local, local)
+    energy = machine.energy_pj(moved, reads, writes, registers, (local, local))
     return Mapped(
         mapping=mapping,
-        cycles=max(load + max(cycles, operands.vector_cycles), dma, *ports, 1) + ends,
+        cycles=max(load + max(cycles, operands.vector_cycles), dma, *ports, *local_ports, 1) + ends,
         load_cycles=load,
         end_cycles=ends,
         array_cycles=cycles,
@@ -336,7 +353,12 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
         buffer_read_bits=reads,
         buffer_write_bits=writes,
         register_bits=registers,
-        energy_pj=machine.energy_pj(moved, reads, writes, registers) + problem.arithmetic_pj,
+        local_read_bits=local,
+        local_write_bits=local,
+        local_read_cycles=local_ports[0],
+        local_write_cycles=local_ports[1],
+        local_bytes=local_occupied_bytes(problem, mapping, machine),
+        energy_pj=energy + problem.arithmetic_pj,
         extra_bits=operands.extra_bits,
     )
 

@@ -46,6 +46,11 @@ class Machine:
     buffer_read_bytes: int = WIDE  # a cycle, through the port of the buffer
     buffer_write_bytes: int = WIDE
     register_pj: float = 0.0  # 0: nothing prices a bit of a PE's register
+    local_bytes: int = 0  # of the local memory in which sums lie; 0: there is none, and they lie in the buffer
+    local_read_bytes: int = WIDE  # a cycle, through its port
+    local_write_bytes: int = WIDE
+    local_read_pj: float = 0.0
+    local_write_pj: float = 0.0
 
     def dma_cycles(self, bits: int) -> int:
         """Cycles in which DRAM moves so many bits."""
@@ -59,10 +64,25 @@ class Machine:
         """Cycles in which so many bits enter the buffer through its port."""
         return -(-bits // (8 * self.buffer_write_bytes))
 
-    def energy_pj(self, dram_bits: int, read_bits: int, write_bits: int, register_bits: Any = 0) -> float:
-        """Energy of what moves; one expression for all, so that equal traffic has equal energy."""
+    def local_cycles(self, read_bits: int, write_bits: int) -> tuple[int, int]:
+        """Cycles in which so many bits leave the local memory, and in which so many enter it."""
+        return -(-read_bits // (8 * self.local_read_bytes)), -(-write_bits // (8 * self.local_write_bytes))
+
+    def energy_pj(
+        self,
+        dram_bits: int,
+        read_bits: int,
+        write_bits: int,
+        register_bits: Any = 0,
+        local_bits: tuple[Any, Any] = (0, 0),
+    ) -> float:
+        """Energy of what moves; one expression for all, so that equal traffic has equal energy.
+
+        `local_bits`: read from the local memory, and written into it.
+        """
         moved = dram_bits * self.dram_pj + read_bits * self.buffer_read_pj + write_bits * self.buffer_write_pj
-        return moved + register_bits * self.register_pj
+        sums = local_bits[0] * self.local_read_pj + local_bits[1] * self.local_write_pj
+        return moved + register_bits * self.register_pj + sums
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,11 @@ class Mapped:
     buffer_read_bits: int
     buffer_write_bits: int
     register_bits: int  # written into registers of PEs
+    local_read_bits: int  # of sums, where they have a memory of their own
+    local_write_bits: int
+    local_read_cycles: int  # of its ports
+    local_write_cycles: int
+    local_bytes: int  # occupied
     energy_pj: float  # of what moves, and of arithmetic as the problem states it
     extra_bits: int  # what else the step moves
 

@@ -17,7 +17,7 @@ from costmodel.mapping.prices import Prices, prices_of
 from costmodel.mapping.schedule import DEFAULT, check_objective
 from costmodel.mapping.steps import show_mapping
 from costmodel.mapping.works import price_work, slots, term_work
-from costmodel.records import INLINE
+from costmodel.records import INLINE, OPTIONAL
 from costmodel.technology.loading import load_table
 from costmodel.technology.tables import Energy, add_up
 from costmodel.widths.policy import Work
@@ -32,6 +32,9 @@ class MovedBytes:
     dram_write: int
     buffer_read: int
     buffer_write: int
+    # Of the local memory in which sums lie, where the target has one.
+    local_read: Annotated[int | None, OPTIONAL] = None
+    local_write: Annotated[int | None, OPTIONAL] = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ProductEnergy:
     buffer: Energy
     dram: Energy
     total: Energy
+    local: Annotated[Energy | None, OPTIONAL] = None  # of the local memory, where the target has one
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class OnTarget:
     moved_bytes: MovedBytes
     lower_bound_bytes: int  # no schedule moves fewer from and to DRAM
     energy_pj: ProductEnergy | None  # None where no energy is published
+    # Of the ports of the local memory in which sums lie, where the target has one.
+    local_read_cycles: Annotated[int | None, OPTIONAL] = None
+    local_write_cycles: Annotated[int | None, OPTIONAL] = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,8 @@ def on_target(
         dram_write=cost.out_write_bits // 8,
         buffer_read=cost.buffer_read_bits // 8,
         buffer_write=cost.buffer_write_bits // 8,
+        local_read=cost.local_read_bits // 8 if target.local_bytes else None,
+        local_write=cost.local_write_bits // 8 if target.local_bytes else None,
     )
     return OnTarget(
         target=target.name,
@@ -164,6 +173,8 @@ def on_target(
         moved_bytes=moved,
         lower_bound_bytes=lower_bound_bits(product, 1, operands, target.buffer_bytes) // 8,
         energy_pj=product_energy(target, moved, cost.register_bits, terms if on_array else (), work),
+        local_read_cycles=cost.local_read_cycles if target.local_bytes else None,
+        local_write_cycles=cost.local_write_cycles if target.local_bytes else None,
     )
 
 
@@ -187,4 +198,7 @@ def product_energy(
         memories.buffer_read * moved.buffer_read + memories.buffer_write * moved.buffer_write,
         memories.dram * (moved.dram_read + moved.dram_write),
     )
-    return ProductEnergy(*parts, add_up(part for part in parts if part is not None))
+    local = None
+    if memories.local_read is not None and memories.local_write is not None:
+        local = memories.local_read * (moved.local_read or 0) + memories.local_write * (moved.local_write or 0)
+    return ProductEnergy(*parts, add_up(part for part in (*parts, local) if part is not None), local)

@@ -12,7 +12,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.core_front import best_blocks
 from costmodel.mapping.core_records import CoreMapped, CoreProblem
 from costmodel.mapping.front import best_mapping
-from costmodel.mapping.nest_records import Machine, Mapped
+from costmodel.mapping.nest_records import WIDE, Machine, Mapped
 from costmodel.mapping.pieces import Piece, Stay, Works
 from costmodel.mapping.prices import Prices
 from costmodel.mapping.step_problems import (
@@ -44,6 +44,11 @@ class Part:
     buffer_read_bits: int
     buffer_write_bits: int
     register_bits: int  # written into registers of PEs
+    local_read_bits: int  # of the local memory, where sums lie
+    local_write_bits: int
+    local_read_cycles: int  # of its ports
+    local_write_cycles: int
+    local_bytes: int  # of it that sums occupy
     buffer_bytes: int
     energy_pj: float
     array_work: Works
@@ -89,6 +94,8 @@ class Site:
             *(own.array, own.dataflow, self.convention, free_bytes, t.bandwidth_mb_s, t.clock_mhz),
             *(p.buffer_read_pj, p.buffer_write_pj, p.dram_pj),
             *(t.buffer_read_bytes, t.buffer_write_bytes, p.register_pj),
+            *(t.local_bytes, t.local_read_bytes or WIDE, t.local_write_bytes or WIDE),
+            *(p.local_read_pj, p.local_write_pj),
         )
 
 
@@ -150,6 +157,11 @@ def part_with(piece: Piece, name: str, cost: Mapped | CoreMapped) -> Part:
         buffer_read_bits=cost.buffer_read_bits,
         buffer_write_bits=cost.buffer_write_bits,
         register_bits=cost.register_bits,
+        local_read_bits=cost.local_read_bits,
+        local_write_bits=cost.local_write_bits,
+        local_read_cycles=cost.local_read_cycles,
+        local_write_cycles=cost.local_write_cycles,
+        local_bytes=cost.local_bytes,
         buffer_bytes=cost.buffer_bytes,
         energy_pj=cost.energy_pj,
         array_work=(*piece.array_work, *(piece.again_array if again else ())),
@@ -178,6 +190,11 @@ def vector_part(name: str, works: Works, moved: Moved, machine: Machine, site: S
         buffer_read_bits=buffer_reads,
         buffer_write_bits=buffer_writes,
         register_bits=0,
+        local_read_bits=0,
+        local_write_bits=0,
+        local_read_cycles=0,
+        local_write_cycles=0,
+        local_bytes=0,
         buffer_bytes=0,
         energy_pj=machine.energy_pj(bits, buffer_reads, buffer_writes) + site.prices.arithmetic_pj(works),
         array_work=(),

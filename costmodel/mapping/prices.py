@@ -23,6 +23,8 @@ class Prices:
     buffer_write_pj: float = 0.0
     dram_pj: float = 0.0
     register_pj: float = 0.0  # a bit written into a register of a PE
+    local_read_pj: float = 0.0  # a bit of sums, where they have a memory of their own
+    local_write_pj: float = 0.0
     table: Table | None = None
     units: dict[object, float] = field(default_factory=dict, compare=False, repr=False)  # what was asked before
 
@@ -58,5 +60,7 @@ def prices_of(target: Accelerator) -> Prices | None:
         return None
     found = (memories.buffer_read, memories.buffer_write, memories.dram)
     read, write, dram = (energy.nominal_pj / 8 for energy in found)
+    local = (memories.local_read, memories.local_write)
+    local_read, local_write = (0.0 if energy is None else energy.nominal_pj / 8 for energy in local)
     table = load_table(target.table)
-    return Prices(read, write, dram, register_price_pj(table), table)
+    return Prices(read, write, dram, register_price_pj(table), local_read, local_write, table)

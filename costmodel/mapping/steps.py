@@ -39,6 +39,11 @@ class Step:
     buffer_read_bits: int
     buffer_write_bits: int
     register_bits: int  # written into registers of PEs
+    local_read_bits: int  # of the local memory, where sums lie; 0 where the target has none
+    local_write_bits: int
+    local_read_cycles: int  # of its ports
+    local_write_cycles: int
+    local_bytes: int  # of it that sums occupy
     buffer_bytes: int  # that its tiles occupy
     kept_bytes: int  # of activations that wait in the buffer meanwhile
     tile: str
@@ -127,6 +132,11 @@ def step_of(
         buffer_read_bits=part.buffer_read_bits,
         buffer_write_bits=part.buffer_write_bits,
         register_bits=part.register_bits,
+        local_read_bits=part.local_read_bits,
+        local_write_bits=part.local_write_bits,
+        local_read_cycles=part.local_read_cycles,
+        local_write_cycles=part.local_write_cycles,
+        local_bytes=part.local_bytes,
         buffer_bytes=part.buffer_bytes,
         kept_bytes=waiting,
         tile="" if part.chosen is None else ", ".join(filter(None, (show_mapping(part.chosen), part.where))),

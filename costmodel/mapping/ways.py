@@ -48,15 +48,14 @@ class Sole:
     lanes: int
     bandwidth_mb_s: int
     clock_mhz: int
-    buffer_read_bytes: int
-    buffer_write_bytes: int
-    prices: tuple[float, float, float]  # pJ a bit read from the buffer, written into it, moved by DRAM
+    ports: tuple[int, ...]  # bytes a cycle read from the buffer, written into it; of the local memory the same
+    prices: tuple[float, ...]  # pJ a bit read from the buffer, written into it, moved by DRAM; of local memory
     first: str
 
     def asks(self, problem: Problem, lanes: int, machine: Machine) -> Asked:
         """What it asks of a product; `lanes`: cycles that one lane would take."""
         operands = replace(problem.operands, vector_cycles=-(-lanes // self.lanes))
-        read, write, dram = self.prices
+        read, write, dram, local_read, local_write = self.prices
         own = replace(
             machine,
             bandwidth_mb_s=self.bandwidth_mb_s,
@@ -64,8 +63,12 @@ class Sole:
             buffer_read_pj=read,
             buffer_write_pj=write,
             dram_pj=dram,
-            buffer_read_bytes=self.buffer_read_bytes,
-            buffer_write_bytes=self.buffer_write_bytes,
+            buffer_read_bytes=self.ports[0],
+            buffer_write_bytes=self.ports[1],
+            local_read_bytes=self.ports[2],
+            local_write_bytes=self.ports[3],
+            local_read_pj=local_read,
+            local_write_pj=local_write,
         )
         return asked_of(replace(problem, operands=operands), own, self.first)
 
@@ -115,7 +118,11 @@ def step_ways(
     if problem is None:
         return vector_ways(works, moved, target, prices)
     own = target.arrays[on[0]]
-    machine = Machine(own.array, own.dataflow, "array", free_bytes, 1, 1, register_pj=prices.register_pj)
+    machine = Machine(
+        *(own.array, own.dataflow, "array", free_bytes, 1, 1),
+        register_pj=prices.register_pj,
+        local_bytes=target.local_bytes,
+    )
     if isinstance(problem, CoreProblem):
         work = lane_cycles(works, target), lane_cycles(piece.again_vector, target)
         return core_ways(problem, moved, work, machine)
@@ -124,7 +131,7 @@ def step_ways(
 
 def vector_ways(works: Works, moved: Moved, target: Accelerator, prices: Prices) -> Ways:
     """The only way of the vector unit: all comes, passes the lanes, and goes."""
-    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0, 0, 0]], np.int64)
+    ways = np.array([[0, 0, 0, 0, 0, moved.away, moved.away, 0, 0, 0, 0, 0, 0, 0]], np.int64)
     same = [moved.away, moved.outside, moved.inside, moved.left, lane_cycles(works, target), 0, 0, 0, 0, 1, 0]
     return Ways(ways, np.array(same, np.int64), np.full(2, prices.arithmetic_pj(works)))
 
@@ -135,12 +142,12 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine, s
     found, product = front(geometry_of(problem, machine), asked), problem.product
     if not len(found):
         return None
-    dram, cycles, exposed, reads, writes, _ = found.figures.T
+    dram, cycles, exposed, reads, writes, _, local = found.figures.T
     kept = [(cost.out_read_bits, cost.buffer_bytes, cost.register_bits) for cost in found.costs]
     spills, room, registers = np.array(kept, np.int64).T
     none = 0 * cycles
     each = (dram - spills, spills, cycles, exposed, none, reads, writes, room, none, none, none, registers)
-    ways = np.stack(each, 1)
+    ways = np.stack((*each, local, local), 1)
     results = problem.B * product.M * product.N * problem.operands.out_bits
     same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1, 0))
     return Ways(np.ascontiguousarray(ways), same, np.full(2, problem.arithmetic_pj))
@@ -151,11 +158,11 @@ def core_ways(problem: CoreProblem, moved: Moved, lanes: tuple[int, int], machin
     found, rows = core_front(problem, machine), problem.B * problem.scores.M
     if not found.mappings:
         return None
-    again, read, cycles, turns, reads, writes, beside, grain, registers = found.figures.T
+    again, read, cycles, turns, reads, writes, beside, grain, registers, *local = found.figures.T
     none = 0 * read
     each = (
         *(read, none, cycles, none, turns, reads, writes, found.room_bytes, beside, grain, again > 0),
-        registers,
+        *(registers, *local),
     )
     ways = np.stack(each, 1)
     alone = problem.operands.values_on_array and problem.beside is None

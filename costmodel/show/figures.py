@@ -14,9 +14,9 @@ from costmodel.compare.records import ReportColumn, ReportRecord, Verdict
 from costmodel.ops.counts import LABELS
 from costmodel.show.grid import Grid, shown
 from costmodel.show.machine_tables import (
-    LEVEL_LABELS,
     PART_LABELS,
     energy_rows,
+    levels_there,
     machines_of,
     microjoules,
     ratio_text,
@@ -162,7 +162,7 @@ def traffic_figure(columns: Sequence[ReportColumn]) -> Picture:
     machines, names = machines_of(columns), short_names(columns)
     rows: list[tuple[str, list[Bar | None]]] = []
     lines = []
-    for key, label in LEVEL_LABELS.items():
+    for key, label in levels_there(machines).items():
         pairs = [(getattr(m.bytes, key), getattr(m.core_bytes, key)) for m in machines]
         rows.append((label, [Bar(whole, core) for whole, core in pairs]))
         lines.append((label, *(cell for whole, core in pairs for cell in (shown(whole), share(core, whole)))))

@@ -21,6 +21,7 @@ PART_LABELS = {
     "array": "PE array",
     "registers": "PE registers",
     "vector": "vector unit",
+    "local": "local memory",
     "buffer": "buffer",
     "dram": "DRAM",
 }
@@ -29,6 +30,8 @@ LEVEL_LABELS = {
     "dram_write": "DRAM write",
     "buffer_read": "buffer read",
     "buffer_write": "buffer write",
+    "local_read": "local read",
+    "local_write": "local write",
 }
 
 # Cells
@@ -81,7 +84,7 @@ def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineR
         line("stalled", lambda m: (shown(m.stall_cycles), "")),
         line("PEs busy", lambda m: (f"{100 * m.utilisation:.1f} %", "")),
         *(line(f"  of array {n + 1}", busy(n)) for n in range(len(first.each_utilisation or ()))),
-        *(line(f"{key.replace('_', ' ')} B", level(key)) for key in LEVEL_LABELS),
+        *(line(f"{key.replace('_', ' ')} B", level(key)) for key in levels_there(machines)),
     ]
     title = f"{policy} on {first.target}: {first.array} PEs, {first.dataflow}, "
     title += f"timing {first.timing}, least {first.objective}"
@@ -96,10 +99,21 @@ def machine_grids(names: Sequence[str], policy: str, machines: Sequence[MachineR
     ]
 
 
+def levels_there(machines: Sequence[MachineRecord]) -> dict[str, str]:
+    """The levels of memory that the machines have."""
+    return {
+        key: label
+        for key, label in LEVEL_LABELS.items()
+        if any(getattr(m.bytes, key) is not None for m in machines)
+    }
+
+
 def energy_rows(machines: Sequence[MachineRecord]) -> list[tuple[str, ...]]:
     """By part of the target: energy, and the share of the attention core."""
     rows: list[tuple[str, ...]] = []
     for part in (*PARTS, "total"):
+        if part == "local" and all(m.energy_pj.local is None for m in machines):
+            continue
         cells: list[str] = []
         for m in machines:
             whole, core = getattr(m.energy_pj, part), getattr(m.core_energy_pj, part)
@@ -255,5 +269,8 @@ def step_row(step: StepRecord) -> Row:
         "buffer_bytes": step.buffer_bytes,
         "kept_bytes": step.kept_bytes,
     }
-    row |= {f"{level}_bytes": getattr(step.bytes, level) for level in LEVEL_LABELS}
+    local = ("local_read_cycles", "local_write_cycles", "local_bytes")
+    row |= {name: getattr(step, name) for name in local if getattr(step, name) is not None}
+    levels = {f"{level}_bytes": getattr(step.bytes, level) for level in LEVEL_LABELS}
+    row |= {name: bytes_ for name, bytes_ in levels.items() if bytes_ is not None}
     return row | {"energy_pj": None if step.energy_pj is None else step.energy_pj.nominal_pj}

@@ -37,15 +37,20 @@ def gemm_grid(costs: list[ProductCost]) -> Grid:
 
 def target_notes(on: OnTarget) -> list[str]:
     moved = ", ".join(f"{k.replace('_', ' ')} {shown(v)}" for k, v in encode(on.moved_bytes).items())
+    local = ""
+    if on.local_read_cycles is not None and on.local_write_cycles is not None:
+        local = f", {shown(on.local_read_cycles)} and {shown(on.local_write_cycles)} of those of the local memory"
     lines = [
         f"On {on.target}: tile {on.tile}; {shown(on.step_cycles)} cycles with loads and stores "
         f"({shown(on.dma_cycles)} of DMA, {shown(on.vector_cycles)} of the vector unit, "
-        f"{shown(on.read_port_cycles)} and {shown(on.write_port_cycles)} of the buffer's read and write port).",
+        f"{shown(on.read_port_cycles)} and {shown(on.write_port_cycles)} of the buffer's read and write port"
+        f"{local}).",
         f"Bytes: {moved}; no schedule moves fewer than {shown(on.lower_bound_bytes)} from and to DRAM.",
     ]
     if on.energy_pj is None:
         return [*lines, "No energy is published for this target."]
     energies = encode(on.energy_pj)
+    energies["total"] = energies.pop("total")  # behind its parts
     parts = ", ".join(f"{part} {found[0] / 1e6:.3f}" for part, found in energies.items() if found)
     return [*lines, f"Energy in µJ, nominal: {parts}."]
 
@@ -58,8 +63,9 @@ def flat_row(record: ProductCost | PricedProduct) -> Row:
             row |= {f"{level}_bytes": n for level, n in value.items()}
         elif name == "energy_pj":
             # An unpublished energy keeps its columns, so that all rows have the same.
-            parts = ("array", "registers", "vector", "buffer", "dram", "total")
+            parts: tuple[str, ...] = ("array", "registers", "vector", "buffer", "dram", "total")
             known = value or {}
+            parts += ("local",) if "local" in known else ()
             row |= {f"{part}_pj": known[part][0] if known.get(part) else None for part in parts}
         else:
             row[name] = value

@@ -15,6 +15,7 @@ from costmodel.show.document import Cell, Row
 from costmodel.show.grid import Grid, shown, sizes_of
 from costmodel.show.length_lines import length_grid, length_lines, length_rows, unfused_lines
 from costmodel.show.machine_tables import (
+    LEVEL_LABELS,
     core_line,
     machine_grids,
     machine_notes,
@@ -235,9 +236,13 @@ def machine_rows(column: ReportColumn, add: Add) -> None:
         return
     add("cycles", "cycles", machine.cycles, machine.core_cycles)
     add("time", "s", machine.seconds, None)
-    for level in ("dram_read", "dram_write", "buffer_read", "buffer_write"):
+    for level in LEVEL_LABELS:
+        if getattr(machine.bytes, level) is None:
+            continue
         add(f"{level} on target", "bytes", getattr(machine.bytes, level), getattr(machine.core_bytes, level))
-    for part in ("array", "vector", "buffer", "dram", "total"):
+    for part in ("array", "vector", "local", "buffer", "dram", "total"):
+        if part == "local" and machine.bytes.local_read is None:
+            continue
         whole, core = getattr(machine.energy_pj, part), getattr(machine.core_energy_pj, part)
         add_energy(add, f"{part} on target", whole, core)
     if machine.area_mm2:

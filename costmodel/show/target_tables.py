@@ -33,18 +33,29 @@ def target_document(target: TargetRecord) -> Document:
 def overview(targets: Sequence[TargetRecord]) -> Grid:
     head = (
         *("", "node nm", "MHz", "array", "PEs do", "dataflow"),
-        *("lanes", "buffer KiB", "read, write B a cycle", "DRAM MB/s", "mm²", "table"),
+        *("lanes", "buffer + local KiB", "read, write B a cycle", "DRAM MB/s", "mm²", "table"),
     )
     rows = tuple(
         (
             *(t.name, str(t.node_nm), str(t.clock_mhz), t.array, " ".join(t.kinds)),
-            *(t.dataflow, str(t.lanes), str(t.buffer_bytes // KIB)),
-            *(f"{t.buffer_read_bytes}, {t.buffer_write_bytes}", shown(t.bandwidth_mb_s)),
+            *(t.dataflow, str(t.lanes), beside(t.buffer_bytes // KIB, t.local_bytes and t.local_bytes // KIB)),
+            beside(f"{t.buffer_read_bytes}, {t.buffer_write_bytes}", ports_of(t)),
+            shown(t.bandwidth_mb_s),
             *("-" if t.area_mm2 is None else f"{t.area_mm2:.2f}", t.table or "none"),
         )
         for t in targets
     )
     return Grid("targets", head, rows)
+
+
+def beside(buffer: object, local: object | None) -> str:
+    """Of the buffer, and of the local memory of sums if there is one."""
+    return str(buffer) if local is None else f"{buffer} + {local}"
+
+
+def ports_of(target: TargetRecord) -> str | None:
+    """Of the local memory."""
+    return None if target.local_bytes is None else f"{target.local_read_bytes}, {target.local_write_bytes}"
 
 
 def details(target: TargetRecord) -> Grid:

@@ -8,7 +8,7 @@ from costmodel.compare.lengths import takes
 from costmodel.compare.machine import MachineRecord
 from costmodel.compare.ratios import share
 from costmodel.compare.records import ReportColumn, ReportRecord
-from costmodel.mapping.cost import PARTS
+from costmodel.mapping.cost import LEFT_OUT, PARTS
 from costmodel.show.grid import shown, sizes_of
 from costmodel.show.machine_tables import PART_LABELS, microjoules
 from costmodel.technology.tables import Energy
@@ -123,7 +123,7 @@ def largest_change(before: MachineRecord, after: MachineRecord, name: str) -> st
     changes = []
     for part in PARTS:
         a, b = getattr(before.energy_pj, part), getattr(after.energy_pj, part)
-        if part == "registers" and (a is None or b is None):
+        if part in LEFT_OUT and (a is None or b is None):
             continue
         if a is None or b is None:
             return ""

@@ -8,12 +8,14 @@ taken to stand for random operands, of which half the bits toggle. That is an es
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from costmodel.counting.tally import layer_of
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.registers import register_energy
 from costmodel.mapping.works import price_work
+from costmodel.records import OPTIONAL
 from costmodel.technology.tables import Energy, Table, add_up
 from sim.machine.events import Events, sum_events, works_of
 from sim.machine.execution import Execution
@@ -31,6 +33,7 @@ class Split:
     buffer: Energy | None
     dram: Energy | None
     total: Energy | None  # of all parts that are known, as in the analytic cost; None without prices of memories
+    local: Annotated[Energy | None, OPTIONAL] = None  # of the local memory, where the target has one and a price
 
 
 def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activity: bool = False) -> Split:
@@ -44,15 +47,19 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
     if scale_by_activity and activity is not None:
         array = array * (activity / RANDOM_ACTIVITY)
     registers = register_energy(table, events.register_bits)
-    buffer = dram = total = None
+    local = buffer = dram = total = None
     memories = memory_prices(target)
     # Prices of memories are of the target's node: under a table of another one they say nothing.
     if memories is not None and table.node_nm == target.node_nm:
         buffer = memories.buffer_read * (events.buffer_read_bits / 8)
         buffer += memories.buffer_write * (events.buffer_write_bits / 8)
         dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
-        total = add_up((array, *(() if registers is None else (registers,)), vector, buffer, dram))
-    return Split(array, registers, vector, buffer, dram, total)
+        if memories.local_read is not None and memories.local_write is not None:
+            local = memories.local_read * (events.local_read_bits / 8)
+            local += memories.local_write * (events.local_write_bits / 8)
+        some = (part for part in (registers, local) if part is not None)
+        total = add_up((array, *some, vector, buffer, dram))
+    return Split(array, registers, vector, buffer, dram, total, local)
 
 
 def by_layer(execution: Execution, target: Accelerator, table: Table, scale_by_activity: bool) -> dict[str, Split]:

@@ -36,6 +36,8 @@ class Events:
     register_bits: int = 0
     buffer_read_bits: int = 0
     buffer_write_bits: int = 0
+    local_read_bits: int = 0  # of sums and statistics; `settle_sums` says where they lie
+    local_write_bits: int = 0
     dram_read_bits: int = 0
     dram_write_bits: int = 0
     pairs: int = 0  # of operands that PEs took in
@@ -49,6 +51,8 @@ class Events:
         self.register_bits += other.register_bits
         self.buffer_read_bits += other.buffer_read_bits
         self.buffer_write_bits += other.buffer_write_bits
+        self.local_read_bits += other.local_read_bits
+        self.local_write_bits += other.local_write_bits
         self.dram_read_bits += other.dram_read_bits
         self.dram_write_bits += other.dram_write_bits
         self.pairs += other.pairs

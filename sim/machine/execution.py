@@ -43,6 +43,9 @@ class Executed:
     dma_cycles: int
     read_port_cycles: int  # of the buffer
     write_port_cycles: int
+    local_read_cycles: int  # of the local memory's ports
+    local_write_cycles: int
+    local_bytes: int
     buffer_bytes: int
     # What nothing hides: the loads before the first pass, the drain of the array and the store behind the last.
     load_cycles: int
@@ -142,7 +145,19 @@ def run_step(state: State, step: Step) -> Executed:
     first_vector = cycles_of_vector(state, events.vector - ends.again_on_lanes)
     events.vector += rows_first.vector
     vector_cycles = cycles_of_vector(state, events.vector)
+    settle_sums(state.target, events, ends)
     return timed(state, step, events, ends, store_bits, each, vector_cycles, first_vector)
+
+
+def settle_sums(target: Accelerator, events: Events, ends: Ends) -> None:
+    """Where a target has no local memory its sums lie in the buffer."""
+    if target.local_bytes:
+        return
+    events.buffer_read_bits += events.local_read_bits
+    events.buffer_write_bits += events.local_write_bits
+    events.local_read_bits = events.local_write_bits = 0
+    ends.buffer_bits += ends.sum_bits
+    ends.sum_bits = 0
 
 
 def timed(
@@ -155,7 +170,7 @@ def timed(
     vector_cycles: int,
     first_vector: int,
 ) -> Executed:
-    """Arrays, vector unit, DMA and the buffer's ports work beside each other; the ends do not.
+    """Arrays, vector unit, DMA and the memories' ports work beside each other; the ends do not.
 
     `first_vector`: cycles of the vector unit without what passes of statistics do again.
     """
@@ -170,15 +185,21 @@ def timed(
     load, store = dma_cycles(state, ends.first_bits), dma_cycles(state, store_bits)
     read_port = port_cycles(events.buffer_read_bits, state.target.buffer_read_bytes)
     write_port = port_cycles(events.buffer_write_bits, state.target.buffer_write_bytes)
+    local_read = port_cycles(events.local_read_bits, state.target.local_read_bytes)
+    local_write = port_cycles(events.local_write_bits, state.target.local_write_bytes)
+    slowest = max(waits + busy, dma, read_port, write_port, local_read, local_write, 1)
     return Executed(
         step=step,
         events=events,
-        cycles=max(waits + busy, dma, read_port, write_port, 1) + load + between + ends.tail_cycles + store,
+        cycles=slowest + load + between + ends.tail_cycles + store,
         array_cycles=sum(each.values()) if ends.turns else max(each.values(), default=0),
         vector_cycles=vector_cycles,
         dma_cycles=dma,
         read_port_cycles=read_port,
         write_port_cycles=write_port,
+        local_read_cycles=local_read,
+        local_write_cycles=local_write,
+        local_bytes=-(-ends.sum_bits // 8),
         buffer_bytes=-(-ends.buffer_bits // 8),
         load_cycles=load,
         tail_cycles=ends.tail_cycles + between,
@@ -193,6 +214,8 @@ def dma_cycles(state: State, bits: int) -> int:
 
 def port_cycles(bits: int, width: int) -> int:
     """Cycles in which so many bits pass a port, which takes so many bytes a cycle."""
+    if not bits:
+        return 0
     passed, last = divmod(bits, 8 * width)
     return passed + (last > 0)
 

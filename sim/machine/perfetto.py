@@ -59,6 +59,7 @@ def chrome_trace(execution: Execution, clock_mhz: int, title: str) -> str:
             slice_event(done, span, clock_mhz, tracks) for span in spans_of(done, len(tracks) > len(TRACKS))
         ]
         held = {"tiles": done.buffer_bytes, "kept": done.step.kept_bytes}
+        held |= {"sums in the local memory": done.local_bytes} if done.local_bytes else {}
         at = done.step.start_cycle / clock_mhz
         events.append(TraceEvent("C", 1, None, "buffer bytes", at, None, {**held}))
     return json.dumps({"traceEvents": encode(events), "displayTimeUnit": "ns"}) + "\n"
@@ -106,6 +107,12 @@ def slice_event(done: Executed, span: Span, clock_mhz: int, tracks: dict[str, in
         "dram_bytes": (events.dram_read_bits + events.dram_write_bits) // 8,
         "buffer_bytes": done.buffer_bytes,
     }
+    if done.local_bytes:
+        args |= {
+            "local_read_cycles": done.local_read_cycles,
+            "local_write_cycles": done.local_write_cycles,
+            "local_bytes": done.local_bytes,
+        }
     name = span.what if span.unit == "DMA" else f"{span.what} {span.module}".strip()
     start, long = span.start_cycle / clock_mhz, span.cycles / clock_mhz
     return TraceEvent("X", 1, tracks[span.unit], name, start, long, args)

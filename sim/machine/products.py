@@ -24,7 +24,7 @@ from sim.machine.walk import part_in_use, spans, toggles, walk
 
 @dataclass
 class Ends:
-    """What other units do not hide, and what the buffer holds."""
+    """What other units do not hide, and what the memories hold."""
 
     wait_bits: int = 0  # loads for which the array waits
     first_bits: int = 0  # operands before the first fold
@@ -33,7 +33,8 @@ class Ends:
     first_rows: int = 0  # of scores, on which the lanes work before the array can go on; 0: none
     grain: int = 0  # rows that either of two arrays needs, or leaves, as a whole; 0: there is one
     turns: bool = False  # the array and the lanes take turns
-    buffer_bits: int = 0
+    buffer_bits: int = 0  # without sums
+    sum_bits: int = 0  # of sums and statistics, in the local memory or in the buffer
     again_on_lanes: Arithmetic = field(default_factory=Counter)  # scores that passes of statistics make
 
 
@@ -101,8 +102,9 @@ def take_words(state: State, t: Tiles, part: Product, loads_b: bool, events: Eve
     way = walk(part, array, state.on.dataflow)
     acc, (a_bits, b_bits) = t.sums.accumulator.bits, (kind.bits for kind in t.kinds)
     bypass = state.target.weights_bypass
-    events.buffer_read_bits += way.a_reads * a_bits + way.b_reads * b_bits * (not bypass) + way.sum_reads * acc
-    events.buffer_write_bits += way.sum_writes * acc
+    events.buffer_read_bits += way.a_reads * a_bits + way.b_reads * b_bits * (not bypass)
+    events.local_read_bits += way.sum_reads * acc
+    events.local_write_bits += way.sum_writes * acc
     if bypass and loads_b:
         events.dram_read_bits += way.b_reads * b_bits * t.moves[1]
     if t.sums.kind not in state.on.kinds:
@@ -158,29 +160,29 @@ def run_products(
                 ends.wait_bits += size * bits * slots.waits
         if sums.back[i]:
             events.dram_read_bits += sum_bits
-            events.buffer_write_bits += sum_bits
+            events.local_write_bits += sum_bits
         for one, columns in shares(each, j):
             width = Product(part.M, columns.stop - columns.start, part.K)
             take_terms(state, one, width, started or one.sums.start is not None, events)
             one.sum_tile(s, m, columns, k)
         loads_b = not b_stays or b_slots.loads[i]
         if not in_pes:
-            events.buffer_read_bits += sum_bits * started  # added to what the pass before left
+            events.local_read_bits += sum_bits * started  # added to what the pass before left
             cycles += take_words(state, t, part, loads_b, events, t.a[s, m, k], t.b[s, k, j])
         elif finished:
             cycles += take_words(
                 state, t, Product(part.M, part.N, product.K), loads_b, events, t.a[s, m], t.b[s, :, j]
             )
         if finished:  # to be requantised
-            events.buffer_read_bits += sum_bits
+            events.local_read_bits += sum_bits
         elif sums.leaves[i]:
-            events.buffer_read_bits += sum_bits
+            events.local_read_bits += sum_bits
             events.dram_write_bits += sum_bits
         ends.wait_bits += sum_bits * (sums.leaves[i] + sums.back[i]) * ("out" in mapping.single)
     for n, one in zip(nodes, each, strict=True):
         state.run_node(n, one.finished())
     ends.buffer_bits += a_slots.words * a_bits * t.moves[0] + b_slots.words * b_bits * (t.moves[1] and not bypass)
-    ends.buffer_bits += accumulators(state, t, mapping, sums, in_pes, whole_rows) * acc
+    ends.sum_bits += accumulators(state, t, mapping, sums, in_pes, whole_rows) * acc
     first_and_last(state, t, ends, whole_rows)
     return cycles
 
@@ -206,7 +208,7 @@ def shares(each: list[Tiles], columns: slice) -> Iterator[tuple[Tiles, slice]]:
 
 
 def accumulators(state: State, t: Tiles, mapping: Mapping, sums: SumSlots, in_pes: bool, whole_rows: bool) -> int:
-    """Accumulators that lie in the buffer at once."""
+    """Accumulators that lie in the local memory, or in the buffer, at once."""
     product = t.product
     all_k = mapping.K >= product.K
     if sums.travels:
@@ -286,7 +288,7 @@ def run_core_product(
     noted = sum(-(-bits // acc) for bits in kept_bits) * acc
     lanes_before = Counter(events.vector)
     lasting = block.rows if block.order == "rows" else product.M
-    ends.buffer_bits += noted * lasting * (2 if other != state.place and not block.turns else 1)
+    ends.sum_bits += noted * lasting * (2 if other != state.place and not block.turns else 1)
     for now, s in itertools.product(range(passes), range(t.B)):
         if now > 0 and s == 0:
             t = prepared(state, n)  # nothing is left of the scores
@@ -300,10 +302,10 @@ def run_core_product(
             take_terms(state, t, part, t.sums.start is not None or k.start > 0, events)
             cycles += take_words(state, t, part, False, events, t.a[s, m, k], t.b[s, k, columns])
             t.sum_tile(s, m, columns, k)
-            events.buffer_read_bits += part.M * part.N * acc
-            events.buffer_read_bits += part.M * noted
+            events.local_read_bits += part.M * part.N * acc
+            events.local_read_bits += part.M * noted
             if now < passes - 1:
-                events.buffer_write_bits += part.M * noted
+                events.local_write_bits += part.M * noted
             elif first:
                 events.buffer_write_bits += part.M * part.N * state.bits(between)
     made = events.vector - lanes_before  # the same in every pass
@@ -393,5 +395,5 @@ def core_places(
         ends.buffer_bits += (1 if block.turns else 2) * block.rows * block.keys * between_bits
     else:
         rows = block.rows if block.order == "rows" else product.M
-        ends.buffer_bits += rows * product.N * acc
-        ends.buffer_bits += (1 if block.turns else 2) * block.rows * block.keys * acc
+        ends.sum_bits += rows * product.N * acc
+        ends.sum_bits += (1 if block.turns else 2) * block.rows * block.keys * acc

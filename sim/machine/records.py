@@ -11,6 +11,7 @@ import numpy as np
 
 from costmodel.compare.tables import NO_VERDICT
 from costmodel.errors import UnknownTable
+from costmodel.hardware.accelerator import Accelerator
 from costmodel.mapping.cost import interpolated, roofline_cycles
 from costmodel.mapping.steps import Schedule
 from costmodel.records import INLINE, OPTIONAL
@@ -90,6 +91,9 @@ class EventCounts:
     dram_write_bits: int
     activity: float | None  # share of bits at PE ports that toggle; None where that was not watched
     each_pairs: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # pairs by array, where there are several
+    # Of the local memory in which sums lie, where the target has one.
+    local_read_bits: Annotated[int | None, OPTIONAL] = None
+    local_write_bits: Annotated[int | None, OPTIONAL] = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,10 @@ class StepRun:
     buffer_bytes: int
     events: EventCounts
     each_array_cycles: Annotated[tuple[int, ...] | None, OPTIONAL] = None  # of each array, where there are several
+    # Of the local memory in which sums lie, where the target has one.
+    local_read_cycles: Annotated[int | None, OPTIONAL] = None  # of its ports
+    local_write_cycles: Annotated[int | None, OPTIONAL] = None
+    local_bytes: Annotated[int | None, OPTIONAL] = None  # that sums occupy
 
 
 @dataclass(frozen=True)
@@ -194,10 +202,10 @@ def simulation_record(s: Simulated) -> SimulationRecord:
         seconds=execution.seconds,
         utilisation=execution.utilisation,
         roofline_cycles=roofline_cycles(s.program.typed, s.schedule),
-        events=event_counts(total, len(target.arrays)),
+        events=event_counts(total, target),
         energy_pj={name: energy_record(s, total, load_table(name)) for name in tables_of(s)},
         energy_by_layer_pj=layer_records(s),
-        steps=tuple(step_record(done, len(target.arrays)) for done in execution.steps),
+        steps=tuple(step_record(done, target) for done in execution.steps),
         errors=None if s.errors is None else tuple(error_record(e) for e in s.errors),
         differences_from_analytic=s.differences,
         inputs=s.inputs,
@@ -223,7 +231,8 @@ def rows_of(x: Array) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in x.tolist())
 
 
-def event_counts(events: Events, arrays: int) -> EventCounts:
+def event_counts(events: Events, target: Accelerator) -> EventCounts:
+    arrays = len(target.arrays)
     return EventCounts(
         array=named(events.array),
         vector=named(events.vector),
@@ -235,6 +244,8 @@ def event_counts(events: Events, arrays: int) -> EventCounts:
         dram_write_bits=events.dram_write_bits,
         activity=events.activity,
         each_pairs=tuple(events.pairs_on[n] for n in range(arrays)) if arrays > 1 else None,
+        local_read_bits=events.local_read_bits if target.local_bytes else None,
+        local_write_bits=events.local_write_bits if target.local_bytes else None,
     )
 
 
@@ -242,8 +253,9 @@ def named(arithmetic: Arithmetic) -> dict[str, int]:
     return {f"{op} {kind}": n for (op, kind), n in sorted(arithmetic.items())}
 
 
-def step_record(done: Executed, arrays: int) -> StepRun:
-    """One step; `arrays`: how many the target has."""
+def step_record(done: Executed, target: Accelerator) -> StepRun:
+    """One step, on a target."""
+    arrays, local = len(target.arrays), target.local_bytes > 0
     return StepRun(
         op=done.step.op,
         module=done.step.module,
@@ -255,8 +267,11 @@ def step_record(done: Executed, arrays: int) -> StepRun:
         read_port_cycles=done.read_port_cycles,
         write_port_cycles=done.write_port_cycles,
         buffer_bytes=done.buffer_bytes,
-        events=event_counts(done.events, arrays),
+        events=event_counts(done.events, target),
         each_array_cycles=tuple(dict(done.each_cycles).get(n, 0) for n in range(arrays)) if arrays > 1 else None,
+        local_read_cycles=done.local_read_cycles if local else None,
+        local_write_cycles=done.local_write_cycles if local else None,
+        local_bytes=done.local_bytes if local else None,
     )
 
 

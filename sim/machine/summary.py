@@ -10,7 +10,8 @@ from costmodel.technology.tables import Energy
 from sim.machine.energy import Split
 from sim.machine.records import Exactness, Logits, SimulationRecord, Unpriced
 
-LABELS = {"array": "PEs", "registers": "registers", "vector": "vector unit", "buffer": "buffer", "dram": "DRAM"}
+LABELS = {"array": "PEs", "registers": "registers", "vector": "vector unit", "local": "local memory"}
+LABELS |= {"buffer": "buffer", "dram": "DRAM"}
 IN_DETAILS = ("milliseconds", "PE register write B")  # rows that the first screen leaves out
 MOST_ROWS = 8  # of outputs that a table shows
 MOST_ROWS_IN_LEAD = 2
@@ -154,6 +155,11 @@ def machine_rows(record: SimulationRecord) -> list[tuple[str, str]]:
         ("DRAM write B", shown(events.dram_write_bits // 8)),
         ("buffer read B", shown(events.buffer_read_bits // 8)),
         ("buffer write B", shown(events.buffer_write_bits // 8)),
+        *(
+            (f"local {way} B", shown(bits // 8))
+            for way, bits in (("read", events.local_read_bits), ("write", events.local_write_bits))
+            if bits is not None
+        ),
         ("PE register write B", shown(events.register_bits // 8)),
     ]
     if events.activity is not None:
@@ -169,7 +175,8 @@ def first_split(record: SimulationRecord) -> tuple[str | None, Split | None]:
 
 
 def parts_of(split: Split) -> Mapping[str, Energy | None]:
-    return {part: getattr(split, part) for part in LABELS}
+    """By part of the machine, of which a local memory may not be there."""
+    return {part: getattr(split, part) for part in LABELS if part != "local" or split.local is not None}
 
 
 def detailed_grids(record: SimulationRecord) -> list[Grid]:
@@ -213,7 +220,9 @@ def event_grid(record: SimulationRecord) -> Grid:
 def energy_grid(record: SimulationRecord) -> Grid:
     priced = record.priced
     rows = [
-        (label, *(cell(getattr(found.split, part)) for found in priced.values())) for part, label in LABELS.items()
+        (label, *(cell(getattr(found.split, part)) for found in priced.values()))
+        for part, label in LABELS.items()
+        if part != "local" or record.events.local_read_bits is not None
     ]
     rows.append(("all", *(cell(found.split.total) for found in priced.values())))
     return Grid("energy in µJ: nominal (low to high)", ("", *priced), tuple(rows))
@@ -221,11 +230,11 @@ def energy_grid(record: SimulationRecord) -> Grid:
 
 def layer_grid(record: SimulationRecord) -> Grid:
     layers = record.energy_by_layer_pj
+    parts = {part: label for split in layers.values() for part, label in LABELS.items() if part in parts_of(split)}
     rows = tuple(
-        (name, *(cell(energy) for energy in (*parts_of(split).values(), split.total)))
-        for name, split in layers.items()
+        (name, *(cell(getattr(split, part)) for part in (*parts, "total"))) for name, split in layers.items()
     )
-    head = ("layer", *LABELS.values(), "all")
+    head = ("layer", *parts.values(), "all")
     return Grid(f"energy by layer in µJ under {next(iter(record.energy_pj))}", head, rows)
 
 
@@ -268,7 +277,9 @@ def simulation_rows(record: SimulationRecord) -> tuple[Row, ...]:
     for place, found in (("array", record.events.array), ("vector", record.events.vector)):
         for key, n in found.items():
             add(f"{place} {key}", "events", n)
-    for level in ("register_bits", "buffer_read_bits", "buffer_write_bits", "dram_read_bits", "dram_write_bits"):
+    levels = ["register_bits", "buffer_read_bits", "buffer_write_bits", "dram_read_bits", "dram_write_bits"]
+    levels += ["local_read_bits", "local_write_bits"] if record.events.local_read_bits is not None else []
+    for level in levels:
         add(level.removesuffix("_bits").replace("_", " "), "bits", getattr(record.events, level))
     for name, priced in record.priced.items():
         for part, energy in (*parts_of(priced.split).items(), ("total", priced.split.total)):
@@ -300,5 +311,7 @@ def step_rows(record: SimulationRecord) -> list[Row]:
             row[name] = getattr(step, name)
             if name == "array_cycles":
                 row |= {f"array{n}_cycles": cycles for n, cycles in enumerate(step.each_array_cycles or (), 1)}
+        local = ("local_read_cycles", "local_write_cycles", "local_bytes")
+        row |= {name: getattr(step, name) for name in local if getattr(step, name) is not None}
         rows.append(row)
     return rows

@@ -12,14 +12,13 @@ import datetime
 import platform
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from costmodel.errors import DoesNotFit
 from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target, target_names
-from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import ArrayShape, Product
 from costmodel.mapping.bounds import hong_kung_bits
 from costmodel.mapping.choosing import pieces_on
@@ -30,7 +29,8 @@ from costmodel.mapping.nest import fold_array
 from costmodel.mapping.nest_records import Machine, Operands, Problem
 from costmodel.mapping.nest_sizes import block_sizes, sizes_along
 from costmodel.mapping.objectives import OBJECTIVES
-from costmodel.mapping.prices import prices_of
+from costmodel.mapping.options import Site
+from costmodel.mapping.prices import Prices, prices_of
 from costmodel.mapping.schedule import schedule
 from costmodel.mapping.works import price_work, slots, term_work
 from costmodel.technology.loading import load_table
@@ -58,9 +58,10 @@ AGAINST = (
 )
 KEPT = (
     "`tests.bench.kept`: a schedule keeps values by kind, the same in every layer. The least is over every value",
-    "by itself, exactly; for edp over all mappings of all steps together. The column before the last holds the",
-    "kept values and compares the best mapping of each step for edp with the least product of the sums. The last",
-    "is a bound for values of which only some rows stay: any may stay and take no room.",
+    "by itself, exactly; for edp over all mappings of all steps together. With some rows, quarters of those",
+    "values may stay, too, that no product takes. The column before the last holds the kept values and compares",
+    "the best mapping of each step for edp with the least product of the sums. The last is a bound for any rows",
+    "of any value: they may stay and take no room.",
 )
 KIB = 1024
 
@@ -114,18 +115,8 @@ CASES = [
 
 
 def machine_of(target: Accelerator) -> Machine:
-    machine = Machine(
-        target.array, target.dataflow, "array", target.buffer_bytes, target.bandwidth_mb_s, target.clock_mhz
-    )
-    prices = memory_prices(target)
-    if prices is None:
-        return machine
-    return replace(
-        machine,
-        buffer_read_pj=prices.buffer_read.nominal_pj / 8,
-        buffer_write_pj=prices.buffer_write.nominal_pj / 8,
-        dram_pj=prices.dram.nominal_pj / 8,
-    )
+    """With all that a target has: ports, prices of registers, a local memory of sums."""
+    return Site(target, "array", prices_of(target) or Prices(), "edp").machine(target.buffer_bytes)
 
 
 def problem_of(case: Case, target: Accelerator) -> Problem:

@@ -73,7 +73,7 @@ ASIC: dict[str, Any] = {
 def spelled(knobs: dict[str, Any]) -> str:
     """The target as a user would write it."""
     names = ("kinds", "array", "dataflow", "buffer_kib", "lanes", "clock_mhz", "bandwidth_mb_s", "table", "sram")
-    names += ("buffer_read_bytes",)
+    names += ("buffer_read_bytes", "local_kib", "local_read_bytes", "local_write_bytes")
     rest = ",".join(f"{name}={knobs[name]}" for name in (*names, "dram") if name in knobs)
     return f"{knobs['target']}:{rest}" if rest else str(knobs["target"])
 
@@ -82,9 +82,16 @@ def sample(space: Space, number: int) -> Any:
     return np.random.default_rng(0).integers(0, len(space), number)
 
 
-def test_equals_the_schedule_of_each_point() -> None:
-    space = parse_space(ASIC, "asic.toml")
-    indices = sample(space, 250)
+LOCAL: dict[str, Any] = {
+    **ASIC,
+    "knobs": ASIC["knobs"] | {"local_kib": [1, 7, 64], "local_read_bytes": [3, 256], "local_write_bytes": 128},
+}
+
+
+@pytest.mark.parametrize(("record", "number"), [(ASIC, 250), (LOCAL, 60)])
+def test_equals_the_schedule_of_each_point(record: dict[str, Any], number: int) -> None:
+    space = parse_space(record, "asic.toml")
+    indices = sample(space, number)
     found = evaluate_points(space, indices, {}, graph_of)
     fitted = 0
     for i, index in enumerate(indices.tolist()):
@@ -112,7 +119,7 @@ def test_equals_the_schedule_of_each_point() -> None:
         assert row["rows_per_s"] == pytest.approx(knobs["batch"] / cost.seconds, rel=1e-12)
         assert row["area_mm2"] == pytest.approx(area.total_mm2, rel=1e-9)
         assert found.feasible[i] == (area.total_mm2 <= 2 and knobs["lanes"] >= 16)
-    assert fitted == 250  # even 2 KiB hold single rows and columns
+    assert fitted == number  # even 2 KiB hold single rows and columns
 
 
 def test_of_an_fpga() -> None:
@@ -127,6 +134,9 @@ def test_of_an_fpga() -> None:
             "array": ["4x4", "10x11", "16x16"],
             "lanes": [1, 8, 80],
             "buffer_kib": [64, 1024],
+            "local_kib": 30,
+            "local_read_bytes": 64,
+            "local_write_bytes": 64,
         },
     }
     space = parse_space(record, "fpga.toml")

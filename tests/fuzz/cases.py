@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from costmodel.cli import COMMANDS, MODULES
+from costmodel.hardware.loading import LOCAL
 from tests.fuzz.stock import SPACE, Stock, spoiled_store
 from tests.paths import ROOT
 
@@ -61,7 +62,7 @@ NOT_NAMES = ("[]", "1", '"mac"', "[1]", '["mul"]', '["mac", 2]', '[["mac"]]', '[
 
 TARGET: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("node_nm", "clock_mhz", "lanes", "slow_cycles", "buffer_kib", "bandwidth_mb_s"), NOT_COUNT),
-    **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes"), NOT_COUNT),
+    **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes", *LOCAL), NOT_COUNT),
     **dict.fromkeys(("luts", "dsps", "bram36", "lane_luts"), NOT_COUNT),
     **dict.fromkeys(("table", "sram", "dram", "dataflow"), NOT_NAME),
     **dict.fromkeys(("buffer_read_pj", "buffer_write_pj", "dram_pj"), NOT_PRICE),
@@ -241,7 +242,7 @@ def wrong_override(rng: Random) -> str:
     kinds = ("", "mul", "mac+", "mac+mac", "MAC", "+", "mac;l1")
     wrong = {
         **dict.fromkeys(("lanes", "buffer_kib", "bandwidth_mb_s", "clock_mhz"), counts),
-        **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes"), counts),
+        **dict.fromkeys(("buffer_read_bytes", "buffer_write_bytes", *LOCAL), counts),
         **dict.fromkeys(("table", "sram", "dram"), ("no-such", "no.toml", "../x", ".", "horowitz45@9nm", "²")),
         **dict.fromkeys(("array", "array2", "array3"), arrays),
         **dict.fromkeys(("kinds", "kinds2"), kinds),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +12,14 @@ from costmodel.dtypes import Float, Int, IntPair, parse, product_type
 from costmodel.errors import BadTarget, DoesNotFit, UnknownTable
 from costmodel.hardware.accelerator import Part
 from costmodel.hardware.loading import WORDS, load_target, target_names
-from costmodel.hardware.occupancy import area_of, check_fits, memory_prices
+from costmodel.hardware.occupancy import area_of, check_fits, memory_prices, resources, sram_area_at
 from costmodel.hardware.pe import PeWidths
 from costmodel.hardware.records import target_record
 from costmodel.hardware.registers import register_energy, register_work, registers_how
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape, Product
 from costmodel.technology.loading import load_table
-from costmodel.technology.memories import bit_cell
+from costmodel.technology.memories import bit_cell, sram_price
+from costmodel.technology.tables import Energy
 from sim.machine.walk import walk
 from tests.paths import ROOT
 
@@ -118,6 +121,57 @@ def test_every_figure_of_a_target_has_a_source(name: str) -> None:
     if target.part is not None:
         assert {f for f in Part.__dataclass_fields__ if f not in WORDS} <= said.keys()
     assert target_record(target).sources == said
+
+
+LOCAL = "local_kib=16,local_read_bytes=128,local_write_bytes=64"
+
+
+def test_a_local_memory_has_its_own_size_ports_price_and_area() -> None:
+    with_one, without = load_target(f"edge-asic:{LOCAL}"), load_target("edge-asic")
+    prices, area, before = memory_prices(with_one), area_of(with_one), area_of(without)
+    assert prices is not None
+    assert area is not None
+    assert before is not None
+    assert prices.local_read == prices.local_write == sram_price("horowitz45", 16 * 1024).per_byte
+    assert prices.local_read.nominal_pj < prices.buffer_read.nominal_pj  # it is the smaller memory
+    assert area.local_mm2 * 1e6 == pytest.approx(sram_area_at(45, 16 * 1024)[0])
+    assert area.total_mm2 == pytest.approx(before.total_mm2 + area.local_mm2)
+    registers, local, buffer, dram = target_record(with_one).levels
+    assert (local.level, local.bytes) == ("local memory of sums", 16 * 1024)
+    assert (local.read_bytes_per_cycle, local.write_bytes_per_cycle) == (128, 64)
+    assert (local.read_pj, buffer.read_pj) == (prices.local_read, prices.buffer_read)
+    assert [level.level for level in target_record(without).levels] == [registers.level, buffer.level, dram.level]
+    fpga = load_target(f"xc7z020:{LOCAL}")
+    assert resources(fpga)["bram36"] == resources(load_target("xc7z020"))["bram36"] + 4
+    with pytest.raises(DoesNotFit, match="bram36"):
+        load_target("xc7z020:local_kib=4096,local_read_bytes=128,local_write_bytes=64")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("edge-asic:local_kib=16", "lacks local_read_bytes, local_write_bytes of its local memory"),
+        ("edge-asic:local_read_bytes=16", "lacks local_kib, local_write_bytes of its local memory"),
+        ("edge-asic:local_kib=0", "local_kib = 0 is not a whole number"),
+        (f"tpu-v4i-accelforge:{LOCAL}", "states prices of its memories, but not those of its local memory"),
+    ],
+)
+def test_half_a_local_memory_is_refused(text: str, message: str) -> None:
+    with pytest.raises(BadTarget, match=message):
+        load_target(text)
+
+
+def test_a_file_states_the_prices_of_a_local_memory(tmp_path: Path) -> None:
+    text = (ROOT / "costmodel/hardware/targets/tpu-v4i-accelforge.toml").read_text(encoding="utf-8")
+    sizes = "local_kib = 16\nlocal_read_bytes = 128\nlocal_write_bytes = 64\n"
+    said = "".join(f'{line.split(" = ")[0]} = "a test"\n' for line in sizes.splitlines())
+    text = text.replace("buffer_kib", sizes + "buffer_kib", 1).replace("[sources]\n", "[sources]\n" + said)
+    text = text.replace("[prices]\n", "[prices]\nlocal_read_pj = 0.25\nlocal_write_pj = 0.5\n")
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    prices = memory_prices(load_target(str(path)))
+    assert prices is not None
+    assert (prices.local_read, prices.local_write) == (Energy(2.0, 2.0, 2.0), Energy(4.0, 4.0, 4.0))
 
 
 def test_a_target_without_a_source_is_refused() -> None:

@@ -14,8 +14,9 @@ from costmodel.hardware.timing import ArrayShape
 from costmodel.mapping.choosing import BOUNDED, Pieces, all_planned, best_choice, bound_of, least_sums, summed
 from costmodel.mapping.fusion import all_plans
 from costmodel.mapping.keeping import Seat
-from costmodel.mapping.many import compile_program, run
+from costmodel.mapping.many import OWN, PRICES, compile_program, run
 from costmodel.mapping.many_choices import NOWHERE, Block, Shared
+from costmodel.mapping.nest_records import WIDE
 from costmodel.mapping.objectives import OBJECTIVES, objective_of
 from costmodel.mapping.options import Site
 from costmodel.mapping.prices import Prices
@@ -62,8 +63,8 @@ def test_no_entry_takes_less_than_its_floor(seed: int) -> None:
     model, site = some_site(seed)
     program = compile_program(model, site.target, load_table("horowitz45"))
     shared = Shared(program.groupings, site.target, program.prices)
-    t, prices = site.target, np.array([[0.1, 0.2, 20.0]])
-    machines = np.array([[t.lanes, t.bandwidth_mb_s, t.clock_mhz, t.buffer_read_bytes, t.buffer_write_bytes]])
+    t, prices = site.target, np.array([[0.1, 0.2, 20.0, 0.05, 0.06]])
+    machines = np.array([[getattr(t, name) or WIDE for name in OWN]])
     for objective in OBJECTIVES:
         block = Block(shared, machines, prices, objective)
         for g, grouping in enumerate(program.groupings[:2]):
@@ -133,11 +134,12 @@ def test_machines_on_which_nothing_is_known_at_first() -> None:
             continue
         compared += 1
         place = [target.array.R, target.array.C, 0, target.lanes, target.buffer_bytes, target.bandwidth_mb_s]
-        place += [target.clock_mhz, target.buffer_read_bytes, target.buffer_write_bytes]
+        place += [target.clock_mhz, target.buffer_read_bytes, target.buffer_write_bytes, target.local_bytes]
+        place += [target.local_read_bytes or WIDE, target.local_write_bytes or WIDE]
         site = site_for(model, replace(target, dataflow="os"), "array", "cycles")
         pieces = Pieces(replace(site, prices=Prices()), objective_of("cycles"))
         best = best_choice(all_planned(model, all_plans(model), pieces), pieces)
-        numbers, _, _ = run(program, np.array([place]), np.zeros((1, 3)), "cycles")
+        numbers, _, _ = run(program, np.array([place]), np.zeros((1, len(PRICES))), "cycles")
         assert numbers[0, 0] == (0 if best is None else best.cycles)
     assert compared
 
@@ -147,9 +149,9 @@ def test_machines_that_come_alone_leave_no_more_than_is_allowed(monkeypatch: pyt
     model, site = typed("dot", "w8a8", 24, 1, 2, 2), load_target("edge-asic")
     target = replace(site, buffer_bytes=20 * 1024, array=ArrayShape(8, 8), dataflow="os")
     many, few = (compile_program(model, target, load_table("horowitz45")) for _ in range(2))
-    prices, most = np.full((1, 3), 2.0), 0
+    prices, most = np.full((1, len(PRICES)), 2.0), 0
     for bandwidth in range(500, 1700, 100):
-        row = np.array([[8, 8, 0, 16, target.buffer_bytes, bandwidth, 500, 64, 64]])
+        row = np.array([[8, 8, 0, 16, target.buffer_bytes, bandwidth, 500, 64, 64, 0, 64, 64]])
         all_known = run(many, row, prices, "edp")
         monkeypatch.setattr("costmodel.mapping.many.MOST_PIECES", 20)
         begun_anew = run(few, row, prices, "edp")

@@ -215,6 +215,6 @@ def test_a_wrong_table_of_an_array_is_refused(tmp_path, old: str, new: str, mess
         load_target(str(path))
 
 
-def cost_ports(cost: CoreMapped) -> tuple[int, int]:
-    """Cycles in which the buffer's ports do what a core reads and writes."""
-    return cost.read_port_cycles, cost.write_port_cycles
+def cost_ports(cost: CoreMapped) -> tuple[int, ...]:
+    """Cycles in which the memories' ports do what a core reads and writes."""
+    return cost.read_port_cycles, cost.write_port_cycles, cost.local_read_cycles, cost.local_write_cycles

@@ -29,7 +29,7 @@ from costmodel.mapping.nest_records import WIDE, Machine
 from costmodel.mapping.nest_sizes import block_sizes
 from costmodel.mapping.objectives import OBJECTIVES
 from sim.machine.walk import walk as walk_array
-from tests.mapping.test_nest import beats, part_of
+from tests.mapping.test_nest import beats, part_of, with_local
 
 pytestmark = pytest.mark.quick
 
@@ -73,7 +73,7 @@ def random_core(rng: random.Random, most: int) -> CoreProblem:
 
 
 def random_machine(rng: random.Random, room: int, convention: str = "array") -> Machine:
-    return Machine(
+    machine = Machine(
         ArrayShape(rng.randint(1, 5), rng.randint(1, 5)),
         rng.choice(DATAFLOWS),
         convention,
@@ -87,6 +87,7 @@ def random_machine(rng: random.Random, room: int, convention: str = "array") -> 
         buffer_write_bytes=rng.choice([1, 3, 50, WIDE]),
         register_pj=rng.choice([0.0, 0.01, 3.0]),
     )
+    return with_local(machine, 600)
 
 
 def products_of(problem: CoreProblem) -> tuple[Product, Product]:
@@ -103,6 +104,7 @@ class Walk:
         self.o = problem.operands
         self.loads = {"q": 0, "k": 0, "v": 0}
         self.reads = self.writes = self.cycles = self.stored = self.registers = 0
+        self.sums_read = self.sums_written = 0
         self.last: dict[str, object] = {}
         self.here: dict[str, set[object]] = {"q": set(), "k": set(), "v": set()}
         M, N = problem.scores.M, problem.scores.N
@@ -133,8 +135,9 @@ class Walk:
     def run(self, shape: Product, array: ArrayShape, a_bits: int, b_bits: int, on: bool) -> None:
         flow, acc = self.machine.dataflow, self.o.accumulator_bits
         words = accesses(shape, array, flow, "array")
-        self.reads += words.ifmap_reads * a_bits + words.filter_reads * b_bits + words.ofmap_reads * acc
-        self.writes += words.ofmap_writes * acc
+        self.reads += words.ifmap_reads * a_bits + words.filter_reads * b_bits
+        self.sums_read += words.ofmap_reads * acc
+        self.sums_written += words.ofmap_writes * acc
         if on:
             self.cycles += steady_cycles(shape, array, flow, self.machine.convention)
             way = walk_array(shape, array, flow)
@@ -148,20 +151,20 @@ class Walk:
             self.last.pop("k", None)  # it streams anew for each block of rows and pass
         self.load("k", head, c, len(c) * d * o.k_bits * o.k_moves)
         self.run(Product(len(r), len(c), d), self.first, o.q_bits, o.k_bits, o.scores_on_array)
-        self.reads += len(r) * len(c) * acc  # by the vector unit
+        self.sums_read += len(r) * len(c) * acc  # by the vector unit
         noted = len(r) * p.row_words * acc
         if n + 1 < self.passes:
-            self.reads += noted
-            self.writes += noted
+            self.sums_read += noted
+            self.sums_written += noted
             return
         if self.passes > 1:
-            self.reads += noted
+            self.sums_read += noted
         if self.mapping.order == "rows" and "v" not in self.mapping.held and c.start == 0:
             self.last.pop("v", None)
         self.load("v", head, c, len(c) * D * o.v_bits * o.v_moves)
         self.writes += len(r) * len(c) * o.between_bits
         self.run(Product(len(r), D, len(c)), self.second, o.between_bits, o.v_bits, o.values_on_array)
-        self.reads += len(r) * D * acc  # added to what the block before left, or requantised: one of both each
+        self.sums_read += len(r) * D * acc  # added to what the block before left, or requantised: one of both each
         if c.stop == N:
             self.stored += len(r) * D * o.out_bits
 
@@ -172,8 +175,8 @@ def stays_of(problem: CoreProblem, mapping: CoreMapping) -> bool:
     return pieces > 1 or (mapping.order == "keys" and blocks > 1)
 
 
-def room_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine, passes: int) -> int:
-    """Bytes, said anew: what lies there at once."""
+def room_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine, passes: int) -> tuple[int, int]:
+    """Bytes of the buffer and of the local memory, said anew: what lies there at once."""
     o, (M, N, d), D = problem.operands, (problem.scores.M, problem.scores.N, problem.scores.K), problem.D
     acc, r, c = o.accumulator_bits, mapping.rows, mapping.keys
     piece = c if stays_of(problem, mapping) else min(N, part_of(problem.scores, machine).C)
@@ -182,10 +185,13 @@ def room_of(problem: CoreProblem, mapping: CoreMapping, machine: Machine, passes
     k = N + piece * others if "k" in mapping.held else 2 * piece
     v = N + piece * others if "v" in mapping.held else 2 * piece
     bits = q * d * o.q_bits * o.q_moves + k * d * o.k_bits * o.k_moves + v * D * o.v_bits * o.v_moves
-    bits += (1 if mapping.turns else 2) * r * c * (acc + o.between_bits)
+    bits += (1 if mapping.turns else 2) * r * c * o.between_bits
     lasting = r if mapping.order == "rows" else M
-    bits += lasting * D * acc + (lasting * problem.row_words * acc if passes > 1 else 0)
-    return -(-bits // 8)
+    sums = (1 if mapping.turns else 2) * r * c * acc
+    sums += lasting * D * acc + (lasting * problem.row_words * acc if passes > 1 else 0)
+    if machine.local_bytes:
+        return -(-bits // 8), -(-sums // 8)
+    return -(-(bits + sums) // 8), 0
 
 
 def ends_by_hand(problem: CoreProblem, machine: Machine) -> int:
@@ -227,16 +233,20 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         assert cost.passes == walk.passes
         assert (cost.read_bits, cost.write_bits) == (sum(walk.loads.values()) + o.extra_bits, stored)
         assert cost.array_cycles == walk.cycles
-        assert cost.buffer_read_bits == walk.reads + o.extra_bits + o.inside_bits
+        sums = walk.sums_read, walk.sums_written
+        here, there = ((0, 0), sums) if machine.local_bytes else (sums, (0, 0))
+        assert (cost.local_read_bits, cost.local_write_bits) == there
+        assert cost.buffer_read_bits == walk.reads + here[0] + o.extra_bits + o.inside_bits
         kept = walk.stored * (not o.out_moves)
-        assert cost.buffer_write_bits == walk.writes + cost.read_bits + kept + o.also_bits
-        assert cost.buffer_bytes == room_of(problem, mapping, machine, walk.passes)
+        assert cost.buffer_write_bits == walk.writes + here[1] + cost.read_bits + kept + o.also_bits
+        assert (cost.buffer_bytes, cost.local_bytes) == room_of(problem, mapping, machine, walk.passes)
         assert cost.vector_cycles == o.vector_cycles + (walk.passes > 1) * problem.again_cycles
         assert cost.dma_cycles == machine.dma_cycles(cost.dram_bits)
         energy = machine.energy_pj(cost.dram_bits, cost.buffer_read_bits, cost.buffer_write_bits)
         if mapping.keys >= N or whole_folds(mapping.keys, machine):
             assert cost.register_bits == walk.registers
         energy += cost.register_bits * machine.register_pj
+        energy += there[0] * machine.local_read_pj + there[1] * machine.local_write_pj
         arithmetic = problem.arithmetic_pj + (walk.passes > 1) * problem.again_pj
         assert cost.energy_pj == pytest.approx(energy + arithmetic, rel=1e-12)
         # Time: the slowest unit, behind the vector unit on a first fold of rows; or array and lanes in turns.
@@ -250,6 +260,9 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         ports = [ceil(cost.buffer_read_bits / (8 * machine.buffer_read_bytes))]
         ports.append(ceil(cost.buffer_write_bits / (8 * machine.buffer_write_bytes)))
         assert [cost.read_port_cycles, cost.write_port_cycles] == ports
+        own = [ceil(there[0] / (8 * machine.local_read_bytes)), ceil(there[1] / (8 * machine.local_write_bytes))]
+        assert [cost.local_read_cycles, cost.local_write_cycles] == own
+        ports += own
         assert cost.cycles == max(busy, cost.dma_cycles, *ports, 1) + ends_by_hand(problem, machine) + wait
 
 

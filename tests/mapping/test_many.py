@@ -17,7 +17,7 @@ from costmodel.hardware.accelerator import Accelerator
 from costmodel.hardware.loading import load_target
 from costmodel.hardware.occupancy import memory_prices
 from costmodel.hardware.timing import DATAFLOWS, ArrayShape
-from costmodel.mapping.cost import moved_bytes, price
+from costmodel.mapping.cost import local_bytes, moved_bytes, price
 from costmodel.mapping.many import PARAMETERS, PRICES, Program, compile_program, evaluate
 from costmodel.mapping.schedule import schedule
 from costmodel.technology.loading import load_table
@@ -45,7 +45,7 @@ def base(name: str, seq: int) -> Typed:
 
 def machine(rng: random.Random, kinds: tuple[str, ...] = BASE.kinds) -> Accelerator:
     """Some machine; half of them small, so that cores do not fit and norms are cut off."""
-    return replace(
+    found = replace(
         BASE,
         kinds=kinds,
         array=ArrayShape(rng.choice([3, 8, 16, 24, 32, 64, 128]), rng.choice([4, 8, 16, 32, 48, 128, 256])),
@@ -57,20 +57,31 @@ def machine(rng: random.Random, kinds: tuple[str, ...] = BASE.kinds) -> Accelera
         buffer_read_bytes=rng.choice([1, 16, 100, 4096]),
         buffer_write_bytes=rng.choice([1, 16, 100, 4096]),
     )
+    own = random.Random(repr(found))  # that other machines stay as they are
+    if own.random() < 2 / 3:
+        return found
+    return replace(
+        found,
+        local_bytes=own.choice([1, 4, 30, 200]) * KIB + own.randrange(9),
+        local_read_bytes=own.choice([1, 16, 4096]),
+        local_write_bytes=own.choice([1, 16, 4096]),
+    )
 
 
 def parameters(machines: list[Accelerator]) -> dict[str, np.ndarray]:
     rows = [
         (
             *(m.array.R, m.array.C, m.dataflow, m.lanes, m.buffer_bytes, m.bandwidth_mb_s, m.clock_mhz),
-            *(m.buffer_read_bytes, m.buffer_write_bytes),
+            *(m.buffer_read_bytes, m.buffer_write_bytes, m.local_bytes, m.local_read_bytes, m.local_write_bytes),
         )
         for m in machines
     ]
     prices = [memory_prices(m) for m in machines]
     columns = dict(zip(PARAMETERS, map(np.array, zip(*rows, strict=True)), strict=True))
     energies = [
-        [p.buffer_read.nominal_pj, p.buffer_write.nominal_pj, p.dram.nominal_pj] for p in prices if p is not None
+        [e.nominal_pj if e else 0.0 for e in (p.buffer_read, p.buffer_write, p.dram, p.local_read, p.local_write)]
+        for p in prices
+        if p is not None
     ]
     return columns | dict(zip(PRICES, np.array(energies).T, strict=True))
 
@@ -87,7 +98,7 @@ def check(model: Typed, program: Program, machines: list[Accelerator], objective
             continue
         fitted += 1
         cost = price(model, planned, table)
-        moved = moved_bytes(planned.steps)
+        moved = moved_bytes(planned.steps) | local_bytes(planned.steps)
         assert found["cycles"][i] == planned.cycles, target
         assert found["core_cycles"][i] == sum(planned.steps[j].cycles for j in cost.core_places)
         assert {key: int(found[f"{key}_bytes"][i]) for key in moved} == moved
@@ -143,6 +154,7 @@ def test_parameters_broadcast_and_are_checked() -> None:
         ({"lanes": 0}, "'lanes' is not at least 1"),
         ({"wings": 2}, "'wings' is unknown"),
         ({"dataflow": "up"}, "'dataflow' is not of os, ws, is"),
+        ({"local_bytes": -1}, "'local_bytes' is not at least 0"),
     ):
         with pytest.raises(BadTarget, match=message):
             evaluate(program, given | wrong)

@@ -47,12 +47,13 @@ from costmodel.widths.assign import Typed, assign_widths
 from costmodel.widths.policy import parse_policy
 from models.attention.mechanisms import Mechanism
 from models.zoo.loading import load_model
+from tests.mapping.test_nest import with_local
 
 NAMES = ("dot", "inhibitor")
 
 
 def machine_of(rng: random.Random) -> Machine:
-    return Machine(
+    machine = Machine(
         ArrayShape(rng.choice([4, 7, 16, 32]), rng.choice([4, 9, 16, 32])),
         rng.choice(DATAFLOWS),
         rng.choice(["array", "array", "ideal"]),
@@ -65,6 +66,7 @@ def machine_of(rng: random.Random) -> Machine:
         buffer_read_bytes=rng.choice([1, 20, 1000]),
         buffer_write_bytes=rng.choice([1, 20, 1000]),
     )
+    return with_local(machine, 20_000)
 
 
 def problem_of(rng: random.Random) -> Problem:
@@ -84,7 +86,15 @@ def core_of(rng: random.Random) -> CoreProblem:
 
 def larger(rng: random.Random, machine: Machine) -> dict[str, Machine]:
     R, C = machine.array.R, machine.array.C
+    local = {}
+    if machine.local_bytes:
+        local = {
+            "local read port": replace(machine, local_read_bytes=machine.local_read_bytes + 1),
+            "local write port": replace(machine, local_write_bytes=machine.local_write_bytes + 2),
+            "local memory": replace(machine, local_bytes=machine.local_bytes * 5 // 4 + 1),
+        }
     return {
+        **local,
         "bandwidth": replace(machine, bandwidth_mb_s=machine.bandwidth_mb_s + rng.choice([1, 100, 10_000])),
         "read port": replace(machine, buffer_read_bytes=machine.buffer_read_bytes + rng.choice([1, 30])),
         "write port": replace(machine, buffer_write_bytes=machine.buffer_write_bytes + rng.choice([1, 30])),

@@ -151,7 +151,7 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
     product, operands = problem.product, problem.operands
     a = sum(walk.elements("a", t) for t in walk.loads["a"]) * operands.a_bits * operands.a_moves
     b = sum(walk.elements("b", t) for t in walk.loads["b"]) * operands.b_bits * operands.b_moves
-    array = reads = writes = from_dram = 0
+    array = reads = from_dram = sums_read = sums_written = 0
     flow, R, C = machine.dataflow, walk.array_shape.R, walk.array_shape.C
     # Sums of a single fold wait in the PEs for the next pass, where that is one of the same results.
     stays = flow == "os" and mapping.M <= R and mapping.N <= C and mapping.order[2] == "K"
@@ -173,10 +173,10 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
         reads += words.ifmap_reads * operands.a_bits
         reads += words.filter_reads * operands.b_bits * (not operands.b_bypasses)
         if not stays:
-            reads += (words.ofmap_reads + outputs * again) * operands.accumulator_bits
+            sums_read += (words.ofmap_reads + outputs * again) * operands.accumulator_bits
         if not stays or done:
-            writes += words.ofmap_writes * operands.accumulator_bits
-        reads += outputs * operands.accumulator_bits * done
+            sums_written += words.ofmap_writes * operands.accumulator_bits
+        sums_read += outputs * operands.accumulator_bits * done
     if operands.b_bypasses:
         one_fold = flow == "ws" and mapping.K <= R and mapping.N <= C and mapping.order[2] == "M"
         if not one_fold:
@@ -188,17 +188,22 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
     assert (cost.a_bits, cost.b_bits, cost.out_write_bits, cost.out_read_bits) == (a, b, stored + spills, spills)
     assert cost.array_cycles == array * operands.on_array
     kept = walk.stored * operands.out_bits * (not operands.out_moves)
-    assert cost.buffer_read_bits == reads + spills + operands.extra_bits + operands.inside_bits
-    loads = a + spills + (0 if operands.b_bypasses else b)
-    assert cost.buffer_write_bits == writes + loads + kept + operands.extra_bits + operands.also_bits
+    sums_read, sums_written = sums_read + spills, sums_written + spills
+    apart = machine.local_bytes > 0
+    assert (cost.local_read_bits, cost.local_write_bits) == ((sums_read, sums_written) if apart else (0, 0))
+    reads += 0 if apart else sums_read
+    assert cost.buffer_read_bits == reads + operands.extra_bits + operands.inside_bits
+    loads = a + (0 if operands.b_bypasses else b) + (0 if apart else sums_written)
+    assert cost.buffer_write_bits == loads + kept + operands.extra_bits + operands.also_bits
     if machine.dataflow == "os" or mapping.K >= product.K or mapping.K % machine.array.R == 0:
         assert cost.register_bits == sum(registers_by_hand(problem, mapping, machine))
     moved = a + b + stored + 2 * spills + operands.extra_bits
     prices = machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj
     energy = cost.register_bits * machine.register_pj
     energy += cost.buffer_read_bits * prices[0] + cost.buffer_write_bits * prices[1] + moved * prices[2]
+    energy += apart * (sums_read * machine.local_read_pj + sums_written * machine.local_write_pj)
     assert cost.energy_pj == pytest.approx(energy + problem.arithmetic_pj, rel=1e-12)
-    assert cost.buffer_bytes == room_of(problem, mapping, machine, walk, stays)
+    assert (cost.buffer_bytes, cost.local_bytes) == room_of(problem, mapping, machine, walk, stays)
     # Time: the array waits for loads that have one place; else all units go at their own pace.
     exposed = 2 * spills * ("out" in mapping.single)
     for op, total, own in (("a", a, operands.a_moves), ("b", b, operands.b_moves and not operands.b_bypasses)):
@@ -208,6 +213,10 @@ def check_walk(problem: Problem, mapping: Mapping, machine: Machine) -> None:
     ports = [ceil(cost.buffer_read_bits / (8 * machine.buffer_read_bytes))]
     ports.append(ceil(cost.buffer_write_bits / (8 * machine.buffer_write_bytes)))
     assert [cost.read_port_cycles, cost.write_port_cycles] == ports
+    own = [ceil(apart * sums_read / (8 * machine.local_read_bytes))]
+    own.append(ceil(apart * sums_written / (8 * machine.local_write_bytes)))
+    assert [cost.local_read_cycles, cost.local_write_cycles] == own
+    ports += own
     assert cost.cycles == max(busy, machine.dma_cycles(moved), *ports, 1) + ends_by_hand(problem, machine)
 
 
@@ -225,8 +234,8 @@ def registers_by_hand(problem: Problem, mapping: Mapping, machine: Machine) -> t
     return times * a * o.a_bits, times * b * o.b_bits, times * sums * o.accumulator_bits
 
 
-def room_of(problem: Problem, mapping: Mapping, machine: Machine, walk: Walk, stays: bool) -> int:
-    """Bytes of the buffer that the walk needs."""
+def room_of(problem: Problem, mapping: Mapping, machine: Machine, walk: Walk, stays: bool) -> tuple[int, int]:
+    """Bytes of the buffer, and of the local memory, that the walk needs."""
     product, operands, flow = problem.product, problem.operands, machine.dataflow
     bits = walk.room["a"] * operands.a_bits * operands.a_moves
     bits += walk.room["b"] * operands.b_bits * (operands.b_moves and not operands.b_bypasses)
@@ -240,7 +249,10 @@ def room_of(problem: Problem, mapping: Mapping, machine: Machine, walk: Walk, st
         places = 0 if in_array else mapping.M * mapping.N
     else:
         places = 0 if stays else walk.most_held
-    return -(-(bits + places * operands.accumulator_bits) // 8)
+    sums = places * operands.accumulator_bits
+    if machine.local_bytes:
+        return -(-bits // 8), -(-sums // 8)
+    return -(-(bits + sums) // 8), 0
 
 
 def ends_by_hand(problem: Problem, machine: Machine) -> int:
@@ -278,8 +290,23 @@ def random_problem(rng: random.Random, most: int) -> Problem:
     return Problem(product, rng.choice([1, 1, 2, 3]), operands, rng.random() < 0.2, rng.choice([0.0, 1e4]))
 
 
+def with_local(machine: Machine, largest: int) -> Machine:
+    """On every third machine sums have a memory of their own; which one says the machine itself."""
+    rng = random.Random(repr(machine))
+    if rng.random() < 2 / 3:
+        return machine
+    return replace(
+        machine,
+        local_bytes=rng.choice([rng.randint(1, 40), rng.randint(1, largest)]),
+        local_read_bytes=rng.choice([1, 3, 50, WIDE]),
+        local_write_bytes=rng.choice([1, 3, 50, WIDE]),
+        local_read_pj=rng.choice([0.0, 0.125, 0.3]),
+        local_write_pj=rng.choice([0.0, 0.125, 0.4]),
+    )
+
+
 def random_machine(rng: random.Random, convention: str = "array") -> Machine:
-    return Machine(
+    machine = Machine(
         array=ArrayShape(rng.randint(1, 6), rng.randint(1, 6)),
         dataflow=rng.choice(DATAFLOWS),
         convention=convention,
@@ -293,6 +320,7 @@ def random_machine(rng: random.Random, convention: str = "array") -> Machine:
         buffer_write_bytes=rng.choice([1, 3, 50, WIDE]),
         register_pj=rng.choice([0.0, 0.01, 3.0]),
     )
+    return with_local(machine, 1000)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -331,14 +359,14 @@ def all_mappings(product: Product) -> Iterator[Mapping]:
 
 
 def figures_of(problem: Problem, mapping: Mapping, machine: Machine) -> tuple[int, ...]:
-    """The six figures of a front, from what `evaluate` says where a bit takes a cycle, and by hand."""
+    """The seven figures of a front, from what `evaluate` says where a bit takes a cycle, and by hand."""
     operands = replace(problem.operands, out_moves=True, extra_bits=0, inside_bits=0, also_bits=0)
     cost = evaluate(replace(problem, operands=operands), mapping, replace(machine, bandwidth_mb_s=1, clock_mhz=8))
     moved = cost.a_bits + cost.b_bits + 2 * cost.out_read_bits
     a, b, _ = registers_by_hand(problem, mapping, machine)
     stationary = {"os": 0, "ws": b, "is": a}[machine.dataflow] * (machine.register_pj > 0)
     taken = (cost.array_cycles, cost.load_cycles, cost.buffer_read_bits, cost.buffer_write_bits)
-    return moved, *taken, stationary
+    return moved, *taken, stationary, cost.local_read_bits
 
 
 def beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

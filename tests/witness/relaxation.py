@@ -64,6 +64,8 @@ def lower_bound(problem: Problem, machine: Machine, objective: str, target: floa
             *(machine.buffer_read_pj, machine.buffer_write_pj, machine.dram_pj, problem.arithmetic_pj),
             *(OBJECTIVES.index(objective), target, machine.array.R, operands.inside_bits, operands.also_bits),
             *(8 * machine.buffer_read_bytes, 8 * machine.buffer_write_bytes),
+            *(8 * machine.local_bytes, 8 * machine.local_read_bytes, 8 * machine.local_write_bytes),
+            machine.local_read_pj + machine.local_write_pj,
         ],
         float,
     )
@@ -276,6 +278,7 @@ def relaxed(
         waits[op] = again and single >> op & 1 and single != FREE
         room_of[op] = elements
     bits = room_of[0] * wa * moves_a + (0.0 if bypass else room_of[1] * wb * moves_b)
+    apart, places = n[31] > 0, 0.0  # sums have a memory of their own
     lasts = held >> 2 & 1 and z != 2  # sums of more than a tile
     # Rows become whole: N uncut, or all their sums held, or one tile of them behind the other.
     row_by_row = (x == 0 and y == 1) or (p[2] == 1 and (x == 0 or (y == 0 and x == 2)))
@@ -283,15 +286,17 @@ def relaxed(
         return np.inf
     stays = flow == 0 and z == 2 and s[0] <= R * (1 + 1e-12) and s[1] <= C * (1 + 1e-12)
     if comes[2] > 1:
-        bits += s[0] * s[1] * ws * (1 if single >> 2 & 1 else 2)
+        places = s[0] * s[1] * (1 if single >> 2 & 1 else 2)
     elif rows and (p[2] == 1 or not lasts):
-        bits += s[0] * N * ws
+        places = s[0] * N
     elif p[2] == 1:
         if flow > 0 and n[26] < K:
-            bits += s[0] * s[1] * ws
+            places = s[0] * s[1]
     elif not stays:
-        bits += room_of[2] * ws
-    if bits > room * (1 + 1e-12):
+        places = room_of[2]
+    if apart and places * ws > n[31] * (1 + 1e-12):
+        return np.inf
+    if bits + (0.0 if apart else places * ws) > room * (1 + 1e-12):
         return np.inf
     # Folds: at least one a pass; no fewer than those of the uncut dim; all passes but the last are full.
     fold = np.empty(3)
@@ -319,11 +324,13 @@ def relaxed(
     if n[24] == 3:
         return dram
     moved = dram + extra
-    reads = B * (read_a * M * K * wa + (0.0 if bypass else read_b * K * N * wb) + sums * M * N * ws)
-    reads += spills + extra + n[27]
-    writes = B * sums * M * N * ws + a + spills + (0.0 if bypass else b) + extra + n[28]
+    summed = B * sums * M * N * ws + spills  # bits of sums that are read, and as many written
+    here, there = (0.0, summed) if apart else (summed, 0.0)
+    reads = B * (read_a * M * K * wa + (0.0 if bypass else read_b * K * N * wb)) + here
+    reads += extra + n[27]
+    writes = here + a + (0.0 if bypass else b) + extra + n[28]
     writes += 0.0 if moves_o else B * M * N * wo
-    energy = moved * n[22] + reads * n[20] + writes * n[21] + n[23]
+    energy = moved * n[22] + reads * n[20] + writes * n[21] + there * n[34] + n[23]
     if n[24] == 1:
         return energy
     alone = 2 * spills if single >> 2 & 1 and single != FREE else 0.0
@@ -339,6 +346,6 @@ def relaxed(
             array = B * fold[1] * stream[int(np.ceil(p[0] - 1e-9))]
         else:
             array = B * fold[0] * stream[int(np.ceil(p[1] - 1e-9))]
-    ports = max(reads / n[29], writes / n[30])
+    ports = max(max(reads / n[29], writes / n[30]), max(there / n[32], there / n[33]))
     cycles = max(max(max(array, together, vector) + alone / speed, moved / speed), ports) + ends
     return cycles if n[24] == 0 else energy * cycles

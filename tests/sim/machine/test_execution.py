@@ -172,7 +172,7 @@ def test_energy_of_events_is_that_of_the_schedule(spelling: str, target: str) ->
     split = energy_of(sum_events(done.events for done in execution.steps), machine, table)
     for part in PARTS:
         expected, found = cost.sum_of([part]), getattr(split, part)
-        if part == "registers":  # neither table has a row for them
+        if part in ("registers", "local"):  # neither table has a row for them; neither target has a local memory
             assert expected is found is None
             continue
         assert expected is not None

@@ -1,9 +1,10 @@
-"""Ports of the buffer so narrow that steps wait; registers that are priced: executed, compiled, chosen."""
+"""Ports so narrow that steps wait; sums in their own memory; registers that are priced: executed, compiled."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,59 @@ def test_narrow_ports_run_as_they_cost(flow: str, read_bytes: int, write_bytes: 
         assert plan.cycles > schedule(program.typed, wide, objective=objective).cycles
 
 
+LOCAL = (
+    "local_kib=1,local_read_bytes=512,local_write_bytes=512",
+    "local_kib=3,local_read_bytes=3,local_write_bytes=5",
+)
+
+
+@pytest.mark.parametrize("local", LOCAL)
+@pytest.mark.parametrize("name", ["dot", "inhibitor"])
+@pytest.mark.parametrize("flow", FLOWS)
+def test_sums_in_a_memory_of_their_own_run_as_they_cost(name: str, flow: str, local: str) -> None:
+    """Executed, priced and compiled, under every objective."""
+    program = program_of(name)
+    ids, exist = padded_ids(B, S)
+    target = load_target(f"edge-asic:array=4x8,buffer_kib=5,dataflow={flow},{local}")
+    table, waited = load_table("horowitz45"), 0
+    compiled = many.compile_program(program.typed, target, table)
+    for objective in OBJECTIVES:
+        plan = schedule(program.typed, target, objective=objective)
+        execution = execute(program, plan, ids, exist)
+        assert not differences(execution, plan)
+        cost, split = (
+            price(program.typed, plan),
+            energy_of(sum_events(done.events for done in execution.steps), target, table),
+        )
+        for part in ("array", "vector", "local", "buffer", "dram"):
+            assert cost.sum_of([part]).nominal_pj == pytest.approx(getattr(split, part).nominal_pj, rel=1e-12)
+        assert split.local.nominal_pj > 0
+        assert cost.energy.nominal_pj == pytest.approx(split.total.nominal_pj, rel=1e-12)
+        assert all(0 <= step.local_bytes <= target.local_bytes for step in plan.steps)
+        assert all((step.local_read_bits > 0) == bool(step.pairs) for step in plan.steps)
+        waited += sum(step.local_read_cycles > step.array_cycles for step in plan.steps)
+        found = many.evaluate(compiled, machine_parameters(target), objective)
+        assert found["cycles"][0] == cost.cycles
+        assert found["energy_pj"][0] == pytest.approx(cost.energy.nominal_pj, rel=1e-9)
+        moved = {way: sum(getattr(s, f"local_{way}_bits") for s in plan.steps) // 8 for way in ("read", "write")}
+        assert {way: found[f"local_{way}_bytes"][0] for way in moved} == moved
+    assert (waited > 0) == ("read_bytes=3" in local)
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_a_local_memory_takes_the_sums_and_nothing_else(flow: str) -> None:
+    """Where both hold everything the mappings are the same: what one buffer moves is split between two."""
+    problem = Problem(Product(48, 40, 64), 2, Operands(8, 8, 32, 8))
+    one = Machine(ArrayShape(8, 8), flow, "array", 1 << 20, 1000, 500, 0.2, 0.2, 1.0)
+    two = replace(one, local_bytes=1 << 20, local_read_pj=0.2, local_write_pj=0.2)
+    both = [best_mapping(problem, machine, "energy") for machine in (one, two)]
+    assert both[0].mapping == both[1].mapping
+    assert both[0].buffer_read_bits == both[1].buffer_read_bits + both[1].local_read_bits
+    assert both[0].buffer_write_bits == both[1].buffer_write_bits + both[1].local_write_bits
+    assert both[0].energy_pj == pytest.approx(both[1].energy_pj)
+    assert both[1].local_read_bits == both[1].local_write_bits > 0
+
+
 @pytest.mark.parametrize("name", ["dot", "inhibitor"])
 @pytest.mark.parametrize("flow", FLOWS)
 def test_priced_registers_are_those_that_were_written(name: str, flow: str) -> None:
@@ -95,12 +149,26 @@ def test_priced_registers_are_those_that_were_written(name: str, flow: str) -> N
         registers = cost.sum_of(["registers"])
         assert registers is not None
         assert registers.nominal_pj == pytest.approx(0.009 * events.register_bits)
-        for part in PARTS:
+        assert split.local is None
+        assert cost.sum_of(["local"]) is None
+        for part in (part for part in PARTS if part != "local"):
             assert cost.sum_of([part]).nominal_pj == pytest.approx(getattr(split, part).nominal_pj, rel=1e-12)
         assert cost.energy.nominal_pj == pytest.approx(split.total.nominal_pj, rel=1e-12)
         without = cost.sum_of([part for part in PARTS if part != "registers"])
         assert cost.energy.nominal_pj == pytest.approx(without.nominal_pj + registers.nominal_pj)
         assert sum(cost.by_op()[op].nominal_pj for op in cost.by_op()) == pytest.approx(cost.energy.nominal_pj)
+
+
+def machine_parameters(target: Accelerator) -> dict[str, Any]:
+    """What the compiled form takes of a target."""
+    memories = memory_prices(target)
+    assert memories is not None
+    prices = {name: getattr(memories, name.removesuffix("_pj")) for name in many.PRICES}
+    return {
+        **{"rows": target.array.R, "columns": target.array.C, "dataflow": target.dataflow},
+        **{name: getattr(target, name) for name in many.PARAMETERS[3:]},
+        **{name: energy.nominal_pj for name, energy in prices.items() if energy is not None},
+    }
 
 
 @pytest.mark.parametrize("flow", FLOWS)
@@ -109,17 +177,7 @@ def test_priced_registers_compiled(flow: str) -> None:
     for read_bytes, write_bytes in ((512, 512), (3, 5)):
         target = priced_registers(flow, read_bytes, write_bytes)
         compiled = many.compile_program(program.typed, target, load_table("aladdin40"))
-        memories = memory_prices(target)
-        assert memories is not None
-        given = {
-            **{"rows": 4, "columns": 8, "dataflow": flow, "lanes": target.lanes, "clock_mhz": target.clock_mhz},
-            **{name: getattr(target, name) for name in many.PARAMETERS[-2:]},
-            **{name: getattr(target, name) for name in ("buffer_bytes", "bandwidth_mb_s")},
-            **{
-                f"{name}_pj": getattr(memories, name).nominal_pj
-                for name in ("buffer_read", "buffer_write", "dram")
-            },
-        }
+        given = machine_parameters(target)
         for objective in OBJECTIVES:
             cost = price(program.typed, schedule(program.typed, target, objective=objective))
             found = many.evaluate(compiled, given, objective)
