@@ -207,25 +207,29 @@ def best_of(block: Block, best: Array, energy: Array, core: Array) -> bool:
     first, places = np.full(block.size, np.inf), np.full(block.size, -1)
     starts = np.cumsum([0, *(len(choices) for choices in shared.choices)])
 
-    def look(g: int, place: int, bound: Array) -> None:
+    nothing, bound = np.zeros((2, block.size)), np.empty((1, block.size))
+
+    def look(g: int, place: int) -> None:
         entries, grouping = shared.choice(g, place, block.sole), shared.groupings[g]
         if entries is not None:
             block.compute(entries)
+            # Bounded anew: with the room that is left for them pieces take more than in the whole buffer.
+            own = entries[None], grouping.times, nothing, block.least, block.factors, first, SLACK
+            loops.bounded(*own, bound)
             loops.add_choice(
-                *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound, block.code),
+                *(int(starts[g]) + place, entries, grouping.times, grouping.in_core, bound[0], block.code),
                 *(block.numbers, block.energies, best, energy, core, first, places),
             )
 
     if (fullest := shared.fullest(block.sole)) >= 0:
-        look(0, fullest, np.full(block.size, -np.inf))
+        look(0, fullest)
     found = [bounds_of(block, g, first) for g in range(len(shared.groupings))]
     numbered = [(g, place) for g, (some, _) in enumerate(found) for place in some.tolist()]
     bounds = np.concatenate([each for _, each in found])
     order = np.argsort(bounds.sum(1), kind="stable")
     at = loops.next_choice(bounds, order, 0, first)
     while at < len(order):
-        (g, place), bound = numbered[order[at]], bounds[order[at]]
-        look(g, place, bound)
+        look(*numbered[order[at]])
         at = loops.next_choice(bounds, order, at + 1, first)
     return bool((places >= 0).all())
 
