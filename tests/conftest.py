@@ -17,12 +17,14 @@ import pytest
 
 from tests.paths import ROOT
 
-# Before anything loads OpenMP. Workers of xdist side by side, and all that they start, share the cores: threads of
-# their own, two for each core, would spin while they wait for each other.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // WORKERS)))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before anything loads OpenMP or a BLAS. Workers of xdist side by side, and all that they start, share the cores:
+# threads of their own, two for each core, would spin while they wait for each other. Only in a worker: what the
+# process that starts the workers sets, they would inherit.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    THREADS = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, str(THREADS))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @dataclass(frozen=True)
