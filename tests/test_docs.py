@@ -6,7 +6,6 @@ import importlib
 import inspect
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +40,16 @@ def test_generated_parts_are_fresh(path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", EACH)
-def test_commands_run(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+def test_commands_run(once, command: str) -> None:
+    before = None
     if " pareto " in command:  # of the store that the line before it makes
         all_of_it = commands_of(COMMANDS[command])
         before = all_of_it[all_of_it.index(command) - 1]
-        assert cli(*shlex.split(before)[1:]).code == 0
-    ran = cli(*shlex.split(command)[1:])
+    ran, folder = once(command, after=before)
     assert ran.code == 0
     assert not ran.err
     if "--output llama.json" in command:
-        assert json.loads((tmp_path / "llama.json").read_text())["seq"] == 2048
+        assert json.loads((folder / "llama.json").read_text())["seq"] == 2048
 
 
 @pytest.mark.parametrize("path", DOCUMENTS)

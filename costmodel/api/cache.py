@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,20 @@ def directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "costmodel"
 
 
-def code_digest() -> str:
-    """Hash of the sources of `costmodel` and `models`, and of the versions that they run on."""
+@lru_cache(maxsize=1)
+def sources_digest() -> Any:
+    """Hash of the sources of `costmodel` and `models`: a process runs what it has loaded, and reads once."""
     here = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for folder in (here, here.parent / "models"):
         for path in sorted(folder.rglob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
+    return digest
+
+
+def code_digest() -> str:
+    """Hash of the sources, and of the versions that they run on."""
+    digest = sources_digest().copy()
     for package in PACKAGES:
         try:
             digest.update(f"{package}={version(package)}".encode())
