@@ -67,10 +67,11 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
         room,
         own_room,
     ) = (plain(np.ravel(found[name])[0]) for name in (*FIGURES, *ROOM))
-    writes = B * M * D * o.out_bits * o.out_moves
+    results = B * M * D * o.out_bits - o.short_bits
+    writes = results * o.out_moves
     reads = reads + o.extra_bits
     buffer_reads = buffer_reads + o.extra_bits + o.inside_bits
-    buffer_writes = buffer_writes + o.extra_bits + o.also_bits + B * M * D * o.out_bits * (not o.out_moves)
+    buffer_writes = buffer_writes + o.extra_bits + o.also_bits + results * (not o.out_moves)
     vector = o.vector_cycles + (again > 0) * problem.again_cycles
     busy = array + vector + sums if mapping.turns else max(array, vector, sums)
     ends = core_ends(problem, machine)

@@ -55,6 +55,7 @@ def core_front(problem: CoreProblem, machine: Machine) -> CoreFront:
             extra_bits=0,
             inside_bits=0,
             also_bits=0,
+            short_bits=0,
             vector_cycles=0,
             shared=int(o.shared),
         ),
@@ -161,7 +162,7 @@ def weigh_blocks(found: CoreFront, problem: CoreProblem, machine: Machine) -> We
     """What `evaluate_core` finds of each block of a front, of all at once."""
     o, rows = problem.operands, int(problem.B) * int(problem.scores.M)
     again, read, array, turns, reads, writes, sums, grain, registers, *local = found.figures.T
-    out, extra = rows * int(problem.D) * o.out_bits, int(o.extra_bits)
+    out, extra = rows * int(problem.D) * o.out_bits - int(o.short_bits), int(o.extra_bits)
     moved = read + (extra + out * o.out_moves)
     reads = reads + (extra + int(o.inside_bits))
     writes = writes + (extra + int(o.also_bits) + out * (not o.out_moves))

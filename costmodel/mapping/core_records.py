@@ -28,6 +28,7 @@ class CoreOperands:
     extra_bits: int = 0  # what else the step moves
     inside_bits: int = 0  # and reads of what lies in the buffer
     also_bits: int = 0  # of results that stay in the buffer while others leave
+    short_bits: int = 0  # by which all results are less than as many words of `out_bits`
     vector_cycles: int = 0
 
 

@@ -130,7 +130,8 @@ def asked_of(problem: Problem, machine: Machine, first: str) -> Asked:
 def same_for_all(problem: Problem) -> tuple[int, int, int]:
     """Bits that every mapping moves, reads and writes beside those of its figures."""
     o, product = problem.operands, problem.product
-    out, extra = int(problem.B) * int(product.M) * int(product.N) * o.out_bits, int(o.extra_bits)
+    out = int(problem.B) * int(product.M) * int(product.N) * o.out_bits - int(o.short_bits)
+    extra = int(o.extra_bits)
     writes = extra + int(o.also_bits) + out * (not o.out_moves)
     return out * o.out_moves + extra, extra + int(o.inside_bits), writes
 

@@ -313,7 +313,8 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     if operands.b_bypasses and not stays_in_array(mapping, array, machine.dataflow, p):
         b = B * read_b * operands.b_bits * operands.b_moves
     spills = B * M * N * operands.accumulator_bits * (visits("out", mapping, p) - 1)
-    out = B * M * N * operands.out_bits * operands.out_moves + spills
+    results = B * M * N * operands.out_bits - operands.short_bits
+    out = results * operands.out_moves + spills
     cycles = 0
     if operands.on_array:
         cycles = B * array_cycles((m, n, k), product, array, machine.dataflow, machine.convention)
@@ -324,11 +325,11 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     moved = a + b + out + spills + operands.extra_bits
     dma, load = machine.dma_cycles(moved), machine.dma_cycles(exposed)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
-    kept = M * N * operands.out_bits * (not operands.out_moves)
+    kept = results * (not operands.out_moves)
     sum_bits = B * sums * operands.accumulator_bits + spills  # read as often as they are written
     local = sum_bits if machine.local_bytes else 0
     reads = B * pairs + sum_bits - local + operands.extra_bits + operands.inside_bits
-    writes = sum_bits - local + a + (0 if operands.b_bypasses else b) + B * kept
+    writes = sum_bits - local + a + (0 if operands.b_bypasses else b) + kept
     writes += operands.extra_bits + operands.also_bits
     ends = ends_of(problem, machine).cycles(machine)
     registers = registers_of(problem, mapping, machine)

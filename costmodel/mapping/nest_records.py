@@ -27,6 +27,7 @@ class Operands:
     extra_bits: int = 0  # from DRAM
     inside_bits: int = 0  # of what lies in the buffer
     also_bits: int = 0  # of results that stay in the buffer while others leave
+    short_bits: int = 0  # by which all results are less than as many words of `out_bits`
     vector_cycles: int = 0
 
 

@@ -29,8 +29,12 @@ class Moved:
         return self.away > 0
 
     def word_bits(self, outputs: int) -> int:
-        """Bits of an output of a product: results leave, or stay, as words of whole bits."""
+        """Bits of an output of a product, whole ones: of all that leave, or else of all that stay."""
         return -(-(self.away if self.leaves else self.left) // outputs)
+
+    def short_bits(self, outputs: int) -> int:
+        """By which results are less than words: of products side by side some leave and others stay."""
+        return outputs * self.word_bits(outputs) - (self.away if self.leaves else self.left)
 
 
 def moved_by(piece: Piece, stay: Stay) -> dict[str, Moved]:
@@ -106,12 +110,13 @@ def product_problem(
     piece: Piece, name: str, stay: Stay, moved: Moved, target: Accelerator, prices: Prices
 ) -> Problem:
     """The product of a piece, whole or without the norm behind it, with what rides on it."""
-    works = work_of(piece, name)
+    works, outputs = work_of(piece, name), piece.B * piece.product.M * piece.product.N
     operands = Operands(
         a_bits=piece.a_bits,
         b_bits=piece.b_bits,
         accumulator_bits=piece.accumulator_bits,
-        out_bits=moved.word_bits(piece.B * piece.product.M * piece.product.N),
+        out_bits=moved.word_bits(outputs),
+        short_bits=moved.short_bits(outputs),
         a_moves=not stay.operands[0],
         b_moves=not stay.operands[1],
         out_moves=moved.leaves,
@@ -130,13 +135,15 @@ def core_problem(
     piece: Piece, stay: Stay, moved: Moved, target: Accelerator, prices: Prices, on: tuple[int, ...] = (0, 0)
 ) -> CoreProblem:
     """The attention core of a piece in one pass, or its chain of two products, on some arrays."""
+    outputs = piece.B * piece.product.M * piece.D
     operands = CoreOperands(
         q_bits=piece.a_bits,
         k_bits=piece.b_bits,
         v_bits=piece.v_bits,
         between_bits=piece.between_bits,
         accumulator_bits=piece.accumulator_bits,
-        out_bits=moved.word_bits(piece.B * piece.product.M * piece.D),
+        out_bits=moved.word_bits(outputs),
+        short_bits=moved.short_bits(outputs),
         q_moves=not stay.operands[0],
         k_moves=not stay.operands[1],
         v_moves=not stay.operands[2],

@@ -148,7 +148,8 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine, s
     none = 0 * cycles
     each = (dram - spills, spills, cycles, exposed, none, reads, writes, room, none, none, none, registers)
     ways = np.stack((*each, local, local), 1)
-    results = problem.B * product.M * product.N * problem.operands.out_bits
+    o = problem.operands
+    results = problem.B * product.M * product.N * o.out_bits - o.short_bits
     same = same_of(moved, results, lanes, ends_of(problem, machine), (0, 1, 0))
     return Ways(np.ascontiguousarray(ways), same, np.full(2, problem.arithmetic_pj))
 
@@ -167,7 +168,7 @@ def core_ways(problem: CoreProblem, moved: Moved, lanes: tuple[int, int], machin
     ways = np.stack(each, 1)
     alone = problem.operands.values_on_array and problem.beside is None
     wait = first_rows(problem, machine) if alone else 0
-    results = rows * problem.D * problem.operands.out_bits
+    results = rows * problem.D * problem.operands.out_bits - problem.operands.short_bits
     same = same_of(moved, results, lanes[0], core_ends(problem, machine), (wait, rows, lanes[1]))
     arithmetic = [problem.arithmetic_pj, problem.arithmetic_pj + problem.again_pj]
     return Ways(np.ascontiguousarray(ways), same, np.array(arithmetic))

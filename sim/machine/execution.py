@@ -288,13 +288,10 @@ def results(state: State, step: Step) -> tuple[int, int]:
 
 
 def move_results(state: State, step: Step, events: Events, outputs: int) -> int:
-    """Results leave the lanes: of a product as one word of whole bits an output. Bits of that word."""
+    """Results leave the lanes. Bits of a word that an output of a product leaves as, whole ones."""
     away, stay = results(state, step)
-    word = 0
-    if outputs:
-        word = -(-away // outputs)
-        away, stay = word * outputs, stay if away else outputs * -(-stay // outputs)
-    else:  # out of the lanes into the buffer, and from there
+    word = -(-away // outputs) if outputs else 0
+    if not outputs:  # out of the lanes into the buffer, and from there
         events.buffer_write_bits += away
         events.buffer_read_bits += away
     events.dram_write_bits += away

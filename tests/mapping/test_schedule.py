@@ -123,8 +123,8 @@ def pass_by_pass(
     machine: Accelerator,
     bits: tuple[int, int],
     moves: tuple[bool, bool],
-) -> tuple[int, int, int, int]:
-    """Bits that the array reads and writes, that come from DRAM, and of sums that leave for it."""
+) -> tuple[int, int, int, int, int]:
+    """Bits of operands that the array reads, of sums read and written, from DRAM, and of sums that go there."""
     dims = {"M": range(0, product.M, mapping.M), "N": range(0, product.N, mapping.N)}
     dims["K"] = range(0, product.K, mapping.K)
     blocks = [dims]
@@ -134,7 +134,7 @@ def pass_by_pass(
         blocks = [dims | {mapping.along: tiles[i : i + mapping.tiles]} for i in starts]
     array = part_in_use(product, machine.array, machine.dataflow)
     in_pes = machine.dataflow == "os" and mapping.order[2] == "K" and mapping.M <= array.R and mapping.N <= array.C
-    reads = writes = streamed = spilled = 0
+    reads = sums_read = sums_written = streamed = spilled = 0
     seen: dict[str, tuple[int, int]] = {}
     held: set[tuple[str, int, int]] = set()
     last = dict.fromkeys(("a", "b", "out"))
@@ -167,9 +167,10 @@ def pass_by_pass(
         words = accesses(shape, array, machine.dataflow, "array")
         # Sums of passes before, and the last ones to be requantised.
         sums = words.ofmap_reads + m * n * (done > 0 and not in_pes) + m * n * finished
-        reads += words.ifmap_reads * bits[0] + words.filter_reads * bits[1] + sums * 32
-        writes += words.ofmap_writes * 32
-    return B * reads, B * writes, B * streamed, B * spilled
+        reads += words.ifmap_reads * bits[0] + words.filter_reads * bits[1]
+        sums_read += sums * 32
+        sums_written += words.ofmap_writes * 32
+    return B * reads, B * (sums_read + spilled), B * (sums_written + spilled), B * streamed, B * spilled
 
 
 @pytest.mark.parametrize("target", ["edge-asic", "edge-asic:buffer_kib=24", "xc7z020", "tpu-v1-like"])
@@ -184,9 +185,9 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
         if step.kind in ("core", "chain"):
             continue
         products = [n for n in step.nodes if kind_of(graph.nodes[n].op) == "product"]
-        source, array_reads, array_writes, streamed = sources_of(graph), 0, 0, 0
+        source = sources_of(graph)
         operands: tuple[int, ...] = ()
-        spilled = 0
+        array_reads = sums_read = sums_written = streamed = spilled = 0
         if products:
             node = graph.nodes[products[0]]
             operands = tuple(source[i] for i in node.inputs[:2])
@@ -200,7 +201,7 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
             bits = tuple(parse(graph.values[i].dtype).bits for i in node.inputs[:2])
             moves = tuple(v not in planned.kept for v in operands[:2])
             found = pass_by_pass(B, Product(M, N, K), step.chosen.mapping, machine, bits, moves)
-            array_reads, array_writes, streamed, spilled = found
+            array_reads, sums_read, sums_written, streamed, spilled = found
         reads, writes = outside(model, step, operands)
         kept_in = sum(bits for v, bits in reads.items() if v in planned.kept)
         beside = sum(reads.values()) - kept_in
@@ -208,9 +209,11 @@ def test_each_step_moves_what_its_own_nodes_read_and_make(target: str, widths: s
         away = sum(writes.values()) - kept_out
         assert step.read_bits == streamed + spilled + beside
         assert step.write_bits == away + spilled
+        local = (sums_read, sums_written) if machine.local_bytes else (0, 0)
+        assert (step.local_read_bits, step.local_write_bits) == local
         if products:
-            assert step.buffer_read_bits == array_reads + spilled + beside + kept_in
-            assert step.buffer_write_bits == array_writes + streamed + spilled + beside + kept_out
+            assert step.buffer_read_bits == array_reads + sums_read - local[0] + beside + kept_in
+            assert step.buffer_write_bits == sums_written - local[1] + streamed + beside + kept_out
         else:
             assert step.buffer_read_bits == beside + kept_in + away
             assert step.buffer_write_bits == beside + away + kept_out
@@ -459,7 +462,8 @@ def test_shipped_targets(name: str) -> None:
         assert used["dsp"] == target.array.pes * pe.dsp
     else:
         assert area is not None
-        assert area.total_mm2 == area.pe_mm2 + area.vector_mm2 + area.buffer_mm2 > 0
+        assert area.total_mm2 == area.pe_mm2 + area.vector_mm2 + area.buffer_mm2 + area.local_mm2 > 0
+        assert (area.local_mm2 > 0) == (target.local_bytes > 0)
 
 
 @pytest.mark.parametrize("name", ["xc7z020", "zu9eg"])
