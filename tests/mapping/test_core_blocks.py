@@ -227,9 +227,11 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
             N if problem.statistics is None else rng.randint(1, N),
             *rng.choice(STRUCTURES),
         )
+        short = problem.B * M * problem.D // 5 * (N % 3 == 0)
+        problem = replace(problem, operands=replace(problem.operands, short_bits=short))
         walk, cost = Walk(problem, mapping, machine), evaluate_core(problem, mapping, machine)
         o = problem.operands
-        stored = walk.stored * o.out_moves
+        stored = (walk.stored - short) * o.out_moves
         assert cost.passes == walk.passes
         assert (cost.read_bits, cost.write_bits) == (sum(walk.loads.values()) + o.extra_bits, stored)
         assert cost.array_cycles == walk.cycles
@@ -237,7 +239,7 @@ def test_closed_forms_equal_the_walk(seed: int) -> None:
         here, there = ((0, 0), sums) if machine.local_bytes else (sums, (0, 0))
         assert (cost.local_read_bits, cost.local_write_bits) == there
         assert cost.buffer_read_bits == walk.reads + here[0] + o.extra_bits + o.inside_bits
-        kept = walk.stored * (not o.out_moves)
+        kept = (walk.stored - short) * (not o.out_moves)
         assert cost.buffer_write_bits == walk.writes + here[1] + cost.read_bits + kept + o.also_bits
         assert (cost.buffer_bytes, cost.local_bytes) == room_of(problem, mapping, machine, walk.passes)
         assert cost.vector_cycles == o.vector_cycles + (walk.passes > 1) * problem.again_cycles
