@@ -41,6 +41,7 @@ MACHINE = ("kinds", "array", "dataflow", *NUMBERS)
 
 def machine_knobs(target: Accelerator) -> dict[str, Value]:
     """The knobs that a target has been built with."""
+    local: dict[str, Value] = {"local_kib": target.local_bytes // KIB} if target.local_bytes else {}
     return {
         "kinds": "+".join(target.kinds),
         "array": f"{target.array.R}x{target.array.C}",
@@ -48,6 +49,7 @@ def machine_knobs(target: Accelerator) -> dict[str, Value]:
         "buffer_kib": target.buffer_bytes // KIB,
         "lanes": target.lanes,
         "bandwidth_mb_s": target.bandwidth_mb_s,
+        **local,
     }
 
 
@@ -62,7 +64,7 @@ def near_machines(target: Accelerator) -> dict[str, tuple[Value, ...]]:
         "array": tuple(f"{rows}x{columns}" for rows, columns in shapes if rows and columns),
         "dataflow": tuple(flow for flow in DATAFLOWS if flow != target.dataflow),
     }
-    for name in NUMBERS:
+    for name in (name for name in (*NUMBERS, "local_kib") if name in own):
         number = int(own[name])
         found[name] = tuple(n for n in (number // 2, 2 * number) if n)
     return found

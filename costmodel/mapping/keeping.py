@@ -151,17 +151,22 @@ def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
     groups = len(kinds.waiting[0]) if kinds.waiting else 0
     if not groups:
         return (NOTHING,)
-    masks = np.arange(1 << len(kinds.values))
-    live = np.zeros((len(masks), groups), np.int64)
-    for i, waiting in enumerate(kinds.waiting):
-        live += (masks >> i & 1)[:, None] * np.array(waiting, np.int64)
-    peaks = live.max(1)
+    masks, waiting = np.arange(1 << len(kinds.values)), np.array(kinds.waiting, np.int64)
+    peaks = waiting_of(masks, np.unique(waiting, axis=1)).max(1)  # layers are alike
     looked_at = np.zeros(len(masks), np.bool_)
     for joined, most in joins(kinds):
         own = np.flatnonzero(keeps_whole(masks, joined))
         looked_at[own[np.argsort(peaks[own], kind="stable")[:most]]] = True
     left = np.flatnonzero(looked_at & (peaks < buffer_bytes))
-    return tuple(Kept(int(mask), kinds.values, live[mask]) for mask in left)
+    rows = zip(left.tolist(), waiting_of(left, waiting), strict=True)
+    return tuple(Kept(mask, kinds.values, row) for mask, row in rows)
+
+
+def waiting_of(masks: Array, waiting: Array) -> Array:
+    """Bytes [masks, groups] that wait where some kinds are kept, from those of each kind [kinds, groups]."""
+    keeps = (masks[:, None] >> np.arange(len(waiting)) & 1).astype(float)
+    found: Array = (keeps @ waiting.astype(float)).astype(np.int64)  # exact: no buffer has 2^53 bytes
+    return found
 
 
 def joins(kinds: Kinds) -> tuple[tuple[list[int], int], ...]:

@@ -71,7 +71,12 @@ def changes_text(changes: Collection[Change], most: int | None = None) -> str:
     return text if most is None else textwrap.shorten(text, most, placeholder=" ...")
 
 
-UNITS = {"buffer_kib": ("buffer", " KiB"), "bandwidth_mb_s": ("DRAM", " MB/s"), "kinds": ("PE", "")}
+UNITS = {
+    "buffer_kib": ("buffer", " KiB"),
+    "local_kib": ("local memory", " KiB"),
+    "bandwidth_mb_s": ("DRAM", " MB/s"),
+    "kinds": ("PE", ""),
+}
 
 
 def value_text(change: Change) -> str:
