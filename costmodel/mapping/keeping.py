@@ -14,6 +14,7 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,7 @@ from costmodel.mapping.pieces import Placed, Stay
 MOST_KINDS = 12
 MOST_FREE = 6  # groups of kinds of which every choice is looked at
 FINEST = 128  # finer choices
-Role = tuple[
-    tuple[object, ...], str, int
-]  # of a value in a piece: of what shape, what it is there, which of these
+Role = tuple[tuple[object, ...], str, int]  # of a value in a piece: its shape, what it is there, which of them
 Array = np.ndarray[Any, Any]
 Bits = tuple[int, ...]  # of each value of a piece that of its kind
 
@@ -38,6 +37,26 @@ class Kinds:
     values: tuple[frozenset[int], ...]
     waiting: tuple[tuple[int, ...], ...]  # [kinds][groups]
     together: tuple[int, ...]  # of each kind the first one that the same pieces make and read
+
+    @cached_property
+    def choices(self) -> tuple[tuple[Kept, int], ...]:
+        """The choices that are looked at, and the most bytes that wait at once.
+
+        They do not depend on the buffer, so that a larger one has all that a smaller one has: of all choices the
+        `FINEST` that take least room, twice as many of those that keep alike values together, and all that keep
+        the last kinds together, too.
+        """
+        if not self.waiting or not self.waiting[0]:
+            return ((NOTHING, 0),)
+        masks, waiting = np.arange(1 << len(self.values)), np.array(self.waiting, np.int64)
+        peaks = waiting_of(masks, np.unique(waiting, axis=1)).max(1)  # layers are alike
+        looked_at = np.zeros(len(masks), np.bool_)
+        for joined, most in joins(self):
+            own = np.flatnonzero(keeps_whole(masks, joined))
+            looked_at[own[np.argsort(peaks[own], kind="stable")[:most]]] = True
+        left = np.flatnonzero(looked_at)
+        rows = zip(left.tolist(), waiting_of(left, waiting), peaks[left].tolist(), strict=True)
+        return tuple((Kept(mask, self.values, row), peak) for mask, row, peak in rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,24 +161,8 @@ def waiting_bytes(plan: Plan, values: frozenset[int]) -> tuple[int, ...]:
 
 
 def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
-    """The choices of kinds of which the buffer holds the values and at least a byte more.
-
-    Which of them are looked at does not depend on the buffer, so that a larger one has all that a smaller one
-    has: of all choices the `FINEST` that take least room, twice as many of those that keep alike values together,
-    and all that keep the last kinds together, too.
-    """
-    groups = len(kinds.waiting[0]) if kinds.waiting else 0
-    if not groups:
-        return (NOTHING,)
-    masks, waiting = np.arange(1 << len(kinds.values)), np.array(kinds.waiting, np.int64)
-    peaks = waiting_of(masks, np.unique(waiting, axis=1)).max(1)  # layers are alike
-    looked_at = np.zeros(len(masks), np.bool_)
-    for joined, most in joins(kinds):
-        own = np.flatnonzero(keeps_whole(masks, joined))
-        looked_at[own[np.argsort(peaks[own], kind="stable")[:most]]] = True
-    left = np.flatnonzero(looked_at & (peaks < buffer_bytes))
-    rows = zip(left.tolist(), waiting_of(left, waiting), strict=True)
-    return tuple(Kept(mask, kinds.values, row) for mask, row in rows)
+    """The choices of kinds that are looked at of which the buffer holds the values and at least a byte more."""
+    return tuple([kept for kept, peak in kinds.choices if peak < buffer_bytes])
 
 
 def waiting_of(masks: Array, waiting: Array) -> Array:
