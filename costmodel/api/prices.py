@@ -104,7 +104,7 @@ def price(
     >>> import costmodel as cm
     >>> cost = cm.price("distilbert", seq=128, widths="w8a8", target="edge-asic")
     >>> cost.cycles, round(cost.latency_ms, 3), round(cost.area_mm2, 2)
-    (5847770, 11.696, 2.38)
+    (5856503, 11.713, 2.38)
     >>> cost.to_rows()[0]["op"]
     'gather+add+layer_norm+requantise'
     """

@@ -79,14 +79,13 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
     if problem.beside is not None and not mapping.turns:
         wait = share_of(array + vector + sums - busy, grain, B * M)
     dma = machine.dma_cycles(reads + writes)
-    ports = (machine.read_cycles(buffer_reads), machine.write_cycles(buffer_writes))
-    local_ports = machine.local_cycles(local_reads, local_writes)
+    ports = machine.port_cycles(buffer_reads, buffer_writes, local_reads, local_writes)
     registers = plain(np.ravel(core_registers(problem, *block, machine))[0])
     energy = machine.energy_pj(reads + writes, buffer_reads, buffer_writes, registers, (local_reads, local_writes))
     return CoreMapped(
         mapping=mapping,
         passes=1 + int(again),
-        cycles=max(busy, dma, *ports, *local_ports, 1) + ends.cycles(machine) + wait,
+        cycles=max(busy, dma, *ports, 1) + ends.cycles(machine) + wait,
         end_cycles=ends.cycles(machine) + wait,
         array_cycles=array + sums if mapping.turns else max(array, sums),
         vector_cycles=vector,
@@ -101,8 +100,8 @@ def evaluate_core(problem: CoreProblem, mapping: CoreMapping, machine: Machine) 
         register_bits=registers,
         local_read_bits=local_reads,
         local_write_bits=local_writes,
-        local_read_cycles=local_ports[0],
-        local_write_cycles=local_ports[1],
+        local_read_cycles=ports[2],
+        local_write_cycles=ports[3],
         local_bytes=own_room,
         energy_pj=energy + (problem.arithmetic_pj + (again > 0) * problem.again_pj),
         each_cycles=(array,) if problem.beside is None else (array, sums),

@@ -11,7 +11,7 @@ import numpy as np
 from costmodel.hardware.registers import register_bits
 from costmodel.hardware.timing import Product
 from costmodel.mapping.core_beside import grain_of, sums_machine
-from costmodel.mapping.core_records import FIGURES, CoreProblem, Structure, dims_of
+from costmodel.mapping.core_records import CoreProblem, Structure, dims_of
 from costmodel.mapping.nest import Cut, array_cycles, array_traffic, cut, fold_array, units_of
 from costmodel.mapping.nest_records import Machine
 
@@ -98,20 +98,38 @@ def figures(problem: CoreProblem, blocks: Blocks, structures: Sequence[Structure
         how: lasting_bits(problem, blocks, *how) for how in {(order, turns) for order, _, turns in structures}
     }
     here, there = (0, 1) if blocks.local else (1, 0)
-    found = []
+    shape = np.broadcast_shapes(blocks.rows.shape, blocks.keys.shape)
+    same = {  # of all structures
+        "again": blocks.again,
+        "array_cycles": blocks.cycles,
+        "buffer_read_bits": blocks.reads + here * blocks.sum_reads,
+        "beside_cycles": blocks.beside,
+        "register_bits": blocks.registers,
+        "local_read_bits": there * blocks.sum_reads,
+        "local_write_bits": there * blocks.sum_writes,
+    }
+    same = {name: stretched(value, shape) for name, value in same.items()}
+    writes, found = blocks.writes + here * blocks.sum_writes, []
     for order, held, turns in structures:
         sums, between = lasting[order, turns]
         bits = sum((lying[order][name, name in held] for name in "qkv"), between + here * sums)
-        grain = 0 if turns else blocks.grain_outside if order == "keys" else blocks.grain
-        values = (
-            *(blocks.again, reads[order, held], blocks.cycles, int(turns)),
-            blocks.reads + here * blocks.sum_reads,
-            blocks.writes + here * blocks.sum_writes + reads[order, held],
-            *(blocks.beside, grain, blocks.registers, there * blocks.sum_reads, there * blocks.sum_writes),
-            *(ceil_of(bits, 8), ceil_of(there * sums, 8)),
-        )
-        found.append(dict(zip((*FIGURES, *ROOM), np.broadcast_arrays(*values), strict=True)))
+        own = {
+            "read_bits": reads[order, held],
+            "turns": int(turns),
+            "buffer_write_bits": writes + reads[order, held],
+            "grain": 0 if turns else blocks.grain_outside if order == "keys" else blocks.grain,
+            "buffer_bytes": ceil_of(bits, 8),
+            "local_bytes": ceil_of(there * sums, 8),
+        }
+        found.append(same | {name: stretched(value, shape) for name, value in own.items()})
     return found
+
+
+def stretched(value: Any, shape: tuple[int, ...]) -> Array:
+    """Of each block; what is of many blocks the same stands there once."""
+    if isinstance(value, np.ndarray) and value.shape == shape:
+        return value
+    return np.broadcast_to(value, shape)
 
 
 def lying_bits(problem: CoreProblem, blocks: Blocks, order: str) -> dict[tuple[str, bool], Any]:

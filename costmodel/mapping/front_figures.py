@@ -113,6 +113,14 @@ def of_block(along: int, number: int, three: tuple) -> tuple:
 
 
 @njit
+def reads_of(flow: int, p: tuple, work: tuple, k_parts: int) -> tuple[int, int, int]:
+    """How often the array reads a and b, and writes sums, as `nest.array_traffic`."""
+    if flow == 0:
+        return work[1], work[0], k_parts
+    return (work[1], p[0], work[2]) if flow == 1 else (p[1], work[0], work[2])
+
+
+@njit
 def figures(
     c: Array, x: int, y: int, held: int, single: int, along: int, s: tuple, p: tuple, most: tuple, work: tuple,
     tiles: int, blocks: int, size: int, key: Array,
@@ -141,10 +149,9 @@ def figures(
     if bits < 0:
         return False
     local = c[P_LOCAL] >= 0
-    if local:
-        if bits > c[P_LOCAL]:
-            return False
-        bits = 0
+    if local and bits > c[P_LOCAL]:
+        return False
+    bits = 0 if local else bits
     waits_a = waits_b = False
     if c[P_AM]:
         elements, waits_a = places_of(A, 0, 2, 1, held, single, again, x, y, s, within, most_within, dims)
@@ -161,13 +168,7 @@ def figures(
     if along == 0:
         vb = blocks if vb == 1 else p[0]
     k_parts = 1 if stay else p[2]
-    folds_m, folds_n, folds_k = work
-    if flow == 0:
-        read_a, read_b, sums = folds_n, folds_m, k_parts
-    elif flow == 1:
-        read_a, read_b, sums = folds_n, p[0], folds_k
-    else:
-        read_a, read_b, sums = p[1], folds_m, folds_k
+    read_a, read_b, sums = reads_of(flow, p, work, k_parts)
     a = B * M * K * c[P_AB] * c[P_AM] * va
     if c[P_BYPASS] and not (flow == 1 and (most_within[0] == 1 or (z == 0 and s[2] <= R and s[1] <= C))):
         vb = read_b
@@ -178,9 +179,8 @@ def figures(
     if single > 0:
         key[EXPOSED] = (2 * spills if single & OUT else 0) + (a if waits_a else 0) + (b if waits_b else 0)
     sum_bits = B * sums * M * N * c[P_SB] + spills
-    key[LOCAL] = 0
-    if local:
-        key[LOCAL], sum_bits = sum_bits, 0
+    key[LOCAL] = sum_bits if local else 0
+    sum_bits = 0 if local else sum_bits
     reads = B * (read_a * M * K * c[P_AB] + (0 if c[P_BYPASS] else read_b * K * N * c[P_BB]))
     key[READS] = reads + sum_bits
     key[WRITES] = sum_bits + a + (0 if c[P_BYPASS] else b)

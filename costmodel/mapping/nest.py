@@ -318,10 +318,7 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     cycles = 0
     if operands.on_array:
         cycles = B * array_cycles((m, n, k), product, array, machine.dataflow, machine.convention)
-    exposed = spills * 2 if spills > 0 and "out" in mapping.single else 0
-    for operand, total in (("a", a), ("b", b)):
-        if operand in mapping.single and in_buffer(operand, operands) and arrives(operand, problem, mapping, p):
-            exposed += total
+    exposed = exposed_bits(problem, mapping, p, (a, b, spills))
     moved = a + b + out + spills + operands.extra_bits
     dma, load = machine.dma_cycles(moved), machine.dma_cycles(exposed)
     pairs = read_a * operands.a_bits + read_b * operands.b_bits * (not operands.b_bypasses)
@@ -333,12 +330,11 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
     writes += operands.extra_bits + operands.also_bits
     ends = ends_of(problem, machine).cycles(machine)
     registers = registers_of(problem, mapping, machine)
-    ports = (machine.read_cycles(reads), machine.write_cycles(writes))
-    local_ports = machine.local_cycles(local, local)
+    ports = machine.port_cycles(reads, writes, local, local)
     energy = machine.energy_pj(moved, reads, writes, registers, (local, local))
     return Mapped(
         mapping=mapping,
-        cycles=max(load + max(cycles, operands.vector_cycles), dma, *ports, *local_ports, 1) + ends,
+        cycles=max(load + max(cycles, operands.vector_cycles), dma, *ports, 1) + ends,
         load_cycles=load,
         end_cycles=ends,
         array_cycles=cycles,
@@ -356,12 +352,22 @@ def evaluate(problem: Problem, mapping: Mapping, machine: Machine) -> Mapped:
         register_bits=registers,
         local_read_bits=local,
         local_write_bits=local,
-        local_read_cycles=local_ports[0],
-        local_write_cycles=local_ports[1],
+        local_read_cycles=ports[2],
+        local_write_cycles=ports[3],
         local_bytes=local_occupied_bytes(problem, mapping, machine),
         energy_pj=energy + problem.arithmetic_pj,
         extra_bits=operands.extra_bits,
     )
+
+
+def exposed_bits(problem: Problem, mapping: Mapping, p: dict[str, int], bits: tuple[int, int, int]) -> int:
+    """Bits for which the array waits: of a, b and spilled sums those that have a single place."""
+    a, b, spills = bits
+    exposed = spills * 2 if spills > 0 and "out" in mapping.single else 0
+    for operand, total in (("a", a), ("b", b)):
+        if operand in mapping.single and in_buffer(operand, problem.operands):
+            exposed += total * arrives(operand, problem, mapping, p)
+    return exposed
 
 
 def registers_of(problem: Problem, mapping: Mapping, machine: Machine) -> int:

@@ -57,6 +57,12 @@ class Machine:
         """Cycles in which DRAM moves so many bits."""
         return -(-bits * self.clock_mhz // (8 * self.bandwidth_mb_s))
 
+    def port_cycles(
+        self, reads: Any, writes: Any, local_reads: Any, local_writes: Any
+    ) -> tuple[int, int, int, int]:
+        """Cycles in which so many bits pass each port: of the buffer, and of the local memory."""
+        return self.read_cycles(reads), self.write_cycles(writes), *self.local_cycles(local_reads, local_writes)
+
     def read_cycles(self, bits: int) -> int:
         """Cycles in which so many bits leave the buffer through its port."""
         return -(-bits // (8 * self.buffer_read_bytes))

@@ -106,7 +106,8 @@ def source_note(target: TargetRecord) -> str:
 
 def flat_row(target: TargetRecord) -> Row:
     """What is one value, and the kinds of PE as one word each."""
-    flat = encode(target) | {"kinds": " ".join(target.kinds)}
+    flat = dict.fromkeys(("local_bytes", "local_read_bytes", "local_write_bytes")) | encode(target)
+    flat |= {"kinds": " ".join(target.kinds)}
     return {key: value for key, value in flat.items() if not isinstance(value, dict | list)}
 
 
