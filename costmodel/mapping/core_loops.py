@@ -14,6 +14,27 @@ BEATEN, EQUAL, NEITHER = range(3)
 
 
 @njit
+def not_above(parts: Array, work: Array) -> Array:
+    """Of which sizes none before has as many parts and no more work of any kind; `work` [sizes, kinds]."""
+    found, front = np.zeros(len(parts), np.bool_), np.empty(len(parts), np.int64)
+    number = 0
+    for i in range(len(parts)):
+        if i == 0 or parts[i] != parts[i - 1]:
+            number = 0
+        above = False
+        for j in front[:number]:
+            above = True
+            for k in range(work.shape[1]):
+                above = above and work[j, k] <= work[i, k]
+            if above:
+                break
+        if not above:
+            front[number], found[i] = i, True
+            number += 1
+    return found
+
+
+@njit
 def stands(front: Array, i: int, point: Array, same: int, number: int) -> int:
     """Whether a point of the front beats another one, or is its equal.
 

@@ -57,11 +57,13 @@ BITS = {"a": 1, "b": 2, "out": 4}  # of a mask, as `front_figures` has them
 class Front:
     """Figures of each mapping, [points, 7] as `front_figures` has them; mappings are named when asked for.
 
-    `choices`: of each mapping its structure, sizes along M, N, K, operands of a single place, tiles of a block.
+    `beside`: bits of sums that go to DRAM, and bits of room in the buffer. `choices`: of each mapping its
+    structure, sizes along M, N, K, operands of a single place, tiles of a block.
     """
 
     geometry: Geometry
     figures: Array
+    beside: Array
     choices: Array
 
     def __len__(self) -> int:
@@ -76,12 +78,6 @@ class Front:
     @cached_property
     def mappings(self) -> tuple[Mapping, ...]:
         return tuple(self.mapping(i) for i in range(len(self)))
-
-    @cached_property
-    def costs(self) -> tuple[Mapped, ...]:
-        """Of each mapping what does not depend on anything but the geometry, such as its room in the buffer."""
-        problem, machine = reference(self.geometry)
-        return tuple(evaluate(problem, mapping, machine) for mapping in self.mappings)
 
 
 @lru_cache(maxsize=64)
@@ -150,9 +146,10 @@ def front(geometry: Geometry, asked: Asked = EVERYTHING) -> Front:
     numbers, prices = np.array(asked.numbers, np.int64), np.array(asked.prices, np.float64)
     rows = loops.front_of(constants(g), forms, tables, counts, least, apart, numbers, prices)
     rows = rows[np.lexsort(rows[:, ::-1].T)]
-    figures, choices = rows[:, : loops.FIGURES], rows[:, loops.FIGURES :].copy()
+    figures, beside, choices = np.split(rows, [loops.FIGURES, loops.KEYS], axis=1)
+    choices = choices.copy()
     choices[:, 1:4] = np.stack([tables[0, d, choices[:, 1 + d]] for d in range(3)], 1)
-    return Front(g, np.ascontiguousarray(figures), choices)
+    return Front(g, np.ascontiguousarray(figures), beside, choices)
 
 
 def reference(g: Geometry) -> tuple[Problem, Machine]:

@@ -29,6 +29,9 @@ A, B_, OUT = 1, 2, 4  # operands as bits of a mask
 # read there, and as many written. `P_LOCAL` is its room in bits, -1 where there is none.
 MOVED, CYCLES, EXPOSED, READS, WRITES, REGISTERS, LOCAL = range(7)
 FIGURES = 7
+# Behind them what is not compared: bits of sums that go to DRAM, bits of room in the buffer.
+SPILLS, TAKEN = FIGURES, FIGURES + 1
+KEYS = FIGURES + 2
 
 
 @njit
@@ -185,6 +188,7 @@ def figures(
     key[READS] = reads + sum_bits
     key[WRITES] = sum_bits + a + (0 if c[P_BYPASS] else b)
     key[REGISTERS] = c[P_REGS] * (p[1] if flow == 2 else p[0])
+    key[SPILLS], key[TAKEN] = spills, bits
     key[CYCLES] = B * steady(c, p, most, work, k_parts) if c[P_ON] else 0
     return True
 

@@ -18,6 +18,7 @@ from costmodel.mapping.front_figures import (
     CYCLES,
     EXPOSED,
     FIGURES,
+    KEYS,
     LOCAL,
     MOVED,
     READS,
@@ -29,7 +30,7 @@ from costmodel.mapping.front_figures import (
 Array = np.ndarray[Any, Any]
 njit = numba.njit(cache=True, error_model="numpy")
 
-COLUMNS = FIGURES + 6  # also the structure, candidates along M, N, K, single places, tiles of a block
+COLUMNS = KEYS + 6  # also the structure, candidates along M, N, K, single places, tiles of a block
 LEAST = 1 << 12  # places for points of a front, at first
 EVERY, DELAY, ENERGY, PRODUCT, BYTES = range(5)  # what is asked for: the whole front, or what is best for a figure
 ROUNDING = 1 + 1e-12  # of floats that are summed in another order
@@ -106,11 +107,11 @@ def entered(
             larger = np.empty((2 * points, COLUMNS), np.int64)
             larger[:points] = front
             front = larger
-        for f in range(FIGURES):
+        for f in range(KEYS):
             front[points, f] = key[f]
-        front[points, FIGURES], front[points, FIGURES + 1] = s, i[0]
-        front[points, FIGURES + 2], front[points, FIGURES + 3] = i[1], i[2]
-        front[points, FIGURES + 4], front[points, FIGURES + 5] = mask, tiles
+        front[points, KEYS], front[points, KEYS + 1] = s, i[0]
+        front[points, KEYS + 2], front[points, KEYS + 3] = i[1], i[2]
+        front[points, KEYS + 4], front[points, KEYS + 5] = mask, tiles
         points += 1
     return front, points
 
@@ -223,7 +224,7 @@ def front_of(
     most, alone = np.inf, asked[0] != EVERY
     number = structures.shape[0]
     stack = np.empty((number + 1024, 9), np.int64)
-    key, other, floor = np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64), np.zeros(FIGURES, np.int64)
+    key, other, floor = np.zeros(KEYS, np.int64), np.zeros(KEYS, np.int64), np.zeros(FIGURES, np.int64)
     floor[:] = 1 << 62
     for s in range(number):
         i, j = whole_box(structures[s], tables, counts)

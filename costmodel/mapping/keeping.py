@@ -167,8 +167,7 @@ def choices_of(kinds: Kinds, buffer_bytes: int) -> tuple[Kept, ...]:
 
 def waiting_of(masks: Array, waiting: Array) -> Array:
     """Bytes [masks, groups] that wait where some kinds are kept, from those of each kind [kinds, groups]."""
-    keeps = (masks[:, None] >> np.arange(len(waiting)) & 1).astype(float)
-    found: Array = (keeps @ waiting.astype(float)).astype(np.int64)  # exact: no buffer has 2^53 bytes
+    found: Array = (masks[:, None] >> np.arange(len(waiting)) & 1) @ waiting
     return found
 
 

@@ -76,14 +76,7 @@ def block_sizes(dim: int, works: tuple[tuple[int, int], ...]) -> tuple[int, ...]
             columns.append((parts - 1) * -(-sizes // unit) + -(-last // unit))
         if stream:
             columns.append((parts - 1) * np.maximum(sizes, stream) + np.maximum(last, stream))
-    work = np.stack([*columns, 0 * sizes], 1).tolist()
-    found: list[int] = []
-    front: list[list[int]] = []
-    level = 0
-    for size, p, now in zip(sizes.tolist(), parts.tolist(), work, strict=True):
-        if p != level:
-            front, level = [], p
-        if not any(all(a <= b for a, b in zip(old, now, strict=True)) for old in front):
-            front.append(now)
-            found.append(size)
+    from costmodel.mapping.core_loops import not_above  # numba takes half a second: not before it is needed
+
+    found: list[int] = sizes[not_above(parts, np.stack([*columns, 0 * sizes], 1))].tolist()
     return tuple(found)

@@ -12,7 +12,7 @@ from costmodel.mapping.core_blocks import core_ends, first_rows
 from costmodel.mapping.core_front import core_front
 from costmodel.mapping.core_records import CoreProblem
 from costmodel.mapping.front import front
-from costmodel.mapping.geometry import EVERYTHING, Asked, asked_of, geometry_of
+from costmodel.mapping.geometry import EVERYTHING, Asked, asked_of, geometry_of, registers_of_all
 from costmodel.mapping.nest import Ends, ends_of
 from costmodel.mapping.nest_records import Machine, Problem
 from costmodel.mapping.pieces import Piece, Stay, Works
@@ -142,10 +142,9 @@ def product_ways(problem: Problem, moved: Moved, lanes: int, machine: Machine, s
     found, product = front(geometry_of(problem, machine), asked), problem.product
     if not len(found):
         return None
-    dram, cycles, exposed, reads, writes, _, local = found.figures.T
-    kept = [(cost.out_read_bits, cost.buffer_bytes, cost.register_bits) for cost in found.costs]
-    spills, room, registers = np.array(kept, np.int64).T
-    none = 0 * cycles
+    dram, cycles, exposed, reads, writes, written, local = found.figures.T
+    spills, bits = found.beside.T
+    room, registers, none = -(-bits // 8), written + registers_of_all(problem, machine), 0 * cycles
     each = (dram - spills, spills, cycles, exposed, none, reads, writes, room, none, none, none, registers)
     ways = np.stack((*each, local, local), 1)
     o = problem.operands

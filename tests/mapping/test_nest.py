@@ -408,6 +408,9 @@ def check_search(seed: int) -> None:
     points = front(geometry_of(problem, machine))
     rows = [tuple(row) for row in points.figures.tolist()]
     assert len(set(rows)) == len(rows)
+    costs = [evaluate(problem, mapping, machine) for mapping in points.mappings]
+    beside = [(cost.out_read_bits, cost.buffer_bytes) for cost in costs]
+    assert [(spills, -(-bits // 8)) for spills, bits in points.beside.tolist()] == beside
     for row, mapping in zip(rows, points.mappings, strict=True):
         assert is_legal(problem, mapping, machine)
         assert figures_of(problem, mapping, machine) == row
