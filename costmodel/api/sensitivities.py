@@ -237,7 +237,7 @@ def found_record(near: Neighbourhood, share: float | None, pairs: bool, task: st
         objective=near.space.objective,
         task=task,
         metric=metric,
-        machine={name: base[name] for name in (*MACHINE, "local_kib") if name in base},
+        machine={name: base[name] for name in MACHINE if name in base},
         base=before,
         singles=tuple(singles),
         pairs=tuple(shown),

@@ -19,7 +19,7 @@ from costmodel.ops.counts import LABELS
 from costmodel.records import INLINE
 from costmodel.technology.tables import Energy
 
-PARTS = {
+PART_LABELS = {
     "array": "PE array",
     "registers": "PE registers",
     "vector": "vector unit",
@@ -28,7 +28,7 @@ PARTS = {
     "dram": "DRAM",
 }
 AREAS = {"pe": "PE array", "vector": "vector unit", "local": "local memory", "buffer": "buffer"}
-LEVELS = {
+LEVEL_LABELS = {
     "dram_read": "DRAM read",
     "dram_write": "DRAM write",
     "buffer_read": "buffer read",
@@ -68,16 +68,16 @@ def breakdown(name: str, count: CountRecord, machine: MachineRecord | None) -> B
 def machine_sections(machine: MachineRecord) -> Iterable[Section]:
     whole, core = machine.energy_pj, machine.core_energy_pj
     if whole.total is not None:
-        parts = {label: (part_uj(whole, part), part_uj(core, part)) for part, label in PARTS.items()}
+        parts = {label: (part_uj(whole, part), part_uj(core, part)) for part, label in PART_LABELS.items()}
         for part in LEFT_OUT:
             if getattr(whole, part) is None:
-                del parts[PARTS[part]]
+                del parts[PART_LABELS[part]]
         yield Section("energy by part", "µJ", split_parts(parts))
         yield Section("energy by layer", "µJ", {n: microjoules(e) for n, e in machine.energy_by_layer_pj.items()})
     yield Section("cycles by part", "cycles", summed((step.op, step.cycles) for step in machine.steps))
     layers = ((layer_of(step.module), step.cycles) for step in machine.steps)
     yield Section("cycles by layer", "cycles", summed(layers))
-    there = {k: label for k, label in LEVELS.items() if getattr(machine.bytes, k) is not None}
+    there = {k: label for k, label in LEVEL_LABELS.items() if getattr(machine.bytes, k) is not None}
     levels = {label: (getattr(machine.bytes, k), getattr(machine.core_bytes, k)) for k, label in there.items()}
     yield Section("bytes by level", "B", split_parts(levels))
     if machine.area_mm2:

@@ -25,7 +25,7 @@ from costmodel.hardware.pe import PE_KINDS
 from costmodel.hardware.timing import DATAFLOWS
 
 OF = {"energy": "energy_uj", "cycles": "cycles", "edp": "energy_delay_js", "bytes": "dram_bytes"}
-NUMBERS = ("buffer_kib", "lanes", "bandwidth_mb_s")  # halved and doubled
+NUMBERS = ("buffer_kib", "lanes", "bandwidth_mb_s", "local_kib")  # halved and doubled, where a target has them
 BITS = ("widths", "attention")  # what decides what a model computes
 LEAST, MOST = 2, 16  # bits
 BEST = 8  # changes of which all combinations of three and more are tried
@@ -64,7 +64,7 @@ def near_machines(target: Accelerator) -> dict[str, tuple[Value, ...]]:
         "array": tuple(f"{rows}x{columns}" for rows, columns in shapes if rows and columns),
         "dataflow": tuple(flow for flow in DATAFLOWS if flow != target.dataflow),
     }
-    for name in (name for name in (*NUMBERS, "local_kib") if name in own):
+    for name in (name for name in NUMBERS if name in own):
         number = int(own[name])
         found[name] = tuple(n for n in (number // 2, 2 * number) if n)
     return found

@@ -209,6 +209,12 @@ class MemoryPrices:
     local_read: Energy | None = None  # None: the target has no local memory
     local_write: Energy | None = None
 
+    def of_local(self, read_bytes: float, write_bytes: float) -> Energy | None:
+        """What so many bytes of the local memory take; None where the target has none."""
+        if self.local_read is None or self.local_write is None:
+            return None
+        return self.local_read * read_bytes + self.local_write * write_bytes
+
 
 def memory_prices(target: Accelerator) -> MemoryPrices | None:
     """Prices of the target's memories; None where it names none."""

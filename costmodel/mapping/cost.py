@@ -134,9 +134,7 @@ def price(typed: Typed, schedule: Schedule, table: Table | None = None) -> Cost:
         registers = None if table is None else register_energy(table, step.register_bits)
         local = buffer = dram = None
         if memories is not None:
-            if memories.local_read is not None and memories.local_write is not None:
-                local = memories.local_read * (step.local_read_bits / 8)
-                local += memories.local_write * (step.local_write_bits / 8)
+            local = memories.of_local(step.local_read_bits / 8, step.local_write_bits / 8)
             buffer = memories.buffer_read * (step.buffer_read_bits / 8)
             buffer += memories.buffer_write * (step.buffer_write_bits / 8)
             dram = memories.dram * ((step.read_bits + step.write_bits) / 8)

@@ -198,7 +198,5 @@ def product_energy(
         memories.buffer_read * moved.buffer_read + memories.buffer_write * moved.buffer_write,
         memories.dram * (moved.dram_read + moved.dram_write),
     )
-    local = None
-    if memories.local_read is not None and memories.local_write is not None:
-        local = memories.local_read * (moved.local_read or 0) + memories.local_write * (moved.local_write or 0)
+    local = memories.of_local(moved.local_read or 0, moved.local_write or 0)
     return ProductEnergy(*parts, add_up(part for part in (*parts, local) if part is not None), local)

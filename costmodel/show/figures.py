@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from costmodel.compare.breakdown import PART_LABELS
 from costmodel.compare.evaluation import Evaluation
 from costmodel.compare.machine import MachineRecord
 from costmodel.compare.ratios import Ratio, share
@@ -14,7 +15,6 @@ from costmodel.compare.records import ReportColumn, ReportRecord, Verdict
 from costmodel.ops.counts import LABELS
 from costmodel.show.grid import Grid, shown
 from costmodel.show.machine_tables import (
-    PART_LABELS,
     energy_rows,
     levels_there,
     machines_of,

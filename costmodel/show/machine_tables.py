@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from costmodel.compare.breakdown import LEVEL_LABELS, PART_LABELS
 from costmodel.compare.machine import MachineRecord, StepRecord, WidthsRecord
 from costmodel.compare.ratios import Ratio, share
 from costmodel.compare.records import PriceRecord, ReportColumn, Verdict
@@ -16,23 +17,6 @@ from costmodel.records import encode
 from costmodel.show.document import Cell, Document, Row
 from costmodel.show.grid import Grid, shown, sizes_of
 from costmodel.technology.tables import Energy
-
-PART_LABELS = {
-    "array": "PE array",
-    "registers": "PE registers",
-    "vector": "vector unit",
-    "local": "local memory",
-    "buffer": "buffer",
-    "dram": "DRAM",
-}
-LEVEL_LABELS = {
-    "dram_read": "DRAM read",
-    "dram_write": "DRAM write",
-    "buffer_read": "buffer read",
-    "buffer_write": "buffer write",
-    "local_read": "local read",
-    "local_write": "local write",
-}
 
 # Cells
 

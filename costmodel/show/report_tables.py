@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from costmodel.compare.breakdown import LEVEL_LABELS
 from costmodel.compare.ratios import share
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.counting.energy import TableEnergy
@@ -15,7 +16,6 @@ from costmodel.show.document import Cell, Row
 from costmodel.show.grid import Grid, shown, sizes_of
 from costmodel.show.length_lines import length_grid, length_lines, length_rows, unfused_lines
 from costmodel.show.machine_tables import (
-    LEVEL_LABELS,
     core_line,
     machine_grids,
     machine_notes,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from costmodel.compare.breakdown import PART_LABELS
 from costmodel.compare.lengths import takes
 from costmodel.compare.machine import MachineRecord
 from costmodel.compare.ratios import share
 from costmodel.compare.records import ReportColumn, ReportRecord
 from costmodel.mapping.cost import LEFT_OUT, PARTS
 from costmodel.show.grid import shown, sizes_of
-from costmodel.show.machine_tables import PART_LABELS, microjoules
+from costmodel.show.machine_tables import microjoules
 from costmodel.technology.tables import Energy
 
 MOST_SURE = 2  # mechanisms of which the range of the verdict is told

@@ -54,9 +54,7 @@ def energy_of(events: Events, target: Accelerator, table: Table, scale_by_activi
         buffer = memories.buffer_read * (events.buffer_read_bits / 8)
         buffer += memories.buffer_write * (events.buffer_write_bits / 8)
         dram = memories.dram * ((events.dram_read_bits + events.dram_write_bits) / 8)
-        if memories.local_read is not None and memories.local_write is not None:
-            local = memories.local_read * (events.local_read_bits / 8)
-            local += memories.local_write * (events.local_write_bits / 8)
+        local = memories.of_local(events.local_read_bits / 8, events.local_write_bits / 8)
         some = (part for part in (registers, local) if part is not None)
         total = add_up((array, *some, vector, buffer, dram))
     return Split(array, registers, vector, buffer, dram, total, local)
