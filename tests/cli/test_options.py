@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 
 import click
 import pytest
@@ -11,7 +12,7 @@ from click._utils import UNSET
 
 import costmodel as cm
 from costmodel.api import differences
-from costmodel.cli import COMMANDS, Commands, in_options
+from costmodel.cli import COMMANDS, Commands, in_options, main
 from costmodel.errors import CostModelError
 from tests.test_imports import SOURCES
 
@@ -96,3 +97,16 @@ def test_the_words_of_a_point_are_the_options_of_a_report() -> None:
     assert command is not None
     options = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
     assert options == {*differences.VALUES, *differences.FLAGS, *differences.USELESS}
+
+
+@pytest.mark.parametrize(("given", "waits"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_user_says_so(
+    given: str | None, waits: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr("sys.argv", ["costmodel", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == waits
